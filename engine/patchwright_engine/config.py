@@ -1,0 +1,87 @@
+"""Where Patchwright keeps things and what the user set. Nothing here is ever read from a repository.
+
+`PATCHWRIGHT_HOME` moves everything below one folder (tests, portable installs, a second profile).
+"""
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from patchwright_engine.errors import BadInput
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """The platform's folders for us. None is created before something is written to it."""
+
+    data: Path
+    """Models."""
+    cache: Path
+    """Indexes and partial downloads; may be deleted at any time."""
+    state: Path
+    """Traces and logs."""
+    runtime: Path
+    """Sockets and locks; private to the user."""
+    config: Path
+
+    @property
+    def models(self) -> Path:
+        return self.data / "models"
+
+    @property
+    def traces(self) -> Path:
+        return self.state / "traces"
+
+
+def folders() -> Folders:
+    """Resolve the folders from the environment."""
+    home = os.environ.get("PATCHWRIGHT_HOME")
+    if home:
+        base = Path(home).expanduser().absolute()
+        return Folders(base / "data", base / "cache", base / "state", base / "run", base / "config")
+    dirs = platformdirs.PlatformDirs("patchwright", appauthor=False)
+    return Folders(
+        Path(dirs.user_data_dir),
+        Path(dirs.user_cache_dir),
+        Path(dirs.user_state_dir),
+        Path(dirs.user_runtime_dir),
+        Path(dirs.user_config_dir),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The user's own settings, from `config.toml` in the config folder; flags override them."""
+
+    model: str | None = None
+    """Catalog name, path of a GGUF file, or URL of an OpenAI-compatible server. None: chosen by the probe."""
+    offline: bool = True
+    """Refuse every socket that would leave this machine, except `models pull` and a model URL given by hand."""
+    python: str | None = None
+    """Interpreter that runs the user's tests. None: discovered."""
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read the user's settings; a missing file means defaults.
+
+    Raises:
+        BadInput: the file is not TOML or holds an unknown key or a value of the wrong type.
+    """
+    path = path or folders().config / "config.toml"
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(f"cannot read the settings in {path}: {error}", "Mend or delete the file.") from error
+    types: dict[str, type] = {"model": str, "offline": bool, "python": str}
+    for key, value in values.items():
+        expected = types.get(key)
+        if expected is None:
+            raise BadInput(f"{path}: unknown setting '{key}'", f"Known settings: {', '.join(types)}.")
+        if not isinstance(value, expected):
+            raise BadInput(f"{path}: '{key}' must be a {expected.__name__}", "Mend the value.")
+    return Settings(**values)

@@ -1,0 +1,1 @@
+"""Local models: which exist, what fits, how they are fetched, hosted and asked."""

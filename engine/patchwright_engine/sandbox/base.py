@@ -1,0 +1,32 @@
+"""The seam between verification and isolation."""
+
+from pathlib import Path
+from typing import Protocol
+
+from patchwright_engine.control import CancelToken
+from patchwright_engine.types import Command, RunReport
+
+
+class Sandbox(Protocol):
+    """Runs one command at a time over a throw-away copy of the workspace."""
+
+    @property
+    def level(self) -> str:
+        """'bubblewrap', 'landlock', 'docker', ...: shown in every result."""
+        ...
+
+    @property
+    def promises(self) -> str:
+        """One sentence: what this level stops and what it does not."""
+        ...
+
+    def run(
+        self, command: Command, workspace: Path, cancel: CancelToken, readable: tuple[Path, ...] = ()
+    ) -> RunReport:
+        """Run `command` with `workspace` as its only writable folder (mounted at its own path).
+
+        `readable` lists further folders the command may read (the interpreter, a virtual environment).
+        A command that fails, hangs, floods or is killed is a value; raises Cancelled when the token is
+        cancelled (after the whole process group is dead), SandboxUnavailable when isolation itself broke.
+        """
+        ...
