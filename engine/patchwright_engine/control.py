@@ -96,5 +96,5 @@ class ProgressSink(Protocol):
     def __call__(self, progress: Progress, /) -> None: ...
 
 
-def ignore_progress(progress: Progress, /) -> None:  # noqa: ARG001
+def ignore_progress(progress: Progress, /) -> None:
     """The sink for callers that do not watch."""

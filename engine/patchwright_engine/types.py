@@ -6,6 +6,7 @@ Lines are 1-based and inclusive wherever a person could read them (symbols, loca
 
 import difflib
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -170,13 +171,13 @@ class Patch:
 
 
 def _file_diff(edit: FileEdit) -> str:
-    lines = difflib.unified_diff(
-        edit.before.splitlines(keepends=True),
-        edit.after.splitlines(keepends=True),
-        f"a/{edit.path}",
-        f"b/{edit.path}",
-    )
+    lines = difflib.unified_diff(_lines(edit.before), _lines(edit.after), f"a/{edit.path}", f"b/{edit.path}")
     return "".join(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines)
+
+
+def _lines(text: str) -> list[str]:
+    """Lines with their ends, split at line feeds only, as git and every diff tool do."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
 @dataclass(frozen=True, slots=True)

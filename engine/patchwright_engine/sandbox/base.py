@@ -20,9 +20,7 @@ class Sandbox(Protocol):
         """One sentence: what this level stops and what it does not."""
         ...
 
-    def run(
-        self, command: Command, workspace: Path, cancel: CancelToken, readable: tuple[Path, ...] = ()
-    ) -> RunReport:
+    def run(self, command: Command, workspace: Path, cancel: CancelToken, readable: tuple[Path, ...] = ()) -> RunReport:
         """Run `command` with `workspace` as its only writable folder (mounted at its own path).
 
         `readable` lists further folders the command may read (the interpreter, a virtual environment).

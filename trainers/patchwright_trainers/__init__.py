@@ -1,0 +1,1 @@
+"""Trainers: from traces and pull requests to the models the engine loads."""
