@@ -1,0 +1,1 @@
+"""Source text to plain records: symbols, references and imports, with tree-sitter."""

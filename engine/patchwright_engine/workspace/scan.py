@@ -1,0 +1,161 @@
+"""List the files of a workspace that count: what git tracks or would track, else what no ignore rule hides.
+
+Invariant: every path returned is a regular file (or a link to one) inside the root, and the order is fixed.
+"""
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+import pathspec
+
+from patchwright_engine.types import RepoPath
+from patchwright_engine.workspace.repository import is_git, run_git
+
+BUILT_IN_IGNORES = (
+    ".git/",
+    ".hg/",
+    ".svn/",
+    "node_modules/",
+    "__pycache__/",
+    "*.py[co]",
+    ".venv/",
+    "venv/",
+    ".env/",
+    ".tox/",
+    ".nox/",
+    ".eggs/",
+    ".mypy_cache/",
+    ".pytest_cache/",
+    ".ruff_cache/",
+    ".hypothesis/",
+    ".idea/",
+    ".vscode/",
+    "build/",
+    "dist/",
+    "*.egg-info/",
+)
+"""Used where there is no git to ask; git users have rules of their own."""
+
+GENERATED_SUFFIXES = (".py", ".so", ".pyd", ".dylib", ".dll")
+
+
+def scan(root: Path) -> tuple[RepoPath, ...]:
+    """All files of the workspace that are not ignored, sorted. Links that leave `root` are left out."""
+    real_root = root.resolve()
+    return tuple(path for path in list_entries(root) if _is_inner_file(real_root, root / path))
+
+
+def directory_links(root: Path) -> tuple[RepoPath, ...]:
+    """Non-ignored symbolic links to folders inside `root`, sorted. Their content is not scanned twice."""
+    real_root = root.resolve()
+    return tuple(
+        path
+        for path in list_entries(root)
+        if (root / path).is_symlink() and (root / path).is_dir() and is_inside(real_root, root / path)
+    )
+
+
+def generated_files(root: Path) -> tuple[RepoPath, ...]:
+    """Ignored files that imports may still need: a written `_version.py`, an extension built in place.
+
+    Only single files beside tracked ones and `*.egg-info` folders; ignored folders as a whole (virtual
+    environments, caches, builds) are not entered.
+    """
+    if not is_git(root):
+        return ()
+    try:
+        output = run_git(root, "ls-files", "-o", "-i", "--exclude-standard", "--directory", "-z")
+    except OSError:
+        return ()
+    found: list[RepoPath] = []
+    for name in _split(output):
+        entry = root / name
+        if name.endswith(".egg-info/"):
+            found += [RepoPath(file.relative_to(root).as_posix()) for file in entry.iterdir() if file.is_file()]
+        elif name.endswith(GENERATED_SUFFIXES) and entry.is_file() and not entry.is_symlink():
+            found.append(RepoPath(name))
+    return tuple(sorted(found))
+
+
+def list_entries(root: Path) -> tuple[RepoPath, ...]:
+    """Every non-ignored entry, links and vanished files included, sorted."""
+    if is_git(root):
+        try:
+            output = run_git(root, "ls-files", "-c", "-o", "--exclude-standard", "-z")
+            return tuple(sorted({RepoPath(name) for name in _split(output)}))
+        except OSError:
+            pass  # A repository git refuses (broken, foreign owner) is still a folder of files.
+    return tuple(sorted(_walk(root, PurePosixPath(), [pathspec.GitIgnoreSpec.from_lines(BUILT_IN_IGNORES)])))
+
+
+def is_inside(real_root: Path, entry: Path) -> bool:
+    """Whether `entry`, links followed, stays inside `real_root` (itself resolved)."""
+    try:
+        return entry.resolve(strict=True).is_relative_to(real_root)
+    except (OSError, RuntimeError):
+        return False
+
+
+def _split(output: bytes) -> Iterable[str]:
+    return (os.fsdecode(name) for name in output.split(b"\0") if name)
+
+
+def _is_inner_file(real_root: Path, entry: Path) -> bool:
+    try:
+        mode = entry.lstat().st_mode
+    except OSError:
+        return False
+    if stat.S_ISREG(mode):
+        return True
+    return stat.S_ISLNK(mode) and entry.is_file() and is_inside(real_root, entry)
+
+
+def _walk(root: Path, folder: PurePosixPath, specs: list[pathspec.GitIgnoreSpec]) -> Iterator[RepoPath]:
+    """Depth-first; each `.gitignore` adds a spec whose patterns are anchored at its own folder."""
+    specs = [*specs, *_own_rules(root, folder)]
+    try:
+        entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        path = folder / entry.name
+        is_folder = entry.is_dir(follow_symlinks=False)
+        if _ignored(f"{path}/" if is_folder else str(path), specs):
+            continue
+        if is_folder:
+            yield from _walk(root, path, specs)
+        else:
+            yield RepoPath(str(path))
+
+
+def _own_rules(root: Path, folder: PurePosixPath) -> list[pathspec.GitIgnoreSpec]:
+    try:
+        lines = (root / folder / ".gitignore").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    prefix = "" if folder == PurePosixPath() else f"{folder}/"
+    rules = [_anchored(line, prefix) for line in lines if line.strip() and not line.startswith("#")]
+    try:
+        return [pathspec.GitIgnoreSpec.from_lines(rules)]
+    except ValueError:  # One malformed pattern; git would skip that line, we skip the file.
+        return []
+
+
+def _anchored(line: str, prefix: str) -> str:
+    """A rule of a nested `.gitignore` as the root's `.gitignore` would say it."""
+    if not prefix:
+        return line
+    negated, body = ("!", line[1:]) if line.startswith("!") else ("", line)
+    anchored = "/" in body.rstrip().rstrip("/")
+    return f"{negated}/{prefix}{body.lstrip('/')}" if anchored else f"{negated}/{prefix}**/{body}"
+
+
+def _ignored(path: str, specs: list[pathspec.GitIgnoreSpec]) -> bool:
+    """The deepest spec with an opinion decides, as git does."""
+    for spec in reversed(specs):
+        verdict = spec.check_file(path).include
+        if verdict is not None:
+            return verdict
+    return False
