@@ -1,0 +1,48 @@
+"""The `patchwright` command: one module a subcommand, each with `add_parser` and `run`.
+
+Results go to stdout, everything else to stderr. Errors of the tree end with their exit code and their cure.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from patchwright_engine import __version__
+from patchwright_engine.errors import PatchwrightError
+
+DESCRIPTION = "Fix issues in private code with verified patches from a local model. Nothing leaves this machine."
+EPILOG = "Start with: patchwright doctor, patchwright models pull, patchwright fix 'what goes wrong' --repo DIR"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    from patchwright_engine.cli import doctor, fix, index, locate, models, serve, trace
+
+    parser = argparse.ArgumentParser(prog="patchwright", description=DESCRIPTION, epilog=EPILOG)
+    parser.add_argument("--version", action="version", version=f"patchwright {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in (fix, locate, index, models, serve, trace, doctor):
+        module.add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code (0 done, 1 no result, 2 bad input, 3 environment, 130 cancelled)."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except PatchwrightError as error:
+        if arguments.debug:
+            raise
+        sys.stderr.write(f"patchwright: {error.message}\n")
+        if error.cure:
+            sys.stderr.write(f"  {error.cure}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("patchwright: interrupted\n")
+        return 130
+    except BrokenPipeError:  # the reader of our output went away, e.g. `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

@@ -1,0 +1,122 @@
+"""What a person sees: live progress on a terminal, plain lines elsewhere, and the fixes with their proof."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.spinner import Spinner
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from patchwright_engine.control import Progress, ProgressSink
+from patchwright_engine.types import Evidence, Fix, FixResult
+
+STAGES = ("index", "model", "understand", "locate", "reproduce", "repair", "verify", "rank")
+STOPPED = {
+    "verified": "a fix is verified",
+    "budget": "the budget is spent",
+    "cancelled": "cancelled",
+    "no_candidates": "no candidate survived",
+}
+
+
+@contextmanager
+def progress_display(console: Console) -> Iterator[ProgressSink]:
+    """A sink that shows progress on `console`: a live panel on a terminal, one line a change of stage elsewhere."""
+    if console.is_terminal:
+        panel = _Panel()
+        with Live(panel, console=console, refresh_per_second=8, transient=True):
+            yield panel.update
+    else:
+        yield _Lines(console).update
+
+
+class _Lines:
+    """Plain progress for logs: a line when the stage or the best evidence changes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last: tuple[str, int, str | None] | None = None
+        self._started = time.monotonic()
+
+    def update(self, progress: Progress, /) -> None:
+        key = (progress.stage, progress.rollouts, progress.best_evidence)
+        if key == self._last:
+            return
+        self._last = key
+        parts = [f"[{time.monotonic() - self._started:6.1f}s]", f"{progress.stage}:", progress.message]
+        if progress.rollouts:
+            parts.append(f"(rollout {progress.rollouts}/{progress.budget})")
+        if progress.best_evidence:
+            parts.append(f"best so far: {progress.best_evidence}")
+        self._console.print(" ".join(parts), markup=False, soft_wrap=True)
+
+
+class _Panel:
+    """The live view; rich asks it to draw itself a few times a second, from its own thread."""
+
+    def __init__(self) -> None:
+        self._progress = Progress("index", "starting")
+        self._spinner = Spinner("dots")
+        self._started = time.monotonic()
+        self._rate: float | None = None
+
+    def update(self, progress: Progress, /) -> None:
+        self._progress = progress
+        if progress.tokens_per_second:
+            self._rate = progress.tokens_per_second
+
+    def __rich__(self) -> RenderableType:
+        now = self._progress
+        stages = Text(" ")
+        current = STAGES.index(now.stage) if now.stage in STAGES else len(STAGES)
+        for place, stage in enumerate(STAGES):
+            stages.append(stage, style="bold cyan" if place == current else "green" if place < current else "dim")
+            stages.append(" › " if place < len(STAGES) - 1 else "", style="dim")
+        facts = [f"rollouts {now.rollouts}/{now.budget}", f"{now.tokens} tokens"]
+        if self._rate:
+            facts.append(f"{self._rate:.1f} tok/s")
+        facts.append(f"{time.monotonic() - self._started:.0f} s")
+        facts.append(f"best: {now.best_evidence or '–'}")
+        self._spinner.update(text=Text(f" {now.message}"))
+        return Group(stages, self._spinner, Text("  " + " · ".join(facts), style="dim"))
+
+
+def show_result(result: FixResult, console: Console) -> None:
+    """Print the fixes, strongest first, with what was run and what it printed."""
+    for fix in result.fixes:
+        _show_fix(fix, len(result.fixes), console)
+    for note in result.notes:
+        console.print(f"Note: {note}", style="yellow", markup=False)
+    cost = result.cost
+    if not result.fixes:
+        console.print("No fix found.", style="bold")
+        console.print("Try a larger --budget, a --test command that fails, or a more exact description.")
+    console.print(
+        f"Stopped because {STOPPED.get(result.stopped, result.stopped)}: {cost.rollouts} rollouts, "
+        f"{cost.prompt_tokens} prompt tokens ({cost.cached_tokens} cached), {cost.generated_tokens} generated, "
+        f"{cost.seconds:.0f} s.",
+        markup=False,
+    )
+    console.print(f"Trace: {result.trace}", markup=False, soft_wrap=True)
+
+
+def _show_fix(fix: Fix, total: int, console: Console) -> None:
+    style = {Evidence.FAILING_TEST: "green", Evidence.REPRODUCED: "green"}.get(fix.evidence, "yellow")
+    label = "verified" if fix.evidence.verified else "NOT verified"
+    runs = Table.grid(padding=(0, 2))
+    for run in fix.runs:
+        runs.add_row(Text(run.kind), Text(f"before: {run.before}"), Text(f"after: {run.after}"))
+        runs.add_row("", Text(f"$ {run.command}", style="dim"), Text(f"{run.seconds:.1f} s", style="dim"))
+    body = Group(
+        Text(fix.explanation),
+        Text(f"Evidence: {fix.evidence.words}."),
+        runs,
+        Syntax(fix.patch.diff.rstrip(), "diff", background_color="default"),
+    )
+    title = f"Fix {fix.rank} of {total} · {label} ({fix.evidence.value}) · {fix.id}"
+    console.print(Panel(body, title=title, title_align="left", border_style=style))

@@ -1,0 +1,119 @@
+"""`patchwright fix`: an issue in, ranked fixes with their proof out.
+
+The job runs on a thread of its own, so that Ctrl-C is answered at once: the first one cancels (the trace is kept),
+a second one leaves without waiting. The user's files are written only with --apply.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from patchwright_engine.cli.apply import apply_fix
+from patchwright_engine.cli.display import progress_display, show_result
+from patchwright_engine.cli.inputs import read_issue
+from patchwright_engine.control import CancelToken
+from patchwright_engine.errors import BadInput
+from patchwright_engine.types import FixResult, Issue
+
+# How long a cancelled job may take to tidy up before we leave without it.
+CANCEL_GRACE_SECONDS = 2.0
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register `fix`."""
+    parser = subparsers.add_parser(
+        "fix",
+        help="find and verify fixes for an issue",
+        description="Find the fault, write candidate patches, run them in a sandbox, print those with proof.",
+        epilog="Exit status: 0 a fix that reproduces or passes the failing test; 1 none; 2 bad input; "
+        "3 this machine lacks something (the message names the cure); 130 cancelled.",
+    )
+    parser.add_argument("issue", metavar="ISSUE", help="a file, '-' for standard input, or the text itself")
+    parser.add_argument("--repo", type=Path, default=Path(), metavar="DIR", help="the project (default: here)")
+    parser.add_argument(
+        "--budget", default="standard", metavar="B", help="quick (2 rollouts), standard (8), deep (32) or a number"
+    )
+    parser.add_argument("--test", metavar="CMD", help="a command that fails because of the issue and should pass")
+    parser.add_argument("--model", metavar="M", help="catalog name, GGUF file, or URL of an OpenAI-compatible server")
+    parser.add_argument("--python", metavar="EXE", help="interpreter that runs the project's tests")
+    parser.add_argument("--apply", action="store_true", help="write the best verified fix to the project's files")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="equal seeds search alike (default: 0)")
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="where to write the search (default: chosen)")
+    parser.add_argument("--resume", type=Path, metavar="FILE", help="continue the search that wrote this trace")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run `fix`; returns its exit code. Raises the PatchwrightError tree."""
+    from patchwright_engine.pipeline import FixRequest, result_to_json
+
+    if arguments.test is not None and not arguments.test.strip():
+        raise BadInput("--test is empty", "Give a command, e.g. --test 'pytest tests/test_x.py'.")
+    issue = Issue(read_issue(arguments.issue), test_command=arguments.test)
+    request = FixRequest(
+        issue,
+        arguments.repo,
+        budget=arguments.budget,
+        seed=arguments.seed,
+        model=arguments.model,
+        python=arguments.python,
+        trace=arguments.trace,
+        resume=arguments.resume,
+    )
+    result = _run_cancellable(request)
+    if arguments.json:
+        sys.stdout.write(json.dumps(result_to_json(result), indent=2) + "\n")
+    else:
+        show_result(result, Console(highlight=False))
+    best = result.fixes[0] if result.fixes else None
+    if arguments.apply:
+        apply_fix(best, arguments.repo, Console(stderr=True, highlight=False))
+    if result.stopped == "cancelled":
+        return 130
+    return 0 if best is not None and best.evidence.verified else 1
+
+
+def _run_cancellable(request: "FixRequest") -> FixResult:  # noqa: F821  # type: ignore[name-defined]
+    from patchwright_engine.pipeline import run_fix
+
+    cancel = CancelToken()
+    outcome: list[FixResult | BaseException] = []
+
+    def work() -> None:
+        try:
+            outcome.append(run_fix(request, cancel=cancel, progress=display))
+        except BaseException as error:  # noqa: BLE001  # handed to the main thread, which raises it
+            outcome.append(error)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        if cancel.cancelled:
+            os._exit(130)
+        threading.Thread(target=cancel.cancel, daemon=True).start()
+
+    previous = signal.signal(signal.SIGINT, interrupt)
+    try:
+        with progress_display(Console(stderr=True, highlight=False)) as display:
+            worker = threading.Thread(target=work, name="fix", daemon=True)
+            worker.start()
+            waited = 0.0
+            while worker.is_alive() and waited < CANCEL_GRACE_SECONDS:
+                worker.join(0.05)
+                waited += 0.05 if cancel.cancelled else 0.0
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if not outcome:
+        sys.stderr.write("patchwright: cancelled; the trace is kept\n")
+        sys.stderr.flush()
+        os._exit(130)
+    result = outcome[0]
+    if isinstance(result, BaseException):
+        raise result
+    return result

@@ -1,0 +1,42 @@
+"""Prompts are data: `prompts/*.md`, filled with `$name` placeholders. What is stable stands first.
+
+Every stage's user message begins with the issue, so that all stages of a job share one prefix in the KV cache.
+"""
+
+from functools import cache
+from importlib.resources import files
+from string import Template
+
+from patchwright_engine.model.backend import Message
+
+NAMES = (
+    "system",
+    "issue",
+    "understand",
+    "locate",
+    "reproduce",
+    "repair_rewrite",
+    "repair_search_replace",
+    "failing_test",
+    "revise",
+    "judge_files",
+    "judge_location",
+    "judge_patch",
+)
+
+
+@cache
+def load_prompt(name: str) -> Template:
+    """The template of one prompt. Raises FileNotFoundError for a name that does not exist."""
+    return Template(files(__package__).joinpath("prompts", f"{name}.md").read_text(encoding="utf-8").strip())
+
+
+def render(name: str, **values: str) -> str:
+    """Fill a prompt. Raises KeyError when a placeholder has no value. Values are inserted as they are."""
+    return load_prompt(name).substitute(values)
+
+
+def conversation(issue_text: str, stage_text: str) -> tuple[Message, ...]:
+    """System message plus one user message: the issue first, then what the stage asks."""
+    user = f"{render('issue', issue=issue_text)}\n\n{stage_text}"
+    return (Message("system", render("system")), Message("user", user))

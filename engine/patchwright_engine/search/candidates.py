@@ -1,0 +1,116 @@
+"""Candidate fixes of one search: equal patches merged into votes, each verified once, ranked by hybrid evidence.
+
+Order (DESIGN §3, landscape: tests alone tie, models alone err): evidence level, share of reproductions passed,
+votes of equal behaviour, ORM on issue + patch, shorter diff.
+"""
+
+from dataclasses import dataclass, field
+
+from patchwright_engine.model.prompting import render
+from patchwright_engine.repair.apply import normalize_patch
+from patchwright_engine.repair.explain import explain
+from patchwright_engine.search.job import CODE_SHARE, Job
+from patchwright_engine.search.repair_stage import Attempt
+from patchwright_engine.types import Fix, Patch
+from patchwright_engine.verify.evidence import Verification
+
+ORM_TOP = 4
+
+
+@dataclass(slots=True)
+class Candidate:
+    """One distinct patch: how often it was written, what verification said, what the ORM thinks."""
+
+    patch: Patch
+    attempt: Attempt
+    verification: Verification
+    reproductions: int
+    """Valid reproductions it was run against."""
+    votes: int = 1
+    orm: float | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it may be offered at all."""
+        return self.verification.evidence is not None
+
+    @property
+    def agreement(self) -> float:
+        """Share of the valid reproductions it passes; 1 when there are none to disagree."""
+        return self.verification.passed_reproductions / self.reproductions if self.reproductions else 1.0
+
+    def key(self) -> tuple[int, float, int, float, int]:
+        """Sort key, larger is better."""
+        evidence = self.verification.evidence
+        return (
+            evidence.strength if evidence else -1,
+            self.agreement,
+            self.votes,
+            0.5 if self.orm is None else self.orm,
+            -len(self.patch.diff),
+        )
+
+
+@dataclass(slots=True)
+class Pool:
+    """All candidates so far, keyed by normalised patch."""
+
+    by_key: dict[str, Candidate] = field(default_factory=dict)
+
+    def seen(self, patch: Patch) -> Candidate | None:
+        """The candidate an equal patch made, after counting the vote."""
+        candidate = self.by_key.get(normalize_patch(patch))
+        if candidate:
+            candidate.votes += 1
+        return candidate
+
+    def add(self, candidate: Candidate) -> None:
+        self.by_key[normalize_patch(candidate.patch)] = candidate
+
+    def alive(self) -> list[Candidate]:
+        """Candidates that may be offered, best first."""
+        return sorted((c for c in self.by_key.values() if c.alive), key=Candidate.key, reverse=True)
+
+
+def settled(pool: Pool) -> bool:
+    """Whether the search may stop: verified, and most reproductions (or a second sample) agree."""
+    best = next(iter(pool.alive()), None)
+    if best is None or best.verification.evidence is None or not best.verification.evidence.verified:
+        return False
+    return best.agreement > 0.5 or best.votes > 1
+
+
+def judge_ties(job: Job, pool: Pool) -> None:
+    """Ask the ORM (issue + patch only) about the leaders when evidence alone does not order them."""
+    leaders = pool.alive()[:ORM_TOP]
+    tied = [c for c in leaders if c.key()[:2] == leaders[0].key()[:2]]
+    if len(tied) < 2:
+        return
+    job.report("rank", f"judging {len(tied)} candidates")
+    limit = job.tokens(CODE_SHARE)
+    fitting = [c for c in tied if job.model.count_tokens(c.patch.diff) <= limit]
+    for candidate, probability in zip(
+        fitting, job.judge("rank", [render("judge_patch", diff=c.patch.diff) for c in fitting]), strict=True
+    ):
+        candidate.orm = probability
+
+
+def to_fixes(pool: Pool) -> tuple[Fix, ...]:
+    """The fixes to offer, best first."""
+    fixes = []
+    for rank, candidate in enumerate(pool.alive(), start=1):
+        evidence = candidate.verification.evidence
+        assert evidence is not None
+        score = (evidence.strength + candidate.agreement * 0.9) / 4
+        fixes.append(
+            Fix(
+                candidate.patch.id,
+                rank,
+                evidence,
+                round(score, 4),
+                candidate.patch,
+                explain(candidate.patch),
+                candidate.verification.runs,
+            )
+        )
+    return tuple(fixes)

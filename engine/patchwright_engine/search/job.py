@@ -1,0 +1,139 @@
+"""What every stage of one job shares, and the few helpers that turn it into prompts, progress and trace lines."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from patchwright_engine.control import CancelToken, Progress, ProgressSink
+from patchwright_engine.index import Index
+from patchwright_engine.model.backend import Completion, CompletionRequest, DecodeProgress, JudgeRequest, Message
+from patchwright_engine.model.prompting import conversation, render
+from patchwright_engine.search.budget import Budget
+from patchwright_engine.search.recorder import RecordedModel
+from patchwright_engine.search.trace import Trace
+from patchwright_engine.types import Evidence, Issue, Ranking, Snapshot
+
+# Shares of the context window. A prompt is never longer than its share, so an answer always fits behind it.
+ISSUE_SHARE = 0.20
+MAP_SHARE = 0.15
+CODE_SHARE = 0.30
+THINK_SHARE = 0.25
+
+
+@dataclass(slots=True)
+class Job:
+    """One search under way; owned by one thread."""
+
+    issue: Issue
+    snapshot: Snapshot
+    index: Index
+    ranking: Ranking
+    model: RecordedModel
+    trace: Trace
+    budget: Budget
+    seed: int
+    cancel: CancelToken
+    sink: ProgressSink
+    issue_text: str = ""
+    """The issue as prompts show it; shortened when it would fill the context, which `notes` then says."""
+    notes: list[str] = field(default_factory=list)
+    rollouts: int = 0
+    best_evidence: Evidence | None = None
+    generated_tokens: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def tokens(self, share: float) -> int:
+        """Prompt tokens for a share of the context window."""
+        return int(self.model.context_tokens * share)
+
+    def note(self, text: str) -> None:
+        """Tell the user and the trace something they should know, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+            self.trace.step("note", text=text)
+
+    def note_dropped(self, stage: str, dropped: Sequence[str]) -> None:
+        """Say what did not fit a prompt: truncation is never silent."""
+        if dropped:
+            self.trace.step("dropped", stage=stage, what=list(dropped))
+
+    def report(self, stage: str, message: str, tokens_per_second: float | None = None) -> None:
+        """Show progress."""
+        self.sink(
+            Progress(
+                stage,
+                message,
+                self.rollouts,
+                self.budget.rollouts,
+                self.generated_tokens,
+                tokens_per_second,
+                self.best_evidence.value if self.best_evidence else None,
+            )
+        )
+
+    def ask(
+        self,
+        stage: str,
+        messages: tuple[Message, ...],
+        *,
+        n: int,
+        seed: int,
+        max_answer_tokens: int,
+        first_greedy: bool = True,
+    ) -> tuple[Completion, ...]:
+        """N answers to one conversation, with live progress."""
+        request = CompletionRequest(
+            messages,
+            n=n,
+            max_answer_tokens=max_answer_tokens,
+            max_think_tokens=self.tokens(THINK_SHARE),
+            seed=seed,
+            first_greedy=first_greedy,
+        )
+        batch = self.model.complete(request, self.cancel, stage=stage, on_progress=self._decode_progress(stage))
+        self.generated_tokens += batch.generated_tokens
+        return batch.completions
+
+    def judge(self, stage: str, questions: Sequence[str]) -> tuple[float | None, ...]:
+        """P(yes) for each question about the issue, or None where the backend gives no probabilities."""
+        requests = [JudgeRequest(conversation(self.issue_text, question)) for question in questions]
+        return tuple(verdict.probability for verdict in self.model.judge(requests, self.cancel, stage=stage))
+
+    def _decode_progress(self, stage: str) -> Callable[[DecodeProgress], None]:
+        before = self.generated_tokens
+
+        def show(progress: DecodeProgress) -> None:
+            self.generated_tokens = before + progress.generated_tokens
+            if progress.prompt_done < progress.prompt_tokens:
+                self.report(stage, f"reading {progress.prompt_done}/{progress.prompt_tokens} tokens")
+            else:
+                self.report(stage, "writing", progress.tokens_per_second)
+            self.generated_tokens = before
+
+        return show
+
+
+def fit_issue(job: Job) -> str:
+    """The issue text within its share of the context: the middle is cut and the cut is said."""
+    text = job.issue.text.strip()
+    limit = job.tokens(ISSUE_SHARE)
+    if job.model.count_tokens(text) <= limit:
+        return text
+    lines = text.split("\n")
+    head, tail = lines, list[str]()
+    while len(head) > 1 and job.model.count_tokens("\n".join([*head, *tail])) > limit:
+        # Keep twice as much of the beginning as of the end, where tracebacks stop.
+        keep = max(2, int((len(head) + len(tail)) * 0.85))
+        cut_tail = keep // 3
+        head, tail = lines[: keep - cut_tail], lines[len(lines) - cut_tail :] if cut_tail else []
+    dropped = len(lines) - len(head) - len(tail)
+    short = "\n".join([*head, f"[... {dropped} lines left out ...]", *tail])
+    if job.model.count_tokens(short) > limit:  # one enormous line
+        short = short[: limit * 2] + " [... left out ...]"
+    job.note("The issue is longer than the model's context allows; its middle was left out of the prompts.")
+    return short
+
+
+def stage_prompt(job: Job, name: str, **values: str) -> tuple[Message, ...]:
+    """A stage's conversation: the issue, then the stage's own prompt."""
+    return conversation(job.issue_text, render(name, **values))

@@ -1,0 +1,143 @@
+"""Fault localization (paper §3.2): symbols with their code → N answers → the beam of locations.
+
+Scores add what the index believes, what the samples agree on, and the PRM's P(correct), each in 0-1.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from patchwright_engine.localize.context import symbol_code
+from patchwright_engine.model.prompting import render
+from patchwright_engine.search.job import CODE_SHARE, Job, stage_prompt
+from patchwright_engine.types import Location, RankedSymbol, RepoPath, Symbol
+
+CANDIDATES = 4
+SHOWN_SYMBOLS = 8
+BEAM = 3
+JUDGED = 4
+ANSWER_TOKENS = 120
+# A symbol whose file understanding picked is worth about one rank step more than one whose file it did not.
+FILE_BONUS = 1.5
+SHORT_CLASS_LINES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredLocation:
+    """A location with its score and the parts it is made of."""
+
+    location: Location
+    score: float
+    prior: float
+    prm: float | None
+
+
+def locate_fault(job: Job, files: Sequence[RepoPath]) -> tuple[ScoredLocation, ...]:
+    """The beam: locations to repair, best first. Empty when the repository has no symbols at all."""
+    job.report("locate", "reading suspected code")
+    shown = _suspects(job, files)
+    if not shown:
+        return ()
+    code = symbol_code([s.symbol for s in shown], job.snapshot, job.model.count_tokens, job.tokens(CODE_SHARE))
+    job.note_dropped("locate", code.dropped)
+    answers = job.ask(
+        "locate",
+        stage_prompt(job, "locate", code=code.text),
+        n=CANDIDATES,
+        seed=job.seed,
+        max_answer_tokens=ANSWER_TOKENS,
+    )
+    suspects = [s.symbol for s in shown]
+    named = [parse_symbols_named(answer.answer, suspects) for answer in answers]
+    votes: Counter[tuple[Symbol, ...]] = Counter()
+    for symbols in named:
+        # The first name is the vote; the ones after it are weaker votes of their own, not a joint change.
+        for place, symbol in enumerate(symbols[:3]):
+            votes[(symbol,)] += 1 if place == 0 else 0.5  # type: ignore[assignment]  # half votes
+    joint = Counter(symbols for symbols in named if len(symbols) in (2, 3))
+    votes.update({symbols: count for symbols, count in joint.items() if count >= 2})
+    top = max(s.score for s in shown) or 1.0
+    prior = {s.symbol: s.score / top for s in shown}
+    for s in shown[:BEAM]:  # the index's own favourites stay in the race without a vote
+        votes.setdefault((s.symbol,), 0)
+    scored = _score(job, votes, prior, len(answers))
+    job.trace.step(
+        "locations",
+        candidates=[
+            {
+                "symbols": [f"{s.path}::{s.name}" for s in c.location.symbols],
+                "votes": c.location.votes,
+                "prior": round(c.prior, 4),
+                "prm": c.prm,
+                "score": round(c.score, 4),
+            }
+            for c in scored
+        ],
+        kept=min(BEAM, len(scored)),
+    )
+    return tuple(scored[:BEAM])
+
+
+def _suspects(job: Job, files: Sequence[RepoPath]) -> list[RankedSymbol]:
+    """Symbols to show: the index's order, those in the understood files first, no code twice."""
+    chosen = set(files)
+    ranked = sorted(
+        (s for s in job.ranking.symbols if s.symbol.kind != "variable"),
+        key=lambda s: s.score * (FILE_BONUS if s.symbol.path in chosen else 1.0),
+        reverse=True,
+    )
+    kept: list[RankedSymbol] = []
+    for candidate in ranked:
+        symbol = candidate.symbol
+        if symbol.kind == "class" and symbol.end_line - symbol.start_line >= SHORT_CLASS_LINES:
+            continue
+        if any(_overlap(symbol, other.symbol) for other in kept):
+            continue
+        kept.append(candidate)
+        if len(kept) == SHOWN_SYMBOLS:
+            break
+    return kept
+
+
+def _overlap(a: Symbol, b: Symbol) -> bool:
+    return a.path == b.path and a.start_line <= b.end_line and b.start_line <= a.end_line
+
+
+def _score(
+    job: Job, votes: "Counter[tuple[Symbol, ...]]", prior: dict[Symbol, float], answers: int
+) -> list[ScoredLocation]:
+    def base(symbols: tuple[Symbol, ...]) -> float:
+        return votes[symbols] / answers + sum(prior.get(s, 0.0) for s in symbols) / len(symbols)
+
+    ordered = sorted(votes, key=lambda symbols: (-base(symbols), symbols[0].path, symbols[0].start_line))[:JUDGED]
+    questions = []
+    for symbols in ordered:
+        code = symbol_code(symbols, job.snapshot, job.model.count_tokens, job.tokens(CODE_SHARE))
+        questions.append(render("judge_location", code=code.text))
+    verdicts = job.judge("locate", questions) if len(ordered) > 1 else (None,) * len(ordered)
+    scored = [
+        ScoredLocation(
+            Location(symbols, int(votes[symbols])),
+            base(symbols) + (0.5 if prm is None else prm),
+            sum(prior.get(s, 0.0) for s in symbols) / len(symbols),
+            prm,
+        )
+        for symbols, prm in zip(ordered, verdicts, strict=True)
+    ]
+    return sorted(scored, key=lambda c: c.score, reverse=True)
+
+
+def parse_symbols_named(answer: str, suspects: Sequence[Symbol]) -> tuple[Symbol, ...]:
+    """Suspects named in an answer, in order; `path::name`, a qualified name, or an unambiguous last name."""
+    found: list[Symbol] = []
+    for line in answer.splitlines():
+        text = line.strip().strip("`#-*•1234567890.) ").strip("` ")
+        if not text:
+            continue
+        path, _, name = text.rpartition("::")
+        name = re.split(r"[\s(`]", name.strip(), maxsplit=1)[0]
+        matches = [s for s in suspects if (s.name == name or s.name.endswith("." + name)) and s.path.endswith(path)]
+        if len(matches) == 1:
+            found.append(matches[0])
+    return tuple(dict.fromkeys(found))
