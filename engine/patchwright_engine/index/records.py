@@ -1,0 +1,113 @@
+"""One file's share of the index, as the store keeps it, and how it is made from bytes.
+
+Invariant: a record depends on nothing but the language and the content, so its key is their hash; records
+are plain text and numbers that may cross a process boundary.
+"""
+
+import hashlib
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from patchwright_engine.index.lexical import term_counts
+from patchwright_engine.syntax.languages import grammar_version, language_of, languages, query_text
+from patchwright_engine.syntax.parse import parse_symbols
+from patchwright_engine.types import RepoPath
+
+MAX_BYTES = 1_000_000
+"""Larger source files are generated or data; tree-sitter would need twenty times their size in memory."""
+FORMAT = 1
+"""Raised with any change to records, terms or the store's tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file to index: where it is, what it should hold, and the unsaved text if there is one."""
+
+    path: RepoPath
+    absolute: Path
+    digest: str
+    overlay: bytes | None = None
+
+    @property
+    def key(self) -> str:
+        return record_key(self.path, self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolRow:
+    """A symbol without its path, since equal files share their record."""
+
+    name: str
+    kind: str
+    start_line: int
+    end_line: int
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the index keeps of one content. The `*_json` columns are read back by `view.py` only."""
+
+    key: str
+    size: int
+    symbols: tuple[SymbolRow, ...]
+    references_json: str
+    """{name: [line, ...]}"""
+    imports_json: str
+    """[[module, [name, ...], line], ...]"""
+    terms_json: str
+    """{term: count}"""
+    length: int
+    """Number of terms, for BM25."""
+
+
+def record_key(path: RepoPath, digest: str) -> str:
+    """The key of a content in a language."""
+    language = language_of(path)
+    return f"{language.name if language else 'none'}:{digest}"
+
+
+def schema_version() -> str:
+    """Changes whenever a cached record could differ from a new one: our format, a grammar, a query."""
+    parts = [str(FORMAT)]
+    for entry in languages():
+        if entry.available:
+            parts += [entry.name, grammar_version(entry), query_text(entry)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def make_record(file: SourceFile) -> Record | None:
+    """Read and parse one file; None when it is gone, unreadable, too large or binary.
+
+    The key is that of the bytes actually read, so a file that changed since the snapshot poisons nothing.
+    """
+    try:
+        content = file.overlay if file.overlay is not None else _read(file.absolute)
+    except OSError:
+        return None
+    if content is None or len(content) > MAX_BYTES or b"\0" in content:
+        return None
+    syntax = parse_symbols(file.path, content)
+    lines: defaultdict[str, list[int]] = defaultdict(list)
+    for reference in syntax.references:
+        lines[reference.name].append(reference.line)
+    terms = term_counts(content.decode("utf-8", "replace"))
+    return Record(
+        key=record_key(file.path, hashlib.sha256(content).hexdigest()),
+        size=len(content),
+        symbols=tuple(
+            SymbolRow(item.name, item.kind, item.start_line, item.end_line, item.signature) for item in syntax.symbols
+        ),
+        references_json=json.dumps(lines, separators=(",", ":")),
+        imports_json=json.dumps([[item.module, item.names, item.line] for item in syntax.imports]),
+        terms_json=json.dumps(terms, separators=(",", ":")),
+        length=terms.total(),
+    )
+
+
+def _read(path: Path) -> bytes | None:
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    return content if len(content) <= MAX_BYTES else None

@@ -1,0 +1,281 @@
+"""The index as the rest of the engine sees it: open, refresh from a snapshot, ask.
+
+Invariant: a cache is never trusted and never fatal. An old or broken database is deleted and rebuilt, one
+that cannot be written is replaced by one in memory, and the report says so.
+"""
+
+import hashlib
+import json
+import sqlite3
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from patchwright_engine.config import folders
+from patchwright_engine.control import CancelToken, Progress, ProgressSink, ignore_progress
+from patchwright_engine.index.build import make_records
+from patchwright_engine.index.graph import ModuleMap
+from patchwright_engine.index.records import SourceFile
+from patchwright_engine.index.store import Store, delete_database
+from patchwright_engine.syntax.languages import language_of
+from patchwright_engine.syntax.parse import Import
+from patchwright_engine.types import RepoPath, Snapshot, Symbol
+
+BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA, None})
+"""Codes that a new database cures; a locked, full or read-only one is left alone (None: our own version check)."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexReport:
+    """What one refresh did."""
+
+    files: int
+    """Source files now in the index."""
+    symbols: int
+    bytes: int
+    """Size of those files together."""
+    seconds: float
+    cache_hits: int
+    """Files whose content was known already."""
+    skipped: int
+    """Source files left out: binary, over 1 MB, unreadable or oddly named."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileTerms:
+    """The asked-for terms of one file and its length in terms, for BM25."""
+
+    counts: dict[str, int]
+    length: int
+
+
+def open_index(root: Path, cache_dir: Path | None = None) -> "Index":
+    """The index of a workspace. Its database lies below `cache_dir` (default: the user's cache folder).
+
+    Nothing is read from the workspace before `refresh`. Close it after use; it is a context manager too.
+    """
+    name = hashlib.sha256(str(root.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:24]
+    base = cache_dir if cache_dir is not None else folders().cache / "index"
+    return Index(base / name / "index.sqlite")
+
+
+class Index:
+    """What the workspace's source files define, use and say. Answers are about the snapshot last refreshed from."""
+
+    def __init__(self, location: Path) -> None:
+        self._notes: list[str] = []
+        self._lock = threading.RLock()
+        self._snapshot: Snapshot | None = None
+        self._modules: ModuleMap | None = None
+        self._importers: dict[RepoPath, tuple[RepoPath, ...]] | None = None
+        self._store = self._open(location)
+
+    def __enter__(self) -> "Index":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the database; the cache stays for next time."""
+        with self._lock:
+            self._store.close()
+
+    def refresh(self, snapshot: Snapshot, cancel: CancelToken, progress: ProgressSink | None = None) -> IndexReport:
+        """Bring the index to `snapshot`, parsing only contents it has not seen.
+
+        Raises:
+            Cancelled: the token was cancelled; what was parsed so far is kept.
+        """
+        started = time.perf_counter()
+        with self._lock:
+            try:
+                report = self._refresh(snapshot, cancel, progress or ignore_progress)
+            except sqlite3.Error as error:
+                self._recover(error)
+                report = self._refresh(snapshot, cancel, progress or ignore_progress)
+        return IndexReport(
+            files=report.files,
+            symbols=report.symbols,
+            bytes=report.bytes,
+            seconds=time.perf_counter() - started,
+            cache_hits=report.cache_hits,
+            skipped=report.skipped,
+            notes=tuple(self._notes),
+        )
+
+    def files(self) -> tuple[RepoPath, ...]:
+        """All indexed files, sorted."""
+        return tuple(path for (path,) in self._rows("SELECT path FROM current ORDER BY path"))
+
+    def symbols(self, path: RepoPath) -> tuple[Symbol, ...]:
+        """The symbols of one file in source order; empty for an unknown file."""
+        return self._symbols("WHERE path = ? ORDER BY position", (path,))
+
+    def find_symbols(self, name: str) -> tuple[Symbol, ...]:
+        """Symbols called `name`, by last component ('parse') or by the end of the qualified name ('Parser.parse')."""
+        last = name.rpartition(".")[2]
+        found = self._symbols("WHERE last = ? ORDER BY path, position", (last,))
+        if last == name:
+            return found
+        return tuple(symbol for symbol in found if f".{symbol.name}".endswith(f".{name}"))
+
+    def imports(self, path: RepoPath) -> tuple[Import, ...]:
+        """The imports of one file as written."""
+        rows = self._rows("SELECT imports FROM current JOIN parsed ON parsed.id = file WHERE path = ?", (path,))
+        return _imports(rows[0][0]) if rows else ()
+
+    def imported_files(self, path: RepoPath) -> tuple[RepoPath, ...]:
+        """Files of the workspace that `path` imports."""
+        modules = self.modules()
+        found = (target for item in self.imports(path) for target in modules.targets(path, item))
+        return tuple(dict.fromkeys(found))
+
+    def importers(self, path: RepoPath) -> tuple[RepoPath, ...]:
+        """Files of the workspace that import `path`, sorted."""
+        with self._lock:
+            if self._importers is None:
+                self._importers = self._reverse_imports()
+            return self._importers.get(path, ())
+
+    def references(self, name: str) -> tuple[tuple[RepoPath, int], ...]:
+        """Places (file, 1-based line) that use something called `name`, by last component."""
+        last = name.rpartition(".")[2]
+        rows = self._rows(
+            "SELECT path, refs FROM current JOIN parsed ON parsed.id = file WHERE instr(refs, ?) ORDER BY path",
+            (f"{json.dumps(last)}:",),
+        )
+        return tuple((path, line) for path, refs in rows for line in json.loads(refs).get(last, ()))
+
+    def names_used(self, path: RepoPath) -> dict[str, tuple[int, ...]]:
+        """Every name that a file uses (last components), with the lines."""
+        rows = self._rows("SELECT refs FROM current JOIN parsed ON parsed.id = file WHERE path = ?", (path,))
+        return {name: tuple(lines) for name, lines in json.loads(rows[0][0]).items()} if rows else {}
+
+    def modules(self) -> ModuleMap:
+        """Module names of the files in view."""
+        with self._lock:
+            if self._modules is None:
+                self._modules = ModuleMap(self.files())
+            return self._modules
+
+    def term_counts(self, terms: Collection[str]) -> dict[RepoPath, FileTerms]:
+        """For every file, how often each of `terms` occurs in it (about 0.1 ms a file)."""
+        wanted = frozenset(terms)
+        found: dict[RepoPath, FileTerms] = {}
+        for path, counts, length in self._rows(
+            "SELECT path, terms, length FROM current JOIN parsed ON parsed.id = file ORDER BY path"
+        ):
+            known: dict[str, int] = json.loads(counts)
+            found[path] = FileTerms({term: known[term] for term in known.keys() & wanted}, length)
+        return found
+
+    def _refresh(self, snapshot: Snapshot, cancel: CancelToken, progress: ProgressSink) -> IndexReport:
+        self._snapshot, self._modules, self._importers = snapshot, None, None
+        sources = _source_files(snapshot)
+        known = self._store.ids(source.key for source in sources)
+        rows = {source.path: known[source.key] for source in sources if source.key in known}
+        hits = len(rows)
+        missing = [source for source in sources if source.path not in rows and _is_utf8(source.path)]
+        done = 0
+        for batch in make_records(missing, cancel):
+            records = [record for _, record in batch if record is not None]
+            self._store.add(records)
+            ids = self._store.ids(record.key for record in records)
+            rows.update({source.path: ids[record.key] for source, record in batch if record is not None})
+            done += len(batch)
+            progress(Progress("index", f"indexed {done} of {len(missing)} changed files"))
+        self._store.show(rows)
+        self._store.forget_stale()
+        [(files, symbols, size)] = self._store.rows(
+            "SELECT count(*), total(symbol_count), total(size) FROM current JOIN parsed ON parsed.id = file"
+        )
+        return IndexReport(files, int(symbols), int(size), 0.0, hits, len(sources) - len(rows))
+
+    def _rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        with self._lock:
+            try:
+                return self._store.rows(sql, values)
+            except sqlite3.Error as error:
+                if self._snapshot is None:
+                    raise
+                self._recover(error)
+                self._refresh(self._snapshot, CancelToken(), ignore_progress)
+                return self._store.rows(sql, values)
+
+    def _symbols(self, condition: str, values: Sequence[object]) -> tuple[Symbol, ...]:
+        rows = self._rows(
+            "SELECT path, name, kind, start_line, end_line, signature"
+            f" FROM current JOIN symbol ON symbol.file = current.file {condition}",
+            values,
+        )
+        return tuple(Symbol(*row) for row in rows)
+
+    def _reverse_imports(self) -> dict[RepoPath, tuple[RepoPath, ...]]:
+        modules = self.modules()
+        importers: defaultdict[RepoPath, set[RepoPath]] = defaultdict(set)
+        for path, text in self._rows("SELECT path, imports FROM current JOIN parsed ON parsed.id = file"):
+            for item in _imports(text):
+                for target in modules.targets(path, item):
+                    importers[target].add(path)
+        return {target: tuple(sorted(paths)) for target, paths in importers.items()}
+
+    def _open(self, location: Path) -> Store:
+        try:
+            location.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                return Store(location)
+            except sqlite3.Error as error:
+                if not _is_broken(error):
+                    raise
+                delete_database(location)
+                return Store(location)
+        except (OSError, sqlite3.Error) as error:
+            self._notes.append(f"The index is kept in memory only, since {location.parent} is not usable: {error}.")
+            return Store(None)
+
+    def _recover(self, error: sqlite3.Error) -> None:
+        """Replace a database that failed while in use: rebuilt when broken, else one in memory."""
+        location = self._store.location
+        self._store.close()
+        if location is not None and _is_broken(error):
+            try:
+                delete_database(location)
+                self._store = Store(location)
+                self._notes.append("The index was broken and has been rebuilt.")
+                return
+            except (OSError, sqlite3.Error):
+                pass  # Then memory, as below.
+        self._notes.append(f"The index is kept in memory only, since its file failed: {error}.")
+        self._store = Store(None)
+
+
+def _source_files(snapshot: Snapshot) -> list[SourceFile]:
+    return [
+        SourceFile(path, snapshot.root / path, digest, snapshot.overlays.get(path))
+        for path, digest in snapshot.files.items()
+        if language_of(path) is not None
+    ]
+
+
+def _imports(text: str) -> tuple[Import, ...]:
+    return tuple(Import(module, tuple(names), line) for module, names, line in json.loads(text))
+
+
+def _is_broken(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return (code & 0xFF if code is not None else None) in BROKEN
+
+
+def _is_utf8(path: RepoPath) -> bool:
+    """SQLite stores text as UTF-8; a file name that is not stays out of the index."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
