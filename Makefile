@@ -1,0 +1,88 @@
+# Every target does all of its own set-up from nothing and is quick when repeated.
+#   make demo   fix a real bug of a real package with a real local model     make demo BUG=name  another one
+#   make test   everything the project promises, with real models            make check          lint, types, imports
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+BUG    ?=
+SEED   ?= 0
+LLAMA  := llama-cpp-python==0.3.36
+WHEELS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/patchwright/wheels
+FLAGS  := engine/patchwright_engine/model/build_flags.py
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: help setup demo test check format system models-test models-demo clean
+help:
+	@sed -n 's/^#  //p' Makefile
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Patchwright needs Python 3.11 or newer. Cure: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	echo "==> virtual environment in $(VENV)"
+	$(PYTHON) -m venv $(VENV) || { echo "Cure: install the venv module (Debian: apt install python3-venv)"; exit 1; }
+
+# pip's own wheel cache ignores CMAKE_ARGS, so the wheel is kept under a key of version, flags and Python.
+$(VENV)/.llama: $(VENV)/pyvenv.cfg $(FLAGS)
+	@wheels="$(WHEELS)/$$($(BIN)/python $(FLAGS) --wheel-key)"
+	if ! ls "$$wheels"/llama_cpp_python-*.whl >/dev/null 2>&1; then
+	  command -v cc >/dev/null && command -v c++ >/dev/null || { echo "A C and C++ compiler is needed once. Cure: apt install build-essential (macOS: xcode-select --install)"; exit 1; }
+	  echo "==> building $(LLAMA), once, about 6 minutes on 2 cores; flags: $$($(BIN)/python $(FLAGS) --cmake-args)"
+	  rm -rf "$$wheels.part"
+	  CMAKE_ARGS="$$($(BIN)/python $(FLAGS) --cmake-args)" $(PIP) wheel -q --no-deps --no-cache-dir --no-binary llama-cpp-python -w "$$wheels.part" $(LLAMA)
+	  rm -rf "$$wheels"; mv "$$wheels.part" "$$wheels"
+	fi
+	echo "==> installing $(LLAMA)"
+	$(PIP) install -q --force-reinstall --no-deps "$$wheels"/llama_cpp_python-*.whl
+	touch $@
+
+$(VENV)/.installed: pyproject.toml $(VENV)/.llama
+	@echo "==> installing Patchwright and its dependencies"
+	$(PIP) install -q -e '.[server,llama,dev]'
+	touch $@
+
+system:
+	@if [ "$$(uname)" = Linux ] && ! command -v bwrap >/dev/null; then
+	  if command -v apt-get >/dev/null && { [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; then
+	    echo "==> installing bubblewrap, the sandbox for generated code"
+	    as_root=""; [ "$$(id -u)" = 0 ] || as_root="sudo -n"
+	    { $$as_root apt-get install -y -qq --no-install-recommends bubblewrap || { $$as_root apt-get update -qq && $$as_root apt-get install -y -qq --no-install-recommends bubblewrap; }; } >/dev/null 2>&1 \
+	      || echo "    could not install it; the Landlock launcher serves instead"
+	  else
+	    echo "==> bubblewrap is not installed and may not be installed from here; the Landlock launcher serves instead"
+	  fi
+	fi
+
+setup: $(VENV)/.installed system
+
+models-test: setup
+	@$(BIN)/patchwright models pull qwen2.5-coder-0.5b
+	$(BIN)/python -m patchwright_engine.model.selfcheck --name qwen2.5-coder-0.5b
+
+models-demo: setup
+	@$(BIN)/patchwright models pull qwen2.5-coder-1.5b
+	$(BIN)/python -m patchwright_engine.model.selfcheck --name qwen2.5-coder-1.5b
+
+demo: models-demo
+	@$(BIN)/python benchmarks/demo.py $(BUG) --seed $(SEED)
+
+check: setup
+	@echo "==> ruff, mypy, import contracts"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-timings 2>/dev/null >$(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+
+format: setup
+	@$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: check models-test models-demo
+	@echo "==> tests, real 0.5B and 1.5B models included"
+	PATCHWRIGHT_REQUIRE_MODELS=1 $(BIN)/python -m pytest -q
+
+clean:
+	rm -rf $(VENV) build dist demo-work .mypy_cache .ruff_cache .pytest_cache .hypothesis
