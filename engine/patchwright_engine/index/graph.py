@@ -54,9 +54,9 @@ class ModuleMap:
         for _ in range(len(module) - len(rest) - 1):
             folder = folder.parent
         target = folder.joinpath(*rest.split(".")) if rest else folder
-        candidates = (target / "__init__.py", target / "__init__.pyi")
+        candidates = [target / "__init__.py", target / "__init__.pyi"]
         if rest:
-            candidates = (target.with_name(f"{target.name}.py"), target.with_name(f"{target.name}.pyi"), *candidates)
+            candidates = [target.with_name(f"{target.name}.py"), target.with_name(f"{target.name}.pyi"), *candidates]
         return tuple(RepoPath(str(path)) for path in candidates if RepoPath(str(path)) in self._files)
 
     def _names(self, path: RepoPath) -> set[str]:

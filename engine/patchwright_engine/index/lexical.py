@@ -13,11 +13,17 @@ MAX_TERM = 60
 """Longer 'words' are data (base64, hashes), not names."""
 
 STOP_WORDS = frozenset(
-    """a an and are as at be been but by can could did do does for from had has have how i if in into is it its
-    just like me my no not of on or our out should so some than that the their them then there these they this
-    to up us use using was we were what when where which while who why will with would you your
-    def self return import none true false class else elif try except raise print pass lambda cls""".split()
-)
+    {
+        "a", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do", "does", "for",
+        "from", "had", "has", "have", "how", "i", "if", "in", "into", "is", "it", "its", "just", "like", "me", "my",
+        "no", "not", "of", "on", "or", "our", "out", "should", "so", "some", "than", "that", "the", "their", "them",
+        "then", "there", "these", "they", "this", "to", "up", "us", "use", "using", "was", "we", "were", "what",
+        "when", "where", "which", "while", "who", "why", "will", "with", "would", "you", "your", "def", "self",
+        "return", "import", "none", "true", "false", "class", "else", "elif", "try", "except", "raise", "print",
+        "pass", "lambda", "cls",
+    }
+)  # fmt: skip
+"""Words of prose and keywords of Python that tell files apart poorly."""
 
 
 def term_counts(text: str) -> Counter[str]:

@@ -1,0 +1,96 @@
+"""What an issue's text names outright: words of code, dotted names, paths, imported modules.
+
+Invariant: text in, plain values out; the text is untrusted and only ever matched against.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+from patchwright_engine.index.lexical import term_counts
+from patchwright_engine.types import Issue
+
+FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+CODE_SPAN = re.compile(r"`([^`\n]{1,200})`")
+DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
+CALLED = re.compile(r"\b([A-Za-z_]\w*)\s?\(")
+PATH = re.compile(r"[\w.+~-]*(?:[/\\][\w.+~-]+)+|\b[\w-]+\.(?:py|pyi|js|jsx|ts|tsx|go|rs|java|c|h|cc|cpp|hpp)\b")
+IMPORT = re.compile(r"^\W*(?:from\s+([\w.]+)\s+import|import\s+([\w.]+))", re.MULTILINE)
+COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+TITLE_WEIGHT = 3.0
+MAX_TEXT = 60_000
+"""Characters of an issue that are searched for; longer ones are logs whose start and end matter most."""
+
+
+@dataclass(frozen=True)
+class Mentions:
+    """Everything the signals read from one issue."""
+
+    text: str
+    """The issue without hidden template comments, cut in the middle when very long."""
+    title: str
+
+    @cached_property
+    def terms(self) -> dict[str, float]:
+        """Search terms with their weight in the query: repeated ones count more, but ever less; the title counts."""
+        title = term_counts(self.title)
+        return {
+            term: min(count, 1 + count / 4) + (TITLE_WEIGHT if term in title else 0.0)
+            for term, count in term_counts(self.text).items()
+        }
+
+    @cached_property
+    def names(self) -> dict[str, float]:
+        """Names that look like code, with how surely they are meant (0-1): quoted, compound, called, in a block."""
+        found: dict[str, float] = {}
+
+        def note(name: str, weight: float) -> None:
+            if len(name) > 2:
+                found[name] = max(found.get(name, 0.0), weight)
+
+        for block in FENCE.findall(self.text):
+            for name in IDENTIFIER.findall(block):
+                note(name, 0.5 if _is_compound(name) else 0.2)
+        prose = FENCE.sub("\n", self.text)
+        for span in CODE_SPAN.findall(prose):
+            for name in IDENTIFIER.findall(span):
+                note(name, 1.0)
+        for name in IDENTIFIER.findall(prose):
+            if _is_compound(name):
+                note(name, 0.8)
+        for name in CALLED.findall(self.text):
+            note(name, 0.6)
+        for name in IDENTIFIER.findall(self.title):
+            note(name, 1.0 if _is_compound(name) or name in found else 0.3)
+        return found
+
+    @cached_property
+    def dotted(self) -> frozenset[str]:
+        """Dotted names such as 'Parser.parse' or 'package.module'."""
+        return frozenset(DOTTED.findall(self.text))
+
+    @cached_property
+    def modules(self) -> frozenset[str]:
+        """Modules that code in the issue imports."""
+        return frozenset(first or second for first, second in IMPORT.findall(self.text))
+
+    @cached_property
+    def paths(self) -> Counter[str]:
+        """Things that look like file paths, with '/' as separator."""
+        return Counter(match.replace("\\", "/").strip("./~") for match in PATH.findall(self.text))
+
+
+def read_mentions(issue: Issue) -> Mentions:
+    """Prepare an issue for the signals."""
+    text = COMMENT.sub(" ", issue.text.replace("\r\n", "\n"))
+    if len(text) > MAX_TEXT:
+        text = text[: MAX_TEXT // 2] + "\n" + text[-MAX_TEXT // 2 :]
+    return Mentions(text, issue.title)
+
+
+def _is_compound(name: str) -> bool:
+    """Whether a word looks like a name in code rather than a word: snake_case, CamelCase, with digits inside."""
+    inner = name.strip("_")
+    return "_" in inner or name.startswith("_") or (any(c.isupper() for c in inner[1:]) and not inner.isupper())
