@@ -1,0 +1,196 @@
+"""What this machine has: cores, memory and graphics cards, as far as this process may use them.
+
+Invariant: probing never fails. What cannot be found out is left out; every outside command has a time limit.
+"""
+
+import json
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+_COMMAND_SECONDS = 5.0
+_MIB = 1 << 20
+# Metal lets a process wire about three quarters of unified memory (recommendedMaxWorkingSetSize).
+_METAL_SHARE = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One card. Memory in bytes; `backend` is 'cuda', 'rocm' or 'metal'."""
+
+    name: str
+    memory_total: int
+    memory_free: int
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What a model may use here. Memory in bytes, after container limits."""
+
+    cores: int
+    """Processors this process may run on, after affinity and container quota."""
+    threads: int
+    """How many threads decoding should use."""
+    memory_total: int
+    memory_available: int
+    gpus: tuple[Gpu, ...] = ()
+    unified: bool = False
+    """The GPU shares main memory (Apple silicon)."""
+
+    def without_gpus(self) -> "Hardware":
+        """The same machine for a llama.cpp that was built for the CPU alone."""
+        return replace(self, gpus=(), unified=False)
+
+    def idle(self) -> "Hardware":
+        """The same machine with nothing else running: for choices that must not change with the load."""
+        gpus = tuple(replace(gpu, memory_free=gpu.memory_total) for gpu in self.gpus)
+        return replace(self, memory_available=self.memory_total, gpus=gpus)
+
+
+def probe_hardware() -> Hardware:
+    """Look at this machine. Takes up to a few seconds where a vendor's tool is slow, usually some milliseconds."""
+    memory = psutil.virtual_memory()
+    limit = cgroup_limits()
+    total, available = memory.total, memory.available
+    if limit.memory is not None and limit.memory < total:
+        total = limit.memory
+        available = max(0, min(available, limit.memory - limit.memory_used))
+    cores = _allowed_cores()
+    if limit.cpus is not None:
+        cores = max(1, min(cores, int(limit.cpus)))
+    gpus = (*_nvidia(os.environ), *_rocm()) or _apple(memory.total)
+    return Hardware(
+        cores=cores,
+        threads=_threads(cores, psutil.cpu_count(logical=False)),
+        memory_total=total,
+        memory_available=available,
+        gpus=gpus,
+        unified=any(gpu.backend == "metal" for gpu in gpus),
+    )
+
+
+def _allowed_cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def _threads(cores: int, physical: int | None) -> int:
+    """Decoding is bound by memory: a second thread on one core only adds waiting. Tiny machines take all they have."""
+    return cores if cores <= 4 or not physical else max(1, min(cores, physical))
+
+
+@dataclass(frozen=True, slots=True)
+class CgroupLimits:
+    """A container's limits; None where there is none."""
+
+    memory: int | None = None
+    memory_used: int = 0
+    cpus: float | None = None
+
+
+def cgroup_limits(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> CgroupLimits:
+    """The tightest memory and CPU limits on the way from this process's control group to the root (v2, then v1)."""
+    try:
+        lines = membership.read_text().splitlines()
+    except OSError:
+        return CgroupLimits()
+    group = next((line[3:] for line in lines if line.startswith("0::")), "/").lstrip("/")
+    memory: int | None = None
+    used = 0
+    cpus: float | None = None
+    folder = root / group
+    for place in (folder, *folder.parents):
+        limit = _number(place / "memory.max")
+        if limit is not None and (memory is None or limit < memory):
+            memory, used = limit, (_number(place / "memory.current") or 0) - _reclaimable(place / "memory.stat")
+        quota = _read(place / "cpu.max").split()
+        if len(quota) == 2 and quota[0].isdigit() and quota[1].isdigit():
+            cpus = min(cpus or float("inf"), int(quota[0]) / int(quota[1]))
+        if place == root:
+            break
+    if memory is None:
+        memory = _number(root / "memory/memory.limit_in_bytes")
+        used = _number(root / "memory/memory.usage_in_bytes") or 0
+    quota_v1, period_v1 = _number(root / "cpu/cpu.cfs_quota_us"), _number(root / "cpu/cpu.cfs_period_us")
+    if cpus is None and quota_v1 and period_v1:
+        cpus = quota_v1 / period_v1
+    return CgroupLimits(memory, max(0, used), cpus)
+
+
+def _reclaimable(stat: Path) -> int:
+    """Page cache counts as used by the group, but goes when memory is needed (a mapped model is page cache)."""
+    found = re.search(r"^inactive_file (\d+)$", _read(stat), re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _number(path: Path) -> int | None:
+    text = _read(path)
+    return int(text) if text.isdigit() else None
+
+
+def _nvidia(environment: Mapping[str, str]) -> tuple[Gpu, ...]:
+    query = ["nvidia-smi", "--query-gpu=index,name,memory.total,memory.free", "--format=csv,noheader,nounits"]
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    chosen = None if visible is None else {part.strip() for part in visible.split(",")}
+    cards = []
+    for line in _output(query).splitlines():
+        fields = [field.strip() for field in line.split(",")]
+        if len(fields) != 4 or not (fields[2].isdigit() and fields[3].isdigit()):
+            continue
+        # Names like 'GPU-8f…' in the variable cannot be matched by index; then every card counts.
+        if chosen is not None and fields[0] not in chosen and not any(name.startswith("GPU-") for name in chosen):
+            continue
+        cards.append(Gpu(fields[1], int(fields[2]) * _MIB, int(fields[3]) * _MIB, "cuda"))
+    return tuple(cards)
+
+
+def _rocm() -> tuple[Gpu, ...]:
+    text = _output(["rocm-smi", "--showmeminfo", "vram", "--showproductname", "--json"])
+    try:
+        document: Mapping[str, Any] = json.loads(text)
+        return tuple(
+            Gpu(
+                str(card.get("Card Series") or card.get("Card series") or name),
+                int(card["VRAM Total Memory (B)"]),
+                int(card["VRAM Total Memory (B)"]) - int(card["VRAM Total Used Memory (B)"]),
+                "rocm",
+            )
+            for name, card in document.items()
+            if name.startswith("card")
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ()
+
+
+def _apple(memory_total: int) -> tuple[Gpu, ...]:
+    if platform.system() != "Darwin" or platform.machine() != "arm64":
+        return ()
+    name = _output(["sysctl", "-n", "machdep.cpu.brand_string"]).strip() or "Apple silicon"
+    share = int(memory_total * _METAL_SHARE)
+    return (Gpu(name, share, min(share, psutil.virtual_memory().available), "metal"),)
+
+
+def _output(argv: Sequence[str]) -> str:
+    """What a vendor's tool prints; '' when it is absent, fails or hangs."""
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=False)
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
