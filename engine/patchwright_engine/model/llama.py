@@ -1,0 +1,356 @@
+"""One llama.cpp model with one context, on the low-level API: tokens in, logits out, sequences forked and dropped.
+
+Invariant: nobody else touches the context; every call but `abort` and the tokenizer comes from one thread.
+An abort is a byte that llama.cpp itself reads before every node of its graph, so it bites within milliseconds
+on CPU, without the interpreter lock; on a GPU it bites between two prefill steps.
+"""
+
+import ctypes
+import os
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from patchwright_engine.errors import ModelUnavailable
+from patchwright_engine.model.parameters import LoadParameters, default_threads
+
+TOP_K = 100
+KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8}
+# llama.cpp takes this one seed as "choose by the clock".
+RANDOM_SEED = 0xFFFFFFFF
+
+
+class Aborted(Exception):  # noqa: N818 - not an error: `abort` was called
+    """The decode under way was stopped by `abort`; sequences touched by it must be dropped or cut."""
+
+
+class DecodeFailed(Exception):  # noqa: N818
+    """llama.cpp refused a batch; `code` is what `llama_decode` returned (1: no room in the KV cache)."""
+
+    def __init__(self, code: int, detail: str) -> None:
+        super().__init__(f"llama_decode returned {code}{': ' + detail if detail else ''}")
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One token to decode: into which sequence, where, and whether its logits are wanted."""
+
+    token: int
+    position: int
+    sequence: int
+    logits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceState:
+    """A saved sequence: `size` bytes in memory of llama.cpp's own layout."""
+
+    buffer: Any
+    size: int
+
+
+def quiet_environment() -> dict[str, str]:
+    """What must stand in the environment before the library loads: threads that wait without spinning.
+
+    Two spinning threads on two contended cores fall to a tenth of their speed.
+    """
+    return {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+
+
+class LlamaContext:
+    """Owns the weights, the KV cache and one batch. Use as a context manager or call `close`."""
+
+    def __init__(self, path: Path, parameters: LoadParameters) -> None:
+        """Load `path`.
+
+        Raises:
+            ModelUnavailable: the file is missing, broken, of an unknown kind, or does not fit the memory.
+        """
+        self.parameters = parameters
+        self._lib = _library()
+        self._errors: deque[str] = deque(maxlen=8)
+        self._log_callback = self._lib.llama_log_callback(self._log)
+        self._lib.llama_log_set(self._log_callback, ctypes.c_void_p(0))
+        self._lib.llama_backend_init()
+        self._context: Any = None
+        self._model: Any = None
+        check_model_file(path)
+        self._model = self._load(path)
+        self._vocab = self._lib.llama_model_get_vocab(self._model)
+        self.n_vocab = int(self._lib.llama_vocab_n_tokens(self._vocab))
+        trained = int(self._lib.llama_model_n_ctx_train(self._model))
+        self.context_tokens = min(parameters.context_tokens, parameters.n_ctx, trained)
+        self._abort_flag = ctypes.create_string_buffer(2)
+        self._context = self._create_context(path)
+        self._memory = self._lib.llama_get_memory(self._context)
+        self._batch = self._lib.llama_batch_init(parameters.n_batch, 0, 1)
+        self._pieces: dict[int, bytes] = {}
+
+    def __enter__(self) -> "LlamaContext":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free everything; repeated calls do nothing."""
+        if self._context is not None:
+            self._lib.llama_batch_free(self._batch)
+            self._lib.llama_free(self._context)
+            self._context = None
+        if self._model is not None:
+            self._lib.llama_model_free(self._model)
+            self._model = None
+
+    # Loading
+
+    def _load(self, path: Path) -> Any:
+        params = self._lib.llama_model_default_params()
+        params.n_gpu_layers = self.parameters.n_gpu_layers
+        model = self._lib.llama_model_load_from_file(os.fsencode(path), params)
+        if not model:
+            raise ModelUnavailable(
+                f"llama.cpp cannot load {path}: {self.last_error or 'no reason given'}",
+                "Check the file with `patchwright models verify` and pull it again, or choose another model.",
+            )
+        return model
+
+    def _create_context(self, path: Path) -> Any:
+        wanted = self.parameters
+        params = self._lib.llama_context_default_params()
+        params.n_ctx = wanted.n_ctx
+        params.n_batch = wanted.n_batch
+        params.n_ubatch = wanted.n_batch
+        params.n_seq_max = wanted.n_seq + 1
+        params.kv_unified = True
+        params.n_threads = params.n_threads_batch = wanted.threads or default_threads()
+        params.type_k = params.type_v = KV_TYPES[wanted.kv_type]
+        params.no_perf = True
+        # `strlen` of the flag is 0 until its first byte is set: a C function as the callback costs nothing
+        # and needs no interpreter lock, where a Python one would take it some hundred times a token.
+        libc = ctypes.CDLL(None)
+        params.abort_callback = ctypes.cast(libc.strlen, self._lib.ggml_abort_callback)
+        params.abort_callback_data = ctypes.cast(self._abort_flag, ctypes.c_void_p)
+        context = self._lib.llama_init_from_model(self._model, params)
+        if not context:
+            self._lib.llama_model_free(self._model)
+            self._model = None
+            raise ModelUnavailable(
+                f"no memory for a context of {wanted.n_ctx} tokens with {path.name}: {self.last_error}",
+                "Run `patchwright models plan` for what fits here, or close other programs.",
+            )
+        return context
+
+    def _log(self, level: int, text: bytes | None, _data: object) -> None:
+        if level == 3 and text:
+            self._errors.append(text.decode("utf-8", "replace").strip())
+
+    @property
+    def last_error(self) -> str:
+        """The last lines llama.cpp logged as errors."""
+        return "; ".join(list(self._errors)[-2:])
+
+    # Text
+
+    def tokenize(self, text: str, *, special: bool = False, start: bool = False) -> list[int]:
+        """Tokens of `text`. `special` recognises control tokens in it; `start` adds what opens a sequence."""
+        data = text.encode("utf-8", "surrogateescape")
+        size = len(data) + 8
+        while True:
+            buffer = (ctypes.c_int32 * size)()
+            count = int(self._lib.llama_tokenize(self._vocab, data, len(data), buffer, size, start, special))
+            if count >= 0:
+                return list(buffer[:count])
+            size = -count
+
+    def piece(self, token: int) -> bytes:
+        """The bytes a token stands for; empty for control tokens."""
+        known = self._pieces.get(token)
+        if known is not None:
+            return known
+        size = 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            count = int(self._lib.llama_token_to_piece(self._vocab, token, buffer, size, 0, False))
+            if count >= 0:
+                self._pieces[token] = buffer.raw[:count]
+                return self._pieces[token]
+            size = -count
+
+    def is_end(self, token: int) -> bool:
+        """Whether `token` ends an answer."""
+        return bool(self._lib.llama_vocab_is_eog(self._vocab, token))
+
+    @property
+    def chat_template(self) -> str | None:
+        """The template stored in the model file, or None."""
+        template = self._lib.llama_model_chat_template(self._model, None)
+        return template.decode("utf-8", "replace") if template else None
+
+    def apply_template(self, template: str, messages: Sequence[tuple[str, str]]) -> str | None:
+        """Messages (role, content) in llama.cpp's own rendering with the assistant header; None: unknown template."""
+        chat = (self._lib.llama_chat_message * len(messages))(
+            *(self._lib.llama_chat_message(role.encode(), content.encode()) for role, content in messages)
+        )
+        size = 4096 + 2 * sum(len(content.encode()) for _, content in messages)
+        buffer = ctypes.create_string_buffer(size)
+        count = int(
+            self._lib.llama_chat_apply_template(template.encode(), chat, len(messages), True, buffer, size),
+        )
+        return buffer.raw[:count].decode() if 0 <= count <= size else None
+
+    # Decoding
+
+    def abort(self) -> None:
+        """Stop the decode under way and every later one until `clear_abort`. Callable from any thread."""
+        self._abort_flag[0] = b"x"
+
+    def clear_abort(self) -> None:
+        """Allow decoding again."""
+        self._abort_flag[0] = b"\0"
+
+    @property
+    def aborted(self) -> bool:
+        return bool(self._abort_flag[0] != b"\0")
+
+    def decode(self, rows: Sequence[Row]) -> None:
+        """Decode up to `n_batch` rows at once (more is a ValueError).
+
+        Raises:
+            Aborted: `abort` was called before or meanwhile.
+            DecodeFailed: no room in the KV cache, or a failure inside llama.cpp.
+        """
+        if self.aborted:
+            raise Aborted
+        if len(rows) > self.parameters.n_batch:
+            raise ValueError(f"{len(rows)} rows in a batch of {self.parameters.n_batch}")
+        batch = self._batch
+        batch.n_tokens = len(rows)
+        for index, row in enumerate(rows):
+            batch.token[index] = row.token
+            batch.pos[index] = row.position
+            batch.n_seq_id[index] = 1
+            batch.seq_id[index][0] = row.sequence
+            batch.logits[index] = row.logits
+        code = int(self._lib.llama_decode(self._context, batch))
+        if code == 2 or (code != 0 and self.aborted):
+            raise Aborted
+        if code != 0:
+            raise DecodeFailed(code, self.last_error)
+
+    def logits(self, index: int) -> Any:
+        """The logits of row `index` of the last decode, as a numpy array that the next decode overwrites."""
+        import numpy
+
+        pointer = self._lib.llama_get_logits_ith(self._context, index)
+        return numpy.ctypeslib.as_array(pointer, shape=(self.n_vocab,))
+
+    # Sequences
+
+    def fork(self, source: int, target: int) -> None:
+        """Let `target` share everything `source` holds; costs no computation and no cells."""
+        self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+
+    def drop(self, sequence: int, start: int = -1) -> bool:
+        """Forget a sequence from position `start` on (-1: all of it); False when the model cannot forget a part."""
+        return bool(self._lib.llama_memory_seq_rm(self._memory, sequence, start, -1))
+
+    def drop_all(self) -> None:
+        """Forget every sequence."""
+        self._lib.llama_memory_clear(self._memory, False)
+
+    def state_size(self, sequence: int) -> int:
+        """Bytes `save_sequence` would give."""
+        return int(self._lib.llama_state_seq_get_size(self._context, sequence))
+
+    def save_sequence(self, sequence: int) -> "SequenceState":
+        """The KV state of a sequence, bit for bit."""
+        size = self.state_size(sequence)
+        buffer = (ctypes.c_uint8 * size)()
+        written = int(self._lib.llama_state_seq_get_data(self._context, buffer, size, sequence))
+        return SequenceState(buffer, written)
+
+    def load_sequence(self, sequence: int, state: "SequenceState") -> bool:
+        """Put back what `save_sequence` gave; False when it does not fit."""
+        loaded = self._lib.llama_state_seq_set_data(self._context, state.buffer, state.size, sequence)
+        return int(loaded) > 0
+
+    # Sampling
+
+    def sampler(self, temperature: float, top_p: float, seed: int) -> "Sampler":
+        """A chain of its own for one answer; temperature 0 takes the likeliest token."""
+        return Sampler(self._lib, self._context, temperature, top_p, seed)
+
+
+class Sampler:
+    """llama.cpp's sampler chain top-k, top-p, temperature, draw, with its own seed."""
+
+    def __init__(self, lib: ModuleType, context: Any, temperature: float, top_p: float, seed: int) -> None:
+        self._lib = lib
+        self._context = context
+        params = lib.llama_sampler_chain_default_params()
+        params.no_perf = True
+        self._chain: Any = lib.llama_sampler_chain_init(params)
+        if temperature <= 0:
+            lib.llama_sampler_chain_add(self._chain, lib.llama_sampler_init_greedy())
+            return
+        lib.llama_sampler_chain_add(self._chain, lib.llama_sampler_init_top_k(TOP_K))
+        lib.llama_sampler_chain_add(self._chain, lib.llama_sampler_init_top_p(top_p, 1))
+        lib.llama_sampler_chain_add(self._chain, lib.llama_sampler_init_temp(temperature))
+        lib.llama_sampler_chain_add(self._chain, lib.llama_sampler_init_dist(seed % RANDOM_SEED))
+
+    def sample(self, index: int) -> int:
+        """Draw from row `index` of the last decode."""
+        return int(self._lib.llama_sampler_sample(self._chain, self._context, index))
+
+    def sample_from(self, logits: Any) -> int:
+        """Draw from logits kept from an earlier decode (a numpy array, left as it is)."""
+        import numpy
+
+        table = numpy.zeros(len(logits), dtype=[("id", "i4"), ("logit", "f4"), ("p", "f4")])
+        table["id"] = numpy.arange(len(logits), dtype="i4")
+        table["logit"] = logits
+        pointer = table.ctypes.data_as(ctypes.POINTER(self._lib.llama_token_data))
+        array = self._lib.llama_token_data_array(pointer, len(logits), -1, False)
+        self._lib.llama_sampler_apply(self._chain, ctypes.byref(array))
+        token = int(array.data[array.selected].id)
+        self._lib.llama_sampler_accept(self._chain, token)
+        return token
+
+    def close(self) -> None:
+        """Free the chain; repeated calls do nothing."""
+        if self._chain is not None:
+            self._lib.llama_sampler_free(self._chain)
+            self._chain = None
+
+
+def check_model_file(path: Path) -> None:
+    """Refuse what is clearly no model before the library sees it.
+
+    Raises:
+        ModelUnavailable: the file is missing, unreadable or not GGUF.
+    """
+    cure = "Run `patchwright models list` for what is installed and `patchwright models pull NAME` to get one."
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise ModelUnavailable(f"cannot read the model file {path}: {error.strerror}", cure) from error
+    if magic != b"GGUF":
+        raise ModelUnavailable(f"{path} is not a GGUF model file", cure)
+
+
+def _library() -> ModuleType:
+    try:
+        import llama_cpp.llama_cpp
+    except ImportError as error:
+        raise ModelUnavailable(
+            f"llama-cpp-python cannot be loaded: {error}",
+            "Install it with `pip install 'patchwright[llama]'`, or set a model URL.",
+        ) from error
+    module: ModuleType = llama_cpp.llama_cpp
+    return module

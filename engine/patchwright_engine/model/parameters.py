@@ -1,0 +1,39 @@
+"""How one model is to be loaded: the values that travel from the memory plan to the host's command line.
+
+Invariant: importing this module loads no model library.
+"""
+
+import os
+from dataclasses import dataclass
+
+import psutil
+
+MIN_CONTEXT_TOKENS = 512
+
+
+def default_threads() -> int:
+    """Physical cores this process may run on; hyper-threads slow matrix products down."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return max(1, min(usable, psutil.cpu_count(logical=False) or usable))
+
+
+@dataclass(frozen=True, slots=True)
+class LoadParameters:
+    """What llama.cpp is told at load time. Token counts are tokens, not bytes."""
+
+    n_ctx: int = 12288
+    """Cells of the KV cache, shared by the prompt (once) and every answer under way."""
+    context_tokens: int = 8192
+    """Tokens one sequence may hold, prompt and answer together; at most `n_ctx`."""
+    n_seq: int = 8
+    """Answers decoded side by side."""
+    n_batch: int = 256
+    """Tokens of one prefill step; a cancel on a GPU waits for at most one step."""
+    n_gpu_layers: int = 0
+    """Layers on the GPU; -1 for all."""
+    kv_type: str = "f16"
+    """'f16', 'q8_0' or 'q4_0'."""
+    threads: int = 0
+    """Threads for decoding and prefill; 0 for `default_threads`."""
+    cache_bytes: int = 512 << 20
+    """Memory for prompts seen earlier, outside the KV cache."""
