@@ -16,6 +16,7 @@ from patchwright_engine.model.gguf import ModelShape
 from patchwright_engine.model.probe import Hardware
 
 MIN_CONTEXT = 4096
+_ROOMY_CONTEXT = 32_768
 _GIB = 1 << 30
 _MIB = 1 << 20
 
@@ -76,7 +77,8 @@ def plan_memory(model: Weighted, hardware: Hardware, *, sequences: int = 8, cont
         model: its size in bytes and its shape.
         hardware: from `probe_hardware`, or a made-up machine.
         sequences: candidates decoded together.
-        context: tokens wanted in the shared pool; None: 16,384 with a GPU, 8,192 without.
+        context: tokens wanted in the shared pool; None: 16,384 with a GPU, twice that where it fits as
+            well, and 8,192 without.
 
     Raises:
         BadInput: the model's shape is unknown (a catalog entry without one, not installed).
@@ -87,7 +89,8 @@ def plan_memory(model: Weighted, hardware: Hardware, *, sequences: int = 8, cont
     wanted = max(MIN_CONTEXT, context or (16_384 if hardware.gpus else 8_192))
     ladder = _ladder(wanted, sequences)
     if hardware.gpus:
-        for step in ladder:
+        roomy = [] if context else [_Step(_ROOMY_CONTEXT, "f16", 512, sequences)]
+        for step in roomy + ladder:
             whole = _plan(model.size, shape, hardware, step, wish=ladder[0], gpu_layers=shape.layers + 1)
             if whole.fits:
                 return whole

@@ -1,0 +1,184 @@
+"""`patchwright doctor`: what works here, and the cure for what does not. Exit 0 when a fix could run, else 3."""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from rich.console import Console
+
+from patchwright_engine.config import Settings, folders, load_settings
+from patchwright_engine.errors import PatchwrightError
+from patchwright_engine.model.build_flags import VERSION, install_command
+from patchwright_engine.model.catalog import resolve_model
+from patchwright_engine.model.gguf import read_gguf
+from patchwright_engine.model.plan import plan_memory
+from patchwright_engine.model.probe import Hardware, probe_hardware
+from patchwright_engine.model.selfcheck import check_decoding
+
+_DECODE_SECONDS = 180.0
+_MARKS = {"ok": "ok  ", "warn": "note", "fail": "FAIL"}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. A 'fail' keeps fixes from running; a 'warn' makes them slower or weaker."""
+
+    name: str
+    status: str
+    """'ok', 'warn' or 'fail'."""
+    detail: str
+    cure: str = ""
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register the subcommand."""
+    parser = subparsers.add_parser("doctor", help="check what works here; each failure with its cure")
+    parser.add_argument(
+        "--repo", type=Path, default=Path(), metavar="DIR", help="project whose tests matter (default: .)"
+    )
+    parser.add_argument("--model", metavar="NAME|PATH|URL", help="model to check (default: the one a fix would use)")
+    parser.add_argument("--no-decode", action="store_true", help="do not load the model")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look at everything, then say it."""
+    console = Console(stderr=True)
+    hardware = probe_hardware()
+    checks: list[Check] = []
+    steps: list[Callable[[], list[Check]]] = [
+        _python,
+        _git,
+        _folders,
+        _llama,
+        lambda: _model(args, hardware),
+        lambda: _test_runner(args.repo.absolute()),
+        _sandbox,
+    ]
+    with console.status("looking around"):
+        for step in steps:
+            checks += step()
+    ready = all(check.status != "fail" for check in checks)
+    if args.json:
+        document = {"schema": 1, "ready": ready, "checks": [asdict(c) for c in checks], "machine": asdict(hardware)}
+        sys.stdout.write(json.dumps(document) + "\n")
+    else:
+        sys.stdout.write("".join(_in_words(check) for check in checks))
+        sys.stdout.write("\nReady: fixes can run.\n" if ready else "\nNot ready: mend what is marked FAIL.\n")
+    return 0 if ready else 3
+
+
+def _in_words(check: Check) -> str:
+    cure = "".join(f"\n                    {line.strip()}" for line in check.cure.splitlines())
+    return f"{_MARKS[check.status]}  {check.name:<13} {check.detail}{cure}\n"
+
+
+def _python() -> list[Check]:
+    found = ".".join(str(part) for part in sys.version_info[:3])
+    return [Check("python", "ok", f"{found} ({sys.executable})")]
+
+
+def _git() -> list[Check]:
+    path = shutil.which("git")
+    cure = "Install git: `apt install git`, `brew install git`, or from git-scm.com."
+    if path is None:
+        return [Check("git", "fail", "not found", cure)]
+    try:
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        return [Check("git", "fail", f"does not run: {error}", cure)]
+    return [Check("git", "ok", f"{done.stdout.strip().removeprefix('git version ')} ({path})")]
+
+
+def _folders() -> list[Check]:
+    """Every folder that is written to must take a file."""
+    ours = folders()
+    for folder in (ours.models, ours.cache, ours.traces, ours.runtime):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(b"x")
+        except OSError as error:
+            cure = "Mend its permissions, or set PATCHWRIGHT_HOME to a folder of yours."
+            return [Check("folders", "fail", f"{folder} cannot be written: {error.strerror}", cure)]
+    free = shutil.disk_usage(ours.models).free
+    return [Check("folders", "ok", f"{ours.data} and others can be written ({free / 1e9:.0f} GB free)")]
+
+
+def _llama() -> list[Check]:
+    try:
+        found = version("llama-cpp-python")
+    except PackageNotFoundError:
+        cure = f"Install it with flags that are safe here:\n{install_command()}\nOr use a server: `--model URL`."
+        return [Check("llama.cpp", "warn", "llama-cpp-python is not installed; local models cannot run", cure)]
+    if found != VERSION:
+        cure = f"If something fails, install the tested one:\n{install_command()}"
+        return [Check("llama.cpp", "warn", f"llama-cpp-python {found}; {VERSION} is tested", cure)]
+    return [Check("llama.cpp", "ok", f"llama-cpp-python {found}")]
+
+
+def _model(args: argparse.Namespace, hardware: Hardware) -> list[Check]:
+    """Installed, whole, fitting, and decoding; then the GPU, whose use only the loaded library can tell."""
+    try:
+        settings: Settings = load_settings()
+        model = resolve_model(args.model, settings)
+    except PatchwrightError as error:
+        return [Check("model", "fail", error.message, error.cure), _gpu(hardware, None)]
+    if model.path is None:
+        return [Check("model", "ok", f"the server {model.url} (not asked)"), _gpu(hardware, None)]
+    plan = plan_memory(read_gguf(model.path), hardware)
+    detail = f"{model.name}, {model.path.stat().st_size / 1e9:.2f} GB, {plan.n_ctx:,} tokens of context"
+    checks = [Check("model", "ok", detail)]
+    if not plan.fits:
+        cure = "Close other programs, or pull a smaller model; `patchwright models plan` shows what fits."
+        checks = [Check("model", "warn", f"{detail}, but memory is short", cure)]
+    if args.no_decode:
+        return [*checks, _gpu(hardware, None)]
+    decode = check_decoding(model.path, timeout_seconds=_DECODE_SECONDS)
+    checks.append(Check("decoding", "ok" if decode.ok else "fail", decode.detail, decode.cure))
+    return [*checks, _gpu(hardware, decode.gpu_offload if decode.ok else None)]
+
+
+def _gpu(hardware: Hardware, offload: bool | None) -> Check:
+    """`offload`: whether llama.cpp was built for a GPU; None when that is not known."""
+    if not hardware.gpus:
+        return Check("GPU", "ok", f"none found; {hardware.threads} processor threads are used")
+    names = ", ".join(f"{gpu.name} ({gpu.memory_total / (1 << 30):.0f} GiB)" for gpu in hardware.gpus)
+    if offload is False:
+        flag = {"cuda": "-DGGML_CUDA=ON", "rocm": "-DGGML_HIP=ON", "metal": "-DGGML_METAL=ON"}[hardware.gpus[0].backend]
+        cure = f"Rebuild with the GPU:\n{install_command({'CMAKE_ARGS': flag})}"
+        return Check("GPU", "warn", f"{names} is there, but llama.cpp was built without it", cure)
+    return Check("GPU", "ok", names)
+
+
+def _sandbox() -> list[Check]:
+    from patchwright_engine.sandbox.select import select_sandbox
+
+    try:
+        sandbox = select_sandbox()
+    except PatchwrightError as error:
+        return [Check("sandbox", "fail", error.message, error.cure)]
+    return [Check("sandbox", "ok", f"{sandbox.level}: {sandbox.promises}")]
+
+
+def _test_runner(root: Path) -> list[Check]:
+    from patchwright_engine.verify.environment import discover_environment
+
+    try:
+        override = load_settings().python
+        found = discover_environment(root, override=Path(override) if override else None)
+    except PatchwrightError as error:
+        return [Check("test runner", "fail", error.message, error.cure)]
+    detail = f"{found.runner} with {found.python} ({found.reason})"
+    if found.runner == "pytest":
+        return [Check("test runner", "ok", detail)]
+    cure = f"For pytest: `{found.python} -m pip install pytest`, or set `python` in {folders().config / 'config.toml'}."
+    return [Check("test runner", "warn", detail, cure)]
