@@ -49,9 +49,11 @@ class PathMatcher:
             return None
         best = max(length for length, _ in scored)
         winners = [path for length, path in scored if length == best]
-        if best == 1 and (len(wanted) > 1 or wanted[-1] == "__init__.py"):
+        if len(winners) > 1 or (best == 1 and wanted[-1] == "__init__.py"):
+            return None
+        if best == 1 and len(wanted) > 1 and "/" in winners[0]:
             return None  # Only the base name agrees: some other project's file of that name.
-        return winners[0] if len(winners) == 1 else None
+        return winners[0]
 
 
 def find_frames(text: str, matcher: PathMatcher) -> tuple[Frame, ...]:

@@ -112,7 +112,8 @@ def _symbol(path: RepoPath, source: bytes, node: tree_sitter.Node, name: str, ki
     head = source[node.start_byte : body.start_byte if body is not None else node.end_byte]
     if kind == "variable":
         head = head.partition(b"\n")[0]
-    signature = " ".join(head.decode("utf-8", "replace").split()).rstrip(": ")[:MAX_SIGNATURE]
+    signature = " ".join(head.decode("utf-8", "replace").split()).rstrip(": ")
+    signature = signature.replace("( ", "(").replace(", )", ")").replace(" )", ")")[:MAX_SIGNATURE]
     return Symbol(path, name, kind, outer.start_point.row + 1, outer.end_point.row + 1, signature)
 
 

@@ -1,0 +1,105 @@
+"""Prompt context: within the budget, whole symbols only, and nothing dropped in silence."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from patchwright_engine.control import CancelToken
+from patchwright_engine.index import Index, open_index
+from patchwright_engine.localize.context import repo_map, symbol_code
+from patchwright_engine.types import RankedFile, RankedSymbol, Ranking, RepoPath, Snapshot, Symbol
+from patchwright_engine.workspace.snapshot import take_snapshot
+
+A = RepoPath("a.py")
+B = RepoPath("b.py")
+SOURCE = (
+    "class Box:\r\n    @property\r\n    def size(self):\r\n        return 1\r\n\r\n"
+    "    def other(self):\r\n        def inner(): pass\r\n"
+)
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[tuple[Snapshot, Index]]:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "a.py").write_bytes(SOURCE.encode())
+    (root / "b.py").write_text("".join(f"def function_{number}(a, b):\n    return a\n\n" for number in range(50)))
+    snapshot = take_snapshot(root)
+    with open_index(root, tmp_path / "cache") as index:
+        index.refresh(snapshot, CancelToken())
+        yield snapshot, index
+
+
+def ranked(index: Index, *names: str) -> Ranking:
+    symbols = [symbol for name in names for symbol in index.find_symbols(name)]
+    return Ranking((RankedFile(A, 1.0), RankedFile(B, 0.5)), tuple(RankedSymbol(s, 1.0) for s in symbols), 0.0)
+
+
+def test_the_map_shows_paths_signatures_and_lines(workspace: tuple[Snapshot, Index]) -> None:
+    shown = repo_map(ranked(workspace[1]), *workspace, words, 10_000)
+    assert shown.dropped == ()
+    assert shown.text.startswith(
+        "a.py\n  class Box  [1-7]\n    def size(self)  [2-4]\n    def other(self)  [6-7]\n"
+        "\nb.py\n  def function_0(a, b)"
+    )
+    assert "inner" not in shown.text
+
+
+def test_a_file_too_large_for_the_map_shows_its_ranked_symbols_and_tells_the_rest(
+    workspace: tuple[Snapshot, Index],
+) -> None:
+    shown = repo_map(ranked(workspace[1], "function_7"), *workspace, words, 40)
+    assert "def function_7(a, b)" in shown.text
+    assert "function_8" not in shown.text
+    assert shown.dropped == ("b.py: 49 symbols",)
+
+
+def test_a_map_without_room_drops_files_by_name(workspace: tuple[Snapshot, Index]) -> None:
+    shown = repo_map(ranked(workspace[1]), *workspace, words, 0)
+    assert (shown.text, shown.dropped) == ("", ("a.py", "b.py"))
+
+
+@pytest.mark.parametrize("budget", [0, 5, 12, 20, 60, 200, 1000])
+def test_no_text_exceeds_its_budget_and_all_files_are_shown_or_listed(
+    workspace: tuple[Snapshot, Index], budget: int
+) -> None:
+    snapshot, index = workspace
+    shown = repo_map(ranked(index, "function_7"), snapshot, index, words, budget)
+    assert words(shown.text) <= budget
+    listed = {name.partition(":")[0] for name in shown.dropped}
+    assert listed | {line for line in shown.text.splitlines() if line.endswith(".py")} == {A, B}
+    code = symbol_code(index.symbols(B), snapshot, words, budget)
+    assert words(code.text) <= budget
+    assert code.text.count("###") + len(code.dropped) == 50
+
+
+def test_code_has_a_header_decorators_and_plain_line_ends(workspace: tuple[Snapshot, Index]) -> None:
+    snapshot, index = workspace
+    shown = symbol_code(index.find_symbols("Box.size"), snapshot, words, 100)
+    assert shown.text == "### a.py::Box.size (lines 2-4)\n    @property\n    def size(self):\n        return 1\n"
+
+
+def test_a_symbol_inside_one_shown_is_not_repeated(workspace: tuple[Snapshot, Index]) -> None:
+    snapshot, index = workspace
+    shown = symbol_code(index.symbols(A), snapshot, words, 100)
+    assert shown.text.count("###") == 1
+    assert shown.dropped == ()
+
+
+def test_a_symbol_too_long_is_dropped_and_later_ones_still_fit(workspace: tuple[Snapshot, Index]) -> None:
+    snapshot, index = workspace
+    [box] = index.find_symbols("Box")
+    [small] = index.find_symbols("function_1")
+    shown = symbol_code([box, small], snapshot, words, 12)
+    assert shown.dropped == ("a.py::Box",)
+    assert "### b.py::function_1 " in shown.text
+
+
+def test_a_file_that_is_gone_is_named(workspace: tuple[Snapshot, Index]) -> None:
+    ghost = Symbol(RepoPath("gone.py"), "f", "function", 1, 2)
+    assert symbol_code([ghost], workspace[0], words, 100).dropped == ("gone.py::f (the file is gone)",)

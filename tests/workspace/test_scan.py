@@ -1,0 +1,62 @@
+"""Which files count, with git and without."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from patchwright_engine.workspace.scan import generated_files, scan
+
+
+def tree(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("x\n")
+
+
+@pytest.mark.parametrize("with_git", [True, False])
+def test_ignore_rules_hide_files_and_nested_rules_add_to_them(tmp_path: Path, with_git: bool) -> None:
+    tree(tmp_path, "a.py", "out/b.py", "keep.log", "x.log", "sub/c.py", "sub/gen.py", "sub/deep/gen.py", "sub/top.txt")
+    (tmp_path / ".gitignore").write_text("/out/\n*.log\n!keep.log\n")
+    (tmp_path / "sub" / ".gitignore").write_text("gen.py\n/top.txt\n")
+    if with_git:
+        subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    assert scan(tmp_path) == (".gitignore", "a.py", "keep.log", "sub/.gitignore", "sub/c.py")
+
+
+def test_without_git_caches_and_environments_are_left_out(tmp_path: Path) -> None:
+    tree(tmp_path, "a.py", "node_modules/m/i.js", ".venv/lib/x.py", "p.egg-info/PKG-INFO", "b/__pycache__/c.py")
+    assert scan(tmp_path) == ("a.py",)
+
+
+def test_tracked_files_count_even_when_a_rule_would_ignore_them(tmp_path: Path) -> None:
+    tree(tmp_path, "build/a.py", "gone.py")
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    subprocess.run(["git", "add", "-A"], cwd=tmp_path, check=True)
+    (tmp_path / ".gitignore").write_text("build/\n")
+    (tmp_path / "gone.py").unlink()
+    assert scan(tmp_path) == (".gitignore", "build/a.py")
+
+
+def test_links_out_of_the_root_are_left_out_and_those_inside_stay(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    tree(root, "real.py")
+    tree(tmp_path, "secret.py")
+    (root / "inside.py").symlink_to("real.py")
+    (root / "outside.py").symlink_to(tmp_path / "secret.py")
+    (root / "broken.py").symlink_to("nowhere.py")
+    assert scan(root) == ("inside.py", "real.py")
+
+
+def test_names_with_spaces_quotes_and_umlauts_are_kept(tmp_path: Path) -> None:
+    names = ['a "b".py', "c d.py", "é.py"]
+    tree(tmp_path, *names)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    assert scan(tmp_path) == tuple(sorted(names))
+
+
+def test_generated_modules_are_found_but_secrets_and_environments_are_not(tmp_path: Path) -> None:
+    tree(tmp_path, "pkg/_version.py", "pkg/fast.so", ".env", ".venv/lib/x.py", "p.egg-info/PKG-INFO", "pkg/a.py")
+    (tmp_path / ".gitignore").write_text("_version.py\n*.so\n.env\n.venv/\n*.egg-info/\n")
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    assert generated_files(tmp_path) == ("p.egg-info/PKG-INFO", "pkg/_version.py", "pkg/fast.so")
