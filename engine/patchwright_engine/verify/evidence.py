@@ -1,0 +1,212 @@
+"""Verify one patch and say how strongly it is proven (DESIGN §3), from our own runs alone.
+
+Order: refuse what may not be edited, then the user's test, then the reproductions, then the regression tests;
+each starts from a clean patched copy (see `context`).
+Invariant: a patch that breaks a test that passed before, or fails the user's test, gets no evidence at all.
+"""
+
+import ast
+import re
+from dataclasses import dataclass, replace
+
+from patchwright_engine.control import CancelToken
+from patchwright_engine.types import Evidence, FixRun, Patch, RepoPath, RunReport
+from patchwright_engine.verify.baseline import Regression, compare
+from patchwright_engine.verify.context import (
+    VerificationContext,
+    run_regression,
+    run_reproductions,
+    run_user_command,
+)
+from patchwright_engine.verify.discovery import refused_paths
+from patchwright_engine.verify.reproduction import useful_lines
+from patchwright_engine.verify.runs import TestReport
+
+_NAMED_FAILURES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The verdict on one patch."""
+
+    evidence: Evidence | None
+    """None: rejected."""
+    runs: tuple[FixRun, ...]
+    passed_reproductions: int
+    regression: Regression | None
+    feedback: str
+    """What the runs printed about what is still wrong, shortened, for the next try; empty when nothing is."""
+    notes: tuple[str, ...] = ()
+
+
+def verify_patch(patch: Patch, context: VerificationContext, cancel: CancelToken) -> Verification:
+    """Run everything the context has over the patched copy.
+
+    Raises:
+        StaleSnapshot: the patch was made against other texts than the context's snapshot.
+        Cancelled, SandboxUnavailable: as `Sandbox.run`.
+    """
+    refused = refused_paths(patch, context.snapshot)
+    if refused:
+        names = ", ".join(refused)
+        return _rejected(f"The patch may not change {names}: tests and their configuration judge it. Change the code.")
+    broken = _syntax_errors(patch)
+    if broken:
+        return _rejected(broken)
+    if context.sandbox is None or context.workspace is None:
+        return Verification(Evidence.PARSES, (), 0, None, "", context.notes)
+    user = _check_user_command(patch, context, cancel)
+    if user.rejection is not None:
+        return _rejected(user.rejection, user.runs)
+    reproduced = _check_reproductions(patch, context, cancel)
+    regressed = _check_regression(patch, context, cancel)
+    runs = (*user.runs, *reproduced.runs, *regressed.runs)
+    regression = regressed.regression
+    if regressed.rejection is not None:
+        return Verification(None, runs, reproduced.passed, regression, regressed.rejection, context.notes)
+    evidence = _level(user, reproduced, regression, context)
+    return Verification(evidence, runs, reproduced.passed, regression, reproduced.feedback, context.notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """What one kind of check contributes."""
+
+    runs: tuple[FixRun, ...] = ()
+    rejection: str | None = None
+    feedback: str = ""
+    passed: int = 0
+    regression: Regression | None = None
+
+
+def _level(
+    user: _Finding, reproduced: _Finding, regression: Regression | None, context: VerificationContext
+) -> Evidence:
+    if user.passed:
+        return Evidence.FAILING_TEST
+    fixed = regression.fixed if regression is not None else ()
+    # Without its name in the issue, a failing test that now passes may have nothing to do with it.
+    if any(re.search(rf"\b{re.escape(_test_name(test))}\b", context.issue_text) for test in fixed):
+        return Evidence.FAILING_TEST
+    if reproduced.passed:
+        return Evidence.REPRODUCED
+    if user.runs or (regression is not None and regression.passed_before > 0):
+        return Evidence.REGRESSION_ONLY
+    return Evidence.PARSES
+
+
+def _test_name(test: str) -> str:
+    return test.rpartition("::")[2].partition("[")[0]
+
+
+def _rejected(feedback: str, runs: tuple[FixRun, ...] = ()) -> Verification:
+    return Verification(None, runs, 0, None, feedback)
+
+
+def _syntax_errors(patch: Patch) -> str:
+    for edit in patch.edits:
+        if edit.path.endswith(".py"):
+            try:
+                ast.parse(edit.after)
+            except (SyntaxError, ValueError) as error:
+                if _parses(edit.before):
+                    return f"{edit.path} does not parse after the patch: {error}"
+    return ""
+
+
+def _parses(text: str) -> bool:
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError):
+        return False
+    return True
+
+
+def _check_user_command(patch: Patch, context: VerificationContext, cancel: CancelToken) -> _Finding:
+    command, before = context.user_command, context.user_before
+    if command is None or before is None:
+        return _Finding()
+    after = run_user_command(context, patch, cancel)
+    run = FixRun("user_test", command, after.exit_code, _status(before), _status(after), after.seconds)
+    if after.exit_code == 0:
+        return _Finding((run,), passed=int(before.exit_code != 0))
+    return _Finding((run,), rejection=f"`{command}` still fails ({_status(after)}):\n{useful_lines(after.output)}")
+
+
+def _check_reproductions(patch: Patch, context: VerificationContext, cancel: CancelToken) -> _Finding:
+    if not context.reproductions:
+        return _Finding()
+    after = run_reproductions(context, patch, cancel)
+    runs: list[FixRun] = []
+    feedback: list[str] = []
+    passed = 0
+    for reproduction in context.reproductions:
+        own = _of_file(after, reproduction.path)
+        before = reproduction.before
+        good = before is not None and bool(own.results) and own.with_outcome("passed") >= reproduction.failing
+        good = good and not own.failures and after.run.outcome == "exited"
+        passed += good
+        summary = before.summary if before is not None else ""
+        exit_code = (0 if good else 1) if after.run.exit_code is not None else None
+        runs.append(
+            FixRun("reproduction", _shown(reproduction.path), exit_code, summary, own.summary, after.run.seconds)
+        )
+        if not good:
+            text = "\n".join(useful_lines(failure.text) for failure in own.failures.values())
+            feedback.append(f"The reproduction still fails ({own.summary}):\n{text or after.problem or ''}")
+    return _Finding(tuple(runs), feedback="\n".join(feedback), passed=passed)
+
+
+def _check_regression(patch: Patch, context: VerificationContext, cancel: CancelToken) -> _Finding:
+    if context.baseline is None:
+        return _Finding()
+    before = context.baseline.report
+    after = run_regression(context, patch, cancel)
+    flaky = set(context.baseline.flaky)
+    after = replace(after, results={test: result for test, result in after.results.items() if test not in flaky})
+    regression = compare(before, after)
+    run = FixRun(
+        kind="regression",
+        command=_shown(*context.selection),
+        exit=after.run.exit_code,
+        before=before.summary,
+        after=after.summary,
+        seconds=after.run.seconds,
+    )
+    if not regression.newly_failing:
+        return _Finding((run,), regression=regression)
+    named = regression.newly_failing[:_NAMED_FAILURES]
+    more = len(regression.newly_failing) - len(named)
+    parts = [f"{test}\n{_why(test, after)}" for test in named]
+    tail = f"\nand {more} more" if more else ""
+    rejection = "The patch breaks tests that passed before:\n" + "\n".join(parts) + tail
+    return _Finding((run,), rejection=rejection, regression=regression)
+
+
+def _why(test: str, after: TestReport) -> str:
+    failure = after.failures.get(test) or after.failures.get(test.partition("::")[0])
+    if failure is not None:
+        return useful_lines(failure.text, limit=600)
+    return after.problem or "it no longer exists"
+
+
+def _of_file(report: TestReport, path: RepoPath) -> TestReport:
+    """The part of a report that belongs to one file."""
+
+    def own(test: str) -> bool:
+        return test == path or test.startswith(f"{path}::")
+
+    return replace(
+        report,
+        results={test: result for test, result in report.results.items() if own(test)},
+        failures={test: failure for test, failure in report.failures.items() if own(test)},
+    )
+
+
+def _shown(*paths: str) -> str:
+    """The selection as a line: all of a few, the count of many."""
+    return "pytest " + (" ".join(paths) if len(paths) <= 3 else f"({len(paths)} test files)")
+
+
+def _status(run: RunReport) -> str:
+    return f"exit {run.exit_code}" if run.exit_code is not None else run.outcome

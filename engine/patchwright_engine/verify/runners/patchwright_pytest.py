@@ -1,0 +1,87 @@
+"""A pytest plugin that reports every test's outcome and failure frames. Loaded with `-p patchwright_pytest`.
+
+Works with pytest 4 to 9, under pytest-xdist too. The report's place leaves the environment before any test is
+imported, so that the code under test does not find it by accident.
+"""
+
+# ruff: noqa: ARG001 - pytest finds a hook's arguments by their names
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from typing import Any
+
+import pytest
+
+_MESSAGE_CHARS = 1000
+_TEXT_CHARS = 4000
+_REPORT = os.environ.pop("PATCHWRIGHT_REPORT", None)
+
+
+def _emit(**record: Any) -> None:
+    if _REPORT is not None:
+        with open(_REPORT, "a", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            file.write(json.dumps(record) + "\n")
+
+
+def _failure(value: BaseException, tb: Any) -> dict[str, Any]:
+    frames = [(f.f_code.co_filename, line, f.f_code.co_name) for f, line in traceback.walk_tb(tb)]
+    try:
+        message = str(value)
+    except Exception:  # noqa: BLE001 - a broken __str__ of the code under test
+        message = ""
+    names = [kind.__name__ for kind in type(value).__mro__ if kind not in (object, BaseException)]
+    return {
+        "exception": names[0] if names else type(value).__name__,
+        "bases": names[1:],
+        "message": message[:_MESSAGE_CHARS],
+        "frames": frames[-40:],
+    }
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: Any, call: Any) -> Any:
+    outcome = yield
+    if call.excinfo is not None:
+        report = outcome.get_result()
+        # An attribute of plain values travels from xdist's workers to its controller with the report.
+        report.patchwright_failure = _failure(call.excinfo.value, call.excinfo.tb)
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    failure = None
+    if report.failed:
+        failure = dict(getattr(report, "patchwright_failure", None) or {})
+        failure["text"] = str(report.longreprtext)[-_TEXT_CHARS:]
+    _emit(
+        kind="test",
+        id=report.nodeid,
+        when=report.when,
+        outcome=report.outcome,
+        seconds=report.duration,
+        failure=failure,
+    )
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector: Any) -> Any:
+    outcome = yield
+    report = outcome.get_result()
+    call = getattr(report, "call", None)
+    if report.failed and call is not None and call.excinfo is not None:
+        value = call.excinfo.value
+        cause = value.__cause__ or value
+        report.patchwright_failure = _failure(cause, cause.__traceback__)
+
+
+def pytest_collectreport(report: Any) -> None:
+    if report.failed:
+        failure = dict(getattr(report, "patchwright_failure", None) or {})
+        failure["text"] = str(report.longreprtext)[-_TEXT_CHARS:]
+        _emit(kind="collect", id=report.nodeid, failure=failure)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: Any, exitstatus: Any) -> None:
+    _emit(kind="end", exit=int(exitstatus))
