@@ -4,8 +4,8 @@ Invariants: never below 4,096 tokens of context; a plan that `fits` leaves the r
 named, because context that is cut silently costs more than four-bit weights do.
 
 Arithmetic (llama.cpp): weights = file size, spread evenly over the layers; KV = 2 * layers * kv_heads * head_dim *
-bytes a value * context; compute = one micro-batch of logits and hidden states, 4 * batch * (vocabulary + embedding),
-which is what llama.cpp itself reports (1.5B at batch 512: 299.75 MiB).
+bytes a value * context; compute = one micro-batch of logits and two of hidden states, 4 * batch * (vocabulary + 2 *
+embedding), which is what llama.cpp reports (0.5B at batch 512: 300.25 MiB), and a row of logits a sequence.
 """
 
 from dataclasses import dataclass
@@ -154,7 +154,7 @@ def _kv_bytes(shape: ModelShape, step: _Step) -> int:
 
 
 def _compute_bytes(shape: ModelShape, step: _Step) -> int:
-    micro_batch = 4 * step.n_batch * (shape.vocabulary + shape.embedding)
+    micro_batch = 4 * step.n_batch * (shape.vocabulary + 2 * shape.embedding)
     output = 4 * step.n_seq * shape.vocabulary
     return micro_batch + output
 

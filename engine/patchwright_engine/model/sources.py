@@ -25,18 +25,6 @@ from patchwright_engine.model.gguf import why_not_gguf
 _CHUNK = 4 << 20
 _POLL_SECONDS = 0.1
 
-_HUB_FETCH = """
-import json, sys
-from huggingface_hub import HfApi, hf_hub_download
-repo, revision, file, folder = sys.argv[1:]
-info = HfApi().get_paths_info(repo, [file], revision=revision)
-if not info:
-    raise SystemExit(f"EntryNotFoundError: {repo} has no file {file}")
-path = hf_hub_download(repo, file, revision=revision, local_dir=folder)
-lfs = info[0].lfs
-print("PATCHWRIGHT " + json.dumps({"path": path, "sha256": lfs.sha256 if lfs else ""}))
-"""
-
 
 class Report:
     """Tells a watcher how many bytes are done. Safe to call often."""
@@ -126,9 +114,9 @@ def fetch_hub(entry: Entry, source: HubSource, folder: Path, report: Report, can
     """
     folder.mkdir(parents=True, exist_ok=True)
     report.stage("fetching from the model hub", _bytes_below(folder))
-    # Plain HTTP instead of the hub's chunk store: it resumes, and needs no second cache of the same size.
-    environment = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    argv = [sys.executable, "-c", _HUB_FETCH, source.repo, source.revision, entry.file, str(folder)]
+    environment = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    module = "patchwright_engine.model.hub_fetch"
+    argv = [sys.executable, "-m", module, source.repo, source.revision, entry.file, str(folder)]
     code, output = _run(argv, environment, folder, lambda: report.show(_bytes_below(folder)), cancel)
     answer = re.search(r"^PATCHWRIGHT (\{.*\})$", output, re.MULTILINE)
     if code != 0 or answer is None:
@@ -301,5 +289,7 @@ def not_a_model(path: Path) -> PullFailed | None:
 
 
 def _last_lines(output: str) -> str:
+    """The end of what a fetcher printed: of a traceback the error alone, else three lines."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return "\n".join(f"  {line[:300]}" for line in lines[-3:])
+    kept = lines[-1:] if "Traceback (most recent call last)" in output else lines[-3:]
+    return "\n".join(f"  {line[:300]}" for line in kept)
