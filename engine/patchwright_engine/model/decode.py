@@ -4,6 +4,7 @@ Invariant: the order of work depends on the request alone, so that equal request
 holds the prompt; answers live in sequences 1 to `n_seq`, and one that ends makes room for the next that waits.
 """
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput
 from patchwright_engine.model.backend import Completion, CompletionBatch, CompletionRequest, DecodeProgress
 from patchwright_engine.model.chat import ChatFormat, tokens_of
+from patchwright_engine.model.diverge import Divergence, find_divergences
 from patchwright_engine.model.llama import Aborted, LlamaContext, Row, Sampler
 from patchwright_engine.model.output import AnswerStream, Step
 from patchwright_engine.model.prefix import BASE, PromptCache
@@ -90,7 +92,9 @@ def complete(
     pieces = session.chat.pieces(request.messages, think=thinking, answer_prefix=request.answer_prefix)
     prompt = tokens_of(pieces, context)
     room = room_for_one(context, request, len(prompt), thinking)
-    side_by_side = min(context.parameters.n_seq, max(1, (context.parameters.n_ctx - len(prompt)) // room))
+    reference = [] if thinking else context.tokenize(request.reference)
+    cells = context.parameters.n_ctx - len(prompt) - len(reference)
+    side_by_side = min(context.parameters.n_seq, max(1, cells // room))
     meter = _Meter(on_progress, len(prompt))
 
     def on_step(tokens_done: int) -> None:
@@ -101,6 +105,8 @@ def complete(
     try:
         cached = session.cache.prefill(prompt, on_step)
         run.prompt_logits = context.logits(session.cache.last_row).copy()
+        if reference and side_by_side > 1 and cells >= room:
+            run.diverge(reference, on_step)
         meter.decoding_since = time.monotonic()
         while run.unfinished:
             cancel.check()
@@ -149,6 +155,10 @@ class _Run:
     free: deque[int]
     """Sequences nobody uses."""
     prompt_logits: Any = None
+    reference: list[int] = field(default_factory=list)
+    divergences: list[Divergence] = field(default_factory=list)
+    scratch: int = -1
+    """The sequence that holds prompt and reference, when there is one."""
     started: int = 0
     live: list[_Live] = field(default_factory=list)
     done: dict[int, Completion] = field(default_factory=dict)
@@ -160,6 +170,18 @@ class _Run:
     @property
     def generated(self) -> int:
         return sum(c.tokens for c in self.done.values()) + sum(one.stream.tokens for one in self.live)
+
+    def diverge(self, reference: list[int], on_step: Callable[[int], None]) -> None:
+        """Read the reference and choose one divergence for each candidate but a greedy first one."""
+        context = self.session.context
+        self.scratch = self.free.pop()
+        self.reference = reference
+        found = find_divergences(context, self.prompt_tokens, self.reference, self.scratch, self.prompt_logits, on_step)
+        self.divergences = found[self.request.skip_divergences :]
+
+    def _divergence(self, index: int) -> Divergence | None:
+        place = index - 1 if self.request.first_greedy else index
+        return self.divergences[place] if 0 <= place < len(self.divergences) else None
 
     def step(self) -> list[tuple[int, Completion]]:
         """Begin answers where there is room, decode one step for all, and return those that ended."""
@@ -187,19 +209,31 @@ class _Run:
 
     def _begin(self, index: int, sequence: int) -> None:
         request, context = self.request, self.session.context
-        context.fork(BASE, sequence)
-        temperature = 0.0 if request.first_greedy and index == 0 else request.temperature
+        divergence = self._divergence(index)
+        copied = self.reference[: divergence.position] if divergence else []
+        if divergence:
+            context.fork(self.scratch, sequence, self.prompt_tokens + len(copied))
+        else:
+            context.fork(BASE, sequence)
+        # What follows a divergence is the model's best guess: the divergence itself makes candidates differ.
+        greedy = divergence is not None or (request.first_greedy and index == 0)
         stream = AnswerStream(
             max_answer=request.max_answer_tokens,
             max_think=request.max_think_tokens,
             stop=request.stop,
-            prefix=request.answer_prefix,
+            prefix=request.answer_prefix + b"".join(map(context.piece, copied)).decode("utf-8", "replace"),
             thinking=self.thinking,
         )
-        sampler = context.sampler(temperature, request.top_p, request.seed + index)
-        one = _Live(index, sequence, self.prompt_tokens, sampler, stream)
+        sampler = context.sampler(0.0 if greedy else request.temperature, request.top_p, request.seed + index)
+        one = _Live(index, sequence, self.prompt_tokens + len(copied), sampler, stream)
         self.live.append(one)
-        self._take(one, sampler.sample_from(self.prompt_logits), self.prompt_logits)
+        if divergence:
+            one.sampled += 1
+            one.logprob += math.log(divergence.probability)
+            one.pending = [divergence.token]
+            one.stream.feed(divergence.token, context.piece(divergence.token))
+        else:
+            self._take(one, sampler.sample_from(self.prompt_logits), self.prompt_logits)
 
     def _decode(self, live: list[_Live]) -> None:
         """Decode what every live answer has pending and sample its next token."""

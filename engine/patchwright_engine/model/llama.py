@@ -251,9 +251,9 @@ class LlamaContext:
 
     # Sequences
 
-    def fork(self, source: int, target: int) -> None:
-        """Let `target` share everything `source` holds; costs no computation and no cells."""
-        self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+    def fork(self, source: int, target: int, end: int = -1) -> None:
+        """Let `target` share what `source` holds before position `end` (-1: all); costs no computation, no cells."""
+        self._lib.llama_memory_seq_cp(self._memory, source, target, -1, end)
 
     def drop(self, sequence: int, start: int = -1) -> bool:
         """Forget a sequence from position `start` on (-1: all of it); False when the model cannot forget a part."""
