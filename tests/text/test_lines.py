@@ -1,7 +1,7 @@
 """Lines and positions as editors count them, and line edits that keep line ends."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patchwright_engine.text.lines import (
@@ -34,11 +34,13 @@ def test_a_line_ends_at_line_feed_and_carriage_return_only(text: str, lines: lis
     assert split_lines(text) == lines
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_lines_joined_give_the_text_again(text: str) -> None:
     assert "".join(split_lines(text)) == text
 
 
+@settings(deadline=None)
 @given(TEXTS, st.data())
 def test_offsets_and_positions_are_inverse(text: str, data: st.DataObject) -> None:
     table = LineTable.of(text)
@@ -92,6 +94,7 @@ def test_a_unit_inside_a_character_means_its_start() -> None:
     assert column_from_units("aéb", 2, "utf-8") == 1
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="aé€😀", max_size=10), st.integers(0, 12), ENCODINGS)
 def test_units_convert_back_to_the_same_column(line: str, column: int, encoding: str) -> None:
     units = column_in_units(line, column, encoding)  # type: ignore[arg-type]
@@ -122,6 +125,7 @@ def test_overlapping_line_edits_are_an_error() -> None:
         replace_lines("a\nb\nc\n", [LineEdit(0, 2, ("x",)), LineEdit(1, 3, ("y",))])
 
 
+@settings(deadline=None)
 @given(TEXTS, st.data())
 def test_a_line_edit_changes_its_lines_and_no_other(text: str, data: st.DataObject) -> None:
     count = len(split_lines(text))

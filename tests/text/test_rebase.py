@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patchwright_engine.text.rebase import Conflict, Hunk, apply_hunks, changed_lines, minimal_hunks, rebase_edit
@@ -16,6 +16,7 @@ TEXTS = st.one_of(st.text(alphabet="ab\r\n\x0c\u2028", max_size=30), st.builds(l
 NUMBERED = "".join(f"line {n}\n" for n in range(1, 21))
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_hunks_give_the_new_text_exactly(before: str, after: str) -> None:
     hunks = minimal_hunks(before, after)
@@ -83,11 +84,13 @@ def test_a_new_file_that_exists_meanwhile_is_a_conflict() -> None:
     check_rebase("", "x\n", "y\n", None, "exists now")
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_an_unmoved_file_takes_the_edit_as_it_is(before: str, after: str) -> None:
     assert rebase_edit(edit(before, after), before) == edit(before, after)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(), unique=True, min_size=8, max_size=20), st.data())
 def test_edits_away_from_the_change_never_lose_it(numbers: list[int], data: st.DataObject) -> None:
     lines = [f"{number}\n" for number in numbers]

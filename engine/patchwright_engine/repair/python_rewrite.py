@@ -221,7 +221,7 @@ def _keep_layout(old_lines: Sequence[str], old: ast.stmt, lines: Sequence[str], 
 
 
 def _equal_statements(old_lines: Sequence[str], old: ast.AST, lines: Sequence[str], new: ast.AST) -> Iterator[LineEdit]:
-    """Edits of `lines` that bring back old text: of equal statements, and of comments above changed ones."""
+    """Edits of `lines` that bring back old text: of equal statements, and of what stands above changed ones."""
     for old_block, new_block in zip(python.blocks(old), python.blocks(new), strict=False):
         before, after = [ast.dump(s) for s in old_block], [ast.dump(s) for s in new_block]
         matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
@@ -236,7 +236,7 @@ def _equal_statements(old_lines: Sequence[str], old: ast.AST, lines: Sequence[st
                         yield LineEdit(b[0], b[2], tuple(old_lines[a[0] : a[2]]))
                 elif type(old_block[i]) is type(new_block[j]):
                     yield from _equal_statements(old_lines, old_block[i], lines, new_block[j])
-                    if a and b and alike and _is_blank(lines[b[0] : b[1]]) and not _is_blank(old_lines[a[0] : a[1]]):
+                    if a and b and alike and _is_blank(lines[b[0] : b[1]]):
                         yield LineEdit(b[0], b[1], tuple(old_lines[a[0] : a[1]]))
 
 

@@ -5,6 +5,7 @@ stay. So an excerpt never deletes what it leaves out. Definitions the model was 
 """
 
 import ast
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -39,6 +40,8 @@ class _Written:
 
     definition: python.Definition
     lines: tuple[str, ...]
+    tail: tuple[str, ...] = ()
+    """Comments below its last statement that still belong to its body."""
     container: ast.ClassDef | None = None
 
     @property
@@ -63,6 +66,7 @@ class _Plan:
     """Everything new, to see which names it uses."""
     unchanged: list[str] = field(default_factory=list)
     not_shown: list[str] = field(default_factory=list)
+    """Functions of the answer that are none of those shown."""
 
     def add(self, path: RepoPath, edit: LineEdit) -> None:
         self.edits.setdefault(path, []).append(edit)
@@ -91,7 +95,7 @@ def rewrite_symbols(
     if refusal:
         return refusal
     if not plan.edits:
-        return _nothing_changed(plan, files, problems)
+        return _nothing_changed(plan, files, fences, problems)
     _add_imports(plan, files, [node for excerpt, _ in bodies for node in excerpt.body])
     return plan.edits
 
@@ -137,9 +141,15 @@ def _flatten(
             continue  # inside a function or class that is handled as a whole
         nested = definition.end
         text = tuple(lines[definition.start : definition.end])
-        yield _Written(definition, text, container)
+        yield _Written(definition, text, _tail(definition, lines), container)
         if isinstance(definition.node, ast.ClassDef):
             yield from _flatten(definition.node.body, lines, definition.name, definition.node)
+
+
+def _tail(definition: python.Definition, lines: Sequence[str]) -> tuple[str, ...]:
+    below = itertools.takewhile(lambda line: not line.strip() or line.lstrip().startswith("#"), lines[definition.end :])
+    margin = definition.node.col_offset
+    return tuple(line for line in below if line.strip() and len(line) - len(line.lstrip()) > margin)
 
 
 def _match_all(
@@ -232,7 +242,7 @@ def _rewrite(target: _Target, item: _Written, plan: _Plan) -> Refusal | None:
             plan.add(file.path, LineEdit(old.start + header.start, old.start + header.end, header.lines))
             plan.nodes += [*getattr(new.node, "bases", []), *getattr(new.node, "decorator_list", [])]
         return None
-    elided = python.elision(item.lines, new.node, old_lines, old.node)
+    elided = python.elision([*item.lines, *item.tail], new.node, old_lines, old.node)
     if elided:
         return Refusal(
             "elided",
@@ -264,22 +274,24 @@ def _rewrite(target: _Target, item: _Written, plan: _Plan) -> Refusal | None:
 
 def _add_new(items: Sequence[_Written], files: Sequence[_File], plan: _Plan) -> None:
     """Insert what the answer adds: members of known classes, and what the new code needs at module level."""
-    pending = [item for item in items if not _is_known(item, files, plan)]
+    items = [item for item in items if not _is_known(item, files, plan)]
+    wanted: set[int] = set()
     while True:
-        ready = [item for item in pending if _is_wanted(item, files, plan.nodes)]
-        if not ready:
-            return
-        for item in ready:
-            _insert(item, files, plan)
-        pending = [item for item in pending if item not in ready]
+        more = {n for n, item in enumerate(items) if n not in wanted and _is_wanted(item, files, plan.nodes)}
+        if not more:
+            break
+        wanted |= more
+        plan.nodes += [items[n].definition.node for n in sorted(more)]
+    for n in sorted(wanted):  # in the order of the answer: a helper may need a constant when it is defined
+        _insert(items[n], files, plan)
 
 
 def _is_known(item: _Written, files: Sequence[_File], plan: _Plan) -> bool:
-    """Whether the name exists already in a place the model was not shown; such code is left alone."""
+    """Whether the name exists already, where the model was not shown it; such code is left alone."""
     name = item.definition.name
     known = any(d.name == name for file in files for d in file.known)
     known |= any(name in python.bound_names(file.tree.body) for file in files if file.tree)
-    if known and not isinstance(item.definition.node, ast.ClassDef):
+    if item.is_function:
         plan.not_shown.append(name)
     return known
 
@@ -312,9 +324,8 @@ def _insert(item: _Written, files: Sequence[_File], plan: _Plan) -> None:
         owner = _owner(item, files)
         if owner is None or not isinstance(owner.definition.node, ast.ClassDef):
             return
-        inside = [
-            t.definition for t in plan.anchors if t.file is owner.file and t.definition.owner == owner.definition.name
-        ]
+        changed = [t.definition for t in plan.anchors if t.file is owner.file and _kind(t.definition.node) == "def"]
+        inside = [definition for definition in changed if definition.owner == owner.definition.name]
         at = inside[-1].end if inside else owner.definition.end
         first = owner.file.lines[python.first_line(owner.definition.node.body[0])]
         indent = first[: len(first) - len(first.lstrip())]
@@ -325,7 +336,6 @@ def _insert(item: _Written, files: Sequence[_File], plan: _Plan) -> None:
         at = _statement_start(anchor)
         gap = ("",) if _kind(item.definition.node) == "value" else ("", "")
         plan.add(anchor.file.path, LineEdit(at, at, (*reindented(item.lines, ""), *gap)))
-    plan.nodes.append(item.definition.node)
 
 
 def _statement_start(target: _Target) -> int:
@@ -362,11 +372,11 @@ def _nothing_usable(fences: Sequence[Fence], problems: Sequence[str], files: Seq
     if any(fence.language in ("diff", "patch") for fence in fences):
         return Refusal("no_edit", "the answer is a diff", f"Do not write a diff. {ask}")
     if fences:
-        return Refusal("no_edit", "the code in the answer defines nothing", ask)
+        return Refusal("no_edit", "the code in the answer defines nothing that was shown", ask)
     return Refusal("no_edit", "the answer holds no code fence", ask)
 
 
-def _nothing_changed(plan: _Plan, files: Sequence[_File], problems: Sequence[str]) -> Refusal:
+def _nothing_changed(plan: _Plan, files: Sequence[_File], fences: Sequence[Fence], problems: Sequence[str]) -> Refusal:
     if problems:
         return Refusal("syntax", f"part of the answer does not parse: {problems[0]}", f"Mend this: {problems[0]}.")
     if plan.unchanged:
@@ -376,10 +386,12 @@ def _nothing_changed(plan: _Plan, files: Sequence[_File], problems: Sequence[str
             f"the answer repeats {names} unchanged",
             f"{names} was given back as it was. Change what is wrong in it.",
         )
-    others = ", ".join(f"`{name}`" for name in dict.fromkeys(plan.not_shown)) or "other code"
+    others = ", ".join(f"`{name}`" for name in dict.fromkeys(plan.not_shown))
+    if not others:
+        return _nothing_usable(fences, problems, files)
     return Refusal(
         "not_shown",
-        f"the answer rewrites {others}, which was not shown",
+        f"the answer defines {others}, which is nothing that was shown",
         f"Change only what was shown: {_names(files)}. Keep the names as they are.",
     )
 
