@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import psutil
 
-MIN_CONTEXT_TOKENS = 512
+EXIT_TAKEN = 75
+"""Exit status of a model host that finds another one serving its model."""
 
 
 def default_threads() -> int:
