@@ -5,7 +5,7 @@ Invariant: a name that many files define says little about each, so its weight i
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from patchwright_engine.index import Index
 from patchwright_engine.localize.mentions import Mentions
@@ -35,10 +35,15 @@ def named_symbols(mentions: Mentions, index: Index, relevant: Iterable[RepoPath]
     return dict(scores)
 
 
-def files_of_names(symbols: dict[Symbol, float]) -> dict[RepoPath, float]:
-    """Score of each file by the named symbols it defines, 0-1; many weak names add up slowly."""
-    sums: defaultdict[RepoPath, float] = defaultdict(float)
+def files_of_names(symbols: Mapping[Symbol, float]) -> dict[RepoPath, float]:
+    """How sure the names make us of each file (0-1); a name that a file defines twice counts once."""
+    best: defaultdict[RepoPath, dict[str, float]] = defaultdict(dict)
     for symbol, score in symbols.items():
-        sums[symbol.path] += score
-    best = max(sums.values(), default=1.0)
-    return {path: math.log1p(total) / math.log1p(best) for path, total in sums.items()}
+        last = symbol.name.rpartition(".")[2]
+        best[symbol.path][last] = max(best[symbol.path].get(last, 0.0), score)
+    return {path: confidence(sum(scores.values())) for path, scores in best.items()}
+
+
+def confidence(total: float) -> float:
+    """Evidence to 0-1 on a fixed scale: one weak name stays weak even where it is the only one."""
+    return 1 - math.exp(-total)
