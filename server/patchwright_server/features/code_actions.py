@@ -1,0 +1,105 @@
+"""Code actions: start a fix where something is wrong, apply a verified fix where it lands.
+
+The edit is made in `codeAction/resolve` from `data` alone, so a list the client kept for a while does no harm.
+"""
+
+import logging
+
+from lsprotocol import types
+
+from patchwright_server import convert
+from patchwright_server.engine_client import EngineDownError
+from patchwright_server.features.errors import refuse
+from patchwright_server.language_server import PatchwrightServer
+from patchwright_server.session import JobFix, NotPossibleError
+
+log = logging.getLogger(__name__)
+
+
+def register(server: PatchwrightServer) -> None:
+    """Register the handlers of this area."""
+    options = types.CodeActionOptions(code_action_kinds=[convert.KIND], resolve_provider=True)
+
+    @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, options)
+    async def code_actions(ls: PatchwrightServer, params: types.CodeActionParams) -> list[types.CodeAction]:
+        document = ls.session.documents.get(params.text_document.uri)
+        if document is None or document.path is None or not _asked_for(params.context.only):
+            return []
+        if ls.session.folder_of(document.path) is None:
+            return []
+        actions = await _fix_actions(ls, document.path, params.range)
+        return actions + convert.issue_actions(document, params.range, params.context.diagnostics, ls.plain)
+
+    @server.feature(types.CODE_ACTION_RESOLVE)
+    async def resolve(ls: PatchwrightServer, action: types.CodeAction) -> types.CodeAction:
+        data = action.data if isinstance(action.data, dict) else {}
+        if "fix" not in data:
+            return action
+        try:
+            fix = ls.session.fix(data["fix"])
+            action.edit = await edit_of(ls, fix)
+        except (NotPossibleError, EngineDownError) as error:
+            raise refuse(str(error)) from error
+        return action
+
+
+async def edit_of(ls: PatchwrightServer, fix: JobFix) -> types.WorkspaceEdit:
+    """The edit that applies a fix to what the user sees now.
+
+    Raises:
+        JsonRpcException: the fix no longer fits; the message says why.
+        EngineDownError: the engine cannot tell now.
+    """
+    placed = await ls.session.place(fix, fresh=True)
+    placement = placed.placement
+    if placement.conflict is not None:
+        raise refuse(f"This fix was withdrawn: {placement.conflict}. Start the fix again to get one that fits.")
+    if any(file.create for file in placement.files) and not _can_create(ls):
+        raise refuse("This fix makes a new file, and the editor cannot take that from a server. Use `patchwright fix`.")
+    return convert.workspace_edit(placed, ls.encoding)
+
+
+async def _fix_actions(ls: PatchwrightServer, path: str, wanted: types.Range) -> list[types.CodeAction]:
+    actions = []
+    for job in reversed(list(ls.session.jobs.values())):
+        verified = [fix for fix in job.fixes if fix.found.verified]
+        for number, fix in enumerate(verified, 1):
+            if fix.applied or path not in fix.found.paths:
+                continue
+            try:
+                placement = (await ls.session.place(fix)).placement
+            except EngineDownError as error:
+                log.warning("a fix cannot be offered now: %s", error)
+                continue
+            offered = convert.touches(placement, path, wanted)
+            withdrawn = placement.conflict is not None and _knows_disabled(ls)
+            if offered or withdrawn:
+                revision = ls.session.documents.revision
+                actions.append(convert.fix_action(fix, number, len(verified), revision, tagged=_knows_tag(ls)))
+    return actions
+
+
+def _asked_for(only: object) -> bool:
+    kinds = [str(getattr(kind, "value", kind)) for kind in only] if isinstance(only, list | tuple) else None
+    return kinds is None or any(not kind or f"{convert.KIND}.".startswith(f"{kind}.") for kind in kinds)
+
+
+def _capabilities(ls: PatchwrightServer) -> types.CodeActionClientCapabilities | None:
+    document = ls.client_capabilities.text_document
+    return document.code_action if document else None
+
+
+def _knows_tag(ls: PatchwrightServer) -> bool:
+    known = _capabilities(ls)
+    return bool(known and known.tag_support and types.CodeActionTag.LlmGenerated in known.tag_support.value_set)
+
+
+def _knows_disabled(ls: PatchwrightServer) -> bool:
+    known = _capabilities(ls)
+    return bool(known and known.disabled_support)
+
+
+def _can_create(ls: PatchwrightServer) -> bool:
+    workspace = ls.client_capabilities.workspace
+    edit = workspace.workspace_edit if workspace else None
+    return bool(edit and types.ResourceOperationKind.Create in (edit.resource_operations or ()))

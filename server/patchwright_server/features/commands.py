@@ -1,0 +1,213 @@
+"""The commands (LSP `workspace/executeCommand`). A command that means work starts a job and answers with its id.
+
+Every command takes one object as its argument; a plain string is read as the object's main field, for people who
+type commands by hand.
+"""
+
+import asyncio
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lsprotocol import types
+
+from patchwright_server import convert
+from patchwright_server.documents import Document
+from patchwright_server.engine_client import EngineDownError
+from patchwright_server.features.code_actions import edit_of
+from patchwright_server.features.errors import bad_argument, refuse
+from patchwright_server.language_server import PatchwrightServer
+from patchwright_server.session import Folder, IssueRequest, JobFix, NotPossibleError
+from patchwright_server.settings import budget_name, next_budget
+
+APPLY_TRIES = 2
+"""A client refuses an edit for a version it has left behind; the fix is placed again once."""
+SYNC_SECONDS = 2.0
+"""How long the client may take to tell that an applied edit changed its documents."""
+
+
+def register(server: PatchwrightServer) -> None:
+    """Register the commands."""
+    for name, handler in (
+        ("fix", fix),
+        ("fixDeeper", fix_deeper),
+        ("cancel", cancel),
+        ("showFix", show_fix),
+        ("applyFix", apply_fix),
+        ("showTrace", show_trace),
+        ("reindex", reindex),
+    ):
+        server.command(f"patchwright.{name}")(handler)
+
+
+def fix(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
+    """{text?, uri?, diagnostic?, range?, test?, budget?} → {"job": id}."""
+    values = _argument(arguments, "text")
+    request = _issue(ls, values)
+    return {"job": ls.session.start_fix(request).id}
+
+
+def fix_deeper(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
+    """{job, budget?} → {"job": id of a new job that resumes the search}."""
+    values = _argument(arguments, "job")
+    job = _possible(lambda: ls.session.job(values.get("job")))
+    if job.request is None:
+        raise bad_argument("Only a fix can be deepened; this job is none.")
+    if not job.ended:
+        raise refuse("This job still runs. Cancel it, or wait for its end, then deepen it.")
+    old = job.request
+    request = IssueRequest(
+        old.folder,
+        old.text,
+        old.origin,
+        old.path,
+        old.line,
+        old.test_command,
+        _budget(values) or next_budget(job.budget_name),
+        job.trace,
+    )
+    return {"job": ls.session.start_fix(request).id}
+
+
+def cancel(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
+    """{job?} → {"jobs": [ids being cancelled]}; without a job, all of them."""
+    values = _argument(arguments, "job")
+    if values.get("job") is not None:
+        jobs = [_possible(lambda: ls.session.job(values["job"]))]
+    else:
+        jobs = list(ls.session.jobs.values())
+    jobs = [job for job in jobs if not job.ended]
+    for job in jobs:
+        ls.session.cancel(job)
+    return {"jobs": [job.id for job in jobs]}
+
+
+async def show_fix(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
+    """{fix, open?} → diff, proof and explanation; also opened as a document unless `open` is false."""
+    values = _argument(arguments, "fix")
+    found = _possible(lambda: ls.session.fix(values.get("fix")))
+    if values.get("open", True):
+        await _open_document(ls, await asyncio.to_thread(_diff_file, ls, found))
+    return convert.fix_report(found)
+
+
+async def apply_fix(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
+    """{fix} → {"applied": bool, "reason": text or null}; the client makes the edit."""
+    values = _argument(arguments, "fix")
+    found = _possible(lambda: ls.session.fix(values.get("fix")))
+    try:
+        reason = await _apply(ls, found)
+    except EngineDownError as error:
+        raise refuse(str(error)) from error
+    return {"applied": reason is None, "reason": reason}
+
+
+async def show_trace(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
+    """{job, open?} → {"path": where the job's trace lies}."""
+    values = _argument(arguments, "job")
+    job = _possible(lambda: ls.session.job(values.get("job")))
+    if job.trace is None:
+        raise refuse("This job has no trace: it never reached the engine, or is no fix.")
+    if values.get("open", True):
+        await _open_document(ls, Path(job.trace))
+    return {"path": job.trace}
+
+
+def reindex(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
+    """{uri?} → {"job": id}, or {"job", "jobs"} when several folders are open."""
+    document = _document(ls, _argument(arguments, "uri"))
+    inner = ls.session.folder_of(document.path) if document and document.path else None
+    folders = [inner] if inner else list(ls.session.folders.values())
+    if not folders:
+        _possible(ls.session.only_folder)
+    jobs = [ls.session.start_index(folder).id for folder in folders]
+    return {"job": jobs[0], "jobs": jobs}
+
+
+def _argument(arguments: tuple[Any, ...], main: str) -> dict[str, Any]:
+    if not arguments or arguments[0] is None:
+        return {}
+    if len(arguments) == 1 and isinstance(arguments[0], str):
+        return {main: arguments[0]}
+    if len(arguments) == 1 and isinstance(arguments[0], dict):
+        return arguments[0]
+    raise bad_argument(f"The command takes one object, or its '{main}' as a string.")
+
+
+def _possible(get: Any) -> Any:
+    try:
+        return get()
+    except NotPossibleError as error:
+        raise refuse(str(error)) from error
+
+
+def _document(ls: PatchwrightServer, values: dict[str, Any]) -> Document | None:
+    uri = values.get("uri")
+    return ls.session.documents.get(uri) if isinstance(uri, str) else None
+
+
+def _budget(values: dict[str, Any]) -> str | None:
+    if values.get("budget") is None:
+        return None
+    name = budget_name(values["budget"])
+    if name is None:
+        raise bad_argument(f"budget must be quick, standard, deep or a number of rollouts, not {values['budget']!r}.")
+    return name
+
+
+def _issue(ls: PatchwrightServer, values: dict[str, Any]) -> IssueRequest:
+    document = _document(ls, values)
+    folder: Folder | None = ls.session.folder_of(document.path) if document and document.path else None
+    if folder is None:
+        folder = _possible(ls.session.only_folder)
+        document = None
+    request = convert.issue_from_argument(values, folder, document, ls.encoding)
+    if request is None:
+        raise bad_argument("Nothing to fix was named. Give a text, a diagnostic, a selection or a test command.")
+    return replace(request, budget=_budget(values))
+
+
+async def _apply(ls: PatchwrightServer, fix: JobFix) -> str | None:
+    """Have the client apply a fix. Returns None when it did, else why not."""
+    reason: str | None = None
+    for _ in range(APPLY_TRIES):
+        edit = await edit_of(ls, fix)
+        wanted = fix.placed
+        params = types.ApplyWorkspaceEditParams(edit, label=f"Patchwright: {fix.found.title}")
+        result = await ls.workspace_apply_edit_async(params)
+        if not result.applied:
+            reason = result.failure_reason or "the editor refused the edit"
+            continue
+        if wanted is None or await _arrived(ls, wanted.open):
+            fix.applied = True
+            ls.session.tell_fix(fix)
+            return None
+        reason = "the text changed at the same moment and the editor left the edit out"
+    return reason
+
+
+async def _arrived(ls: PatchwrightServer, versions: Any) -> bool:
+    """Whether the open documents moved on. Neovim says 'applied' even when it skips an edit for an old version."""
+    waited = 0.0
+    while waited < SYNC_SECONDS:
+        documents = [(ls.session.documents.get(uri), version) for uri, version in versions.values()]
+        if all(document is None or document.version > version for document, version in documents):
+            return True
+        await asyncio.sleep(0.02)
+        waited += 0.02
+    return False
+
+
+def _diff_file(ls: PatchwrightServer, fix: JobFix) -> Path:
+    if ls.session.temporary is None:
+        ls.session.temporary = tempfile.TemporaryDirectory(prefix="patchwright-")
+    path = Path(ls.session.temporary.name) / f"{fix.key}.diff"
+    path.write_text(convert.fix_document(fix), encoding="utf-8", errors="surrogateescape")
+    return path
+
+
+async def _open_document(ls: PatchwrightServer, path: Path) -> None:
+    window = ls.client_capabilities.window
+    if window and window.show_document and window.show_document.support:
+        await ls.window_show_document_async(types.ShowDocumentParams(convert.file_uri(str(path)), take_focus=True))

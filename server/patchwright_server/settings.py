@@ -1,0 +1,62 @@
+"""What the user set for the server through the editor (section "patchwright"), checked value by value.
+
+Invariant: a bad value never stops the server; it is named in a warning and the default is used instead.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+BUDGETS = ("quick", "standard", "deep")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """The section "patchwright" of the client's configuration."""
+
+    model: str | None = None
+    """Catalog name, path of a GGUF file, or URL of an OpenAI-compatible server. None: chosen by the engine."""
+    budget: str = "standard"
+    """'quick', 'standard', 'deep' or a number of rollouts."""
+    python: str | None = None
+    """Interpreter that runs the user's tests. None: discovered."""
+    test_command: str | None = None
+    """The test that shows the fault ("testCommand"). None: discovered."""
+
+
+def read_settings(values: object, base: ServerSettings) -> tuple[ServerSettings, list[str]]:
+    """Read a configuration section on top of `base`; unknown keys are left to newer versions.
+
+    Returns:
+        The settings, and one sentence for every value that was not used.
+    """
+    if values is None:
+        return base, []
+    if not isinstance(values, Mapping):
+        return base, [f"'patchwright' must be an object, not {values!r}; the defaults are used."]
+    settings, warnings = base, []
+    names = {"model": "model", "budget": "budget", "python": "python", "testCommand": "test_command"}
+    for key, name in names.items():
+        value = values.get(key)
+        if value is None or value == "":
+            continue
+        if name == "budget":
+            value = budget_name(value)
+        if isinstance(value, str):
+            settings = replace(settings, **{name: value})
+        else:
+            default = getattr(base, name)
+            warnings.append(f"'patchwright.{key}' cannot be {values[key]!r}; {default or 'the default'} is used.")
+    return settings, warnings
+
+
+def budget_name(value: Any) -> str | None:
+    """A budget as the engine takes it, or None when it is none."""
+    text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return text if text in BUDGETS or (text.isascii() and text.isdigit() and 0 < int(text) <= 1024) else None
+
+
+def next_budget(value: str) -> str:
+    """The budget to deepen a search with."""
+    following = {"quick": "standard", "standard": "deep", "deep": "64"}
+    return following.get(value) or str(min(1024, int(value) * 2))
