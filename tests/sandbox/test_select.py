@@ -1,0 +1,44 @@
+"""Which sandbox is chosen, and what is said when there is none."""
+
+from pathlib import Path
+
+import pytest
+
+from patchwright_engine.control import CancelToken
+from patchwright_engine.errors import BadInput, SandboxUnavailable
+from patchwright_engine.sandbox.bubblewrap import Bubblewrap
+from patchwright_engine.sandbox.select import LEVELS, select_sandbox
+from patchwright_engine.types import Command
+
+
+def test_the_user_can_switch_every_sandbox_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATCHWRIGHT_SANDBOX", "none")
+    with pytest.raises(SandboxUnavailable, match="switched off"):
+        select_sandbox()
+
+
+def test_an_unknown_level_is_refused_by_name() -> None:
+    with pytest.raises(BadInput, match="chroot"):
+        select_sandbox("chroot")
+
+
+def test_a_working_level_says_what_it_promises() -> None:
+    working = 0
+    for level in LEVELS:
+        try:
+            sandbox = select_sandbox(level)
+        except SandboxUnavailable as error:
+            assert error.cure
+            continue
+        working += 1
+        assert sandbox.level == level
+        assert "does not stop" in sandbox.promises
+    assert working, "this machine can verify nothing"
+
+
+def test_a_bwrap_that_cannot_isolate_is_an_error_and_not_a_failed_test(tmp_path: Path) -> None:
+    broken = tmp_path / "bwrap"
+    broken.write_text("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    with pytest.raises(SandboxUnavailable, match="uid map"):
+        Bubblewrap(broken).run(Command(("true",)), tmp_path, CancelToken())

@@ -1,0 +1,74 @@
+"""Which files are tests, which run first, and what a candidate may not touch."""
+
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from patchwright_engine.types import FileEdit, Patch, RepoPath, Snapshot
+from patchwright_engine.verify.discovery import find_test_files, refused_paths, select_regression_tests
+
+Make = Callable[[Mapping[str, str]], Snapshot]
+
+
+def test_tests_are_found_by_their_names(make_snapshot: Make) -> None:
+    names = [
+        "test_a.py",
+        "pkg/b_test.py",
+        "pkg/tests.py",
+        "pkg/contest.py",
+        "pkg/attest.py",
+        "tests/helper.py",
+        "test_c.txt",
+    ]
+    assert find_test_files(make_snapshot(dict.fromkeys(names, ""))) == ("pkg/b_test.py", "pkg/tests.py", "test_a.py")
+
+
+def test_nearest_tests_come_first_and_the_limit_holds(make_snapshot: Make) -> None:
+    snapshot = make_snapshot(
+        dict.fromkeys(
+            [
+                "pkg/core.py",
+                "pkg/api.py",
+                "tests/test_zz.py",
+                "tests/test_yy.py",
+                "tests/test_core.py",
+                "tests/test_aa.py",
+            ],
+            "",
+        )
+    )
+    importers = {"pkg/core.py": ("pkg/api.py", "tests/test_zz.py"), "pkg/api.py": ("tests/test_yy.py",)}
+
+    def importing(path: RepoPath) -> tuple[RepoPath, ...]:
+        return tuple(RepoPath(name) for name in importers.get(path, ()))
+
+    chosen = select_regression_tests(snapshot, [RepoPath("pkg/core.py")], importing, limit=4)
+    assert chosen == ("tests/test_zz.py", "tests/test_yy.py", "tests/test_core.py", "tests/test_aa.py")
+    assert select_regression_tests(snapshot, [RepoPath("pkg/core.py")], importing, limit=1) == ("tests/test_zz.py",)
+
+
+@pytest.mark.parametrize(
+    ("path", "refused"),
+    [
+        ("tests/test_a.py", True),
+        ("tests/helpers.py", True),
+        ("conftest.py", True),
+        ("pkg/conftest.py", True),
+        ("pyproject.toml", True),
+        ("setup.cfg", True),
+        ("sitecustomize.py", True),
+        ("zz.pth", True),
+        (".github/workflows/ci.yml", True),
+        ("pkg/core.py", False),
+        ("django/test/client.py", False),
+        ("tests/test_new.py", False),
+    ],
+)
+def test_candidates_may_not_edit_what_judges_them(make_snapshot: Make, path: str, refused: bool) -> None:
+    snapshot = make_snapshot(
+        dict.fromkeys(
+            ["tests/test_a.py", "tests/helpers.py", "pyproject.toml", "pkg/core.py", "django/test/client.py"], ""
+        )
+    )
+    patch = Patch((FileEdit(RepoPath(path), "", "x = 1\n"),))
+    assert refused_paths(patch, snapshot) == ((path,) if refused else ())
