@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from patchwright_engine.control import CancelToken
+from patchwright_engine.errors import Cancelled
 from patchwright_engine.index import Index, open_index
 from patchwright_engine.localize import locate
 from patchwright_engine.types import Issue, Ranking, RepoPath, Snapshot
@@ -125,6 +126,13 @@ def test_unsaved_text_is_searched(workspace: tuple[Snapshot, Index]) -> None:
     edited = take_snapshot(snapshot.root, {RepoPath("shop/other.py"): "def zebra_stripes():\n    return 1\n"})
     index.refresh(edited, CancelToken())
     assert locate(Issue("zebra stripes are missing"), edited, index).files[0].path == "shop/other.py"
+
+
+def test_a_cancelled_token_ends_the_search(workspace: tuple[Snapshot, Index]) -> None:
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(Cancelled):
+        locate(Issue("cart"), *workspace, cancel=cancel)
 
 
 def test_an_issue_that_matches_nothing_gives_an_empty_ranking(workspace: tuple[Snapshot, Index]) -> None:

@@ -1,5 +1,7 @@
 """What an issue names, and which file of the workspace a foreign path means."""
 
+import time
+
 import pytest
 
 from patchwright_engine.localize.mentions import read_mentions
@@ -66,6 +68,19 @@ def test_imports_in_code_blocks_and_dotted_names_are_modules() -> None:
 
 def test_hidden_template_comments_are_not_read() -> None:
     assert "template" not in read_mentions(Issue("bug\n<!-- fill in the template -->")).terms
+
+
+@pytest.mark.parametrize("piece", ["a", "a.", "/", "<!--", "\n", "```", "a/", "`", "-", 'File "', "from ", "x.py:"])
+def test_hostile_repetition_is_read_in_bounded_time(piece: str) -> None:
+    started = time.perf_counter()
+    mentions = read_mentions(Issue(piece * (1_000_000 // len(piece))))
+    assert mentions.names is not None
+    assert mentions.dotted is not None
+    assert mentions.modules is not None
+    assert mentions.paths is not None
+    assert mentions.terms is not None
+    find_frames(mentions.text, MATCHER)
+    assert time.perf_counter() - started < 5  # quadratic patterns take minutes here
 
 
 def test_very_long_issues_keep_their_start_and_end() -> None:

@@ -6,6 +6,7 @@ come in batches so that the caller can store, report and stop between them.
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -33,7 +34,7 @@ def make_records(files: Sequence[SourceFile], cancel: CancelToken, pool_from: in
                 done.add(number)
                 yield batch
             return
-        except (BrokenProcessPool, OSError, RuntimeError, EOFError):
+        except (BrokenProcessPool, OSError, RuntimeError, EOFError, AssertionError):  # the last: a daemonic process
             batches = [batch for number, batch in enumerate(batches) if number not in done]
     for waiting in batches:
         cancel.check()
@@ -42,7 +43,7 @@ def make_records(files: Sequence[SourceFile], cancel: CancelToken, pool_from: in
 
 def _in_pool(batches: Sequence[list[SourceFile]], workers: int, cancel: CancelToken) -> Iterator[tuple[int, Batch]]:
     # Spawned, not forked: a fork of a process with threads and model memory may deadlock or balloon.
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _leave_interrupts_to_the_parent)
     try:
         pending: dict[Future[Batch], int] = {
             pool.submit(_make_batch, batch): number for number, batch in enumerate(batches)
@@ -53,11 +54,15 @@ def _in_pool(batches: Sequence[list[SourceFile]], workers: int, cancel: CancelTo
             for future in ready:
                 yield pending.pop(future), future.result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=not cancel.cancelled, cancel_futures=True)
 
 
 def _make_batch(files: list[SourceFile]) -> Batch:
     return [(file, make_record(file)) for file in files]
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _usable_cores() -> int:

@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from patchwright_engine.control import CancelToken
 from patchwright_engine.index import Index
 from patchwright_engine.localize.graph import graph_files
 from patchwright_engine.localize.lexical import file_scores, function_scores
@@ -40,12 +41,17 @@ ASIDE = re.compile(
 )
 
 
-def locate(issue: Issue, snapshot: Snapshot, index: Index, top: int = 20) -> Ranking:
+def locate(issue: Issue, snapshot: Snapshot, index: Index, top: int = 20, cancel: CancelToken | None = None) -> Ranking:
     """Rank the `top` files and the `top` symbols that most likely must change.
 
     `index` must have been refreshed from `snapshot`. No match at all gives empty rankings.
+
+    Raises:
+        Cancelled: the token was cancelled.
     """
     started = time.perf_counter()
+    cancel = cancel or CancelToken()
+    cancel.check()
     mentions = read_mentions(issue)
     files = index.files()
     matcher = PathMatcher(files)
@@ -60,9 +66,10 @@ def locate(issue: Issue, snapshot: Snapshot, index: Index, top: int = 20) -> Ran
         "traceback": traceback_files(frames),
         "path_words": path_words(mentions.terms, files),
     }
+    cancel.check()
     first = _weighted(signals)
     candidates = _best(first, FUNCTION_FILES)
-    functions = function_scores(candidates, snapshot, index, mentions.terms)
+    functions = function_scores(candidates, snapshot, index, mentions.terms, cancel)
     signals["functions"] = _best_by_file(functions)
     signals["graph"] = graph_files(first, index)
     scores = _weighted(signals)

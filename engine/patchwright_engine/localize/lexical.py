@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from patchwright_engine.control import CancelToken
 from patchwright_engine.index import Index
 from patchwright_engine.index.lexical import WORD, word_terms
 from patchwright_engine.types import RepoPath, Snapshot, Symbol
@@ -60,12 +61,13 @@ def file_scores(
 
 
 def function_scores(
-    paths: Sequence[RepoPath], snapshot: Snapshot, index: Index, query: Mapping[str, float]
+    paths: Sequence[RepoPath], snapshot: Snapshot, index: Index, query: Mapping[str, float], cancel: CancelToken
 ) -> dict[Symbol, float]:
     """BM25 over the functions and class heads of `paths`, 0-1."""
     counter = _QueryCounter(query)
     documents: dict[Symbol, Document] = {}
     for path in paths:
+        cancel.check()
         try:
             lines = snapshot.read_bytes(path).decode("utf-8", "replace").split("\n")
         except OSError:

@@ -1,6 +1,7 @@
 """What an issue's text names outright: words of code, dotted names, paths, imported modules.
 
-Invariant: text in, plain values out; the text is untrusted and only ever matched against.
+Invariant: text in, plain values out. The text is untrusted and only ever matched against, by patterns that
+start at a word's edge or have a bounded length, so that hostile text costs no more than long text.
 """
 
 import re
@@ -13,12 +14,14 @@ from patchwright_engine.types import Issue
 
 FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 CODE_SPAN = re.compile(r"`([^`\n]{1,200})`")
-DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+DOTTED = re.compile(r"(?<!\w)[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 CALLED = re.compile(r"\b([A-Za-z_]\w*)\s?\(")
-PATH = re.compile(r"[\w.+~-]*(?:[/\\][\w.+~-]+)+|\b[\w-]+\.(?:py|pyi|js|jsx|ts|tsx|go|rs|java|c|h|cc|cpp|hpp)\b")
-IMPORT = re.compile(r"^\W*(?:from\s+([\w.]+)\s+import|import\s+([\w.]+))", re.MULTILINE)
-COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+PATH = re.compile(
+    r"(?<![\w.+~-])[\w.+~-]*(?:[/\\][\w.+~-]+)+|\b[\w-]+\.(?:py|pyi|js|jsx|ts|tsx|go|rs|java|c|h|cc|cpp|hpp)\b"
+)
+IMPORT = re.compile(r"^[ \t>.$]{0,16}(?:from\s+([\w.]+)\s+import|import\s+([\w.]+))", re.MULTILINE)
+COMMENT = re.compile(r"<!--.{0,2000}?-->", re.DOTALL)
 TITLE_WEIGHT = 3.0
 MAX_TEXT = 60_000
 """Characters of an issue that are searched for; longer ones are logs whose start and end matter most."""
@@ -84,10 +87,10 @@ class Mentions:
 
 def read_mentions(issue: Issue) -> Mentions:
     """Prepare an issue for the signals."""
-    text = COMMENT.sub(" ", issue.text.replace("\r\n", "\n"))
+    text = issue.text.replace("\r\n", "\n")
     if len(text) > MAX_TEXT:
         text = text[: MAX_TEXT // 2] + "\n" + text[-MAX_TEXT // 2 :]
-    return Mentions(text, issue.title)
+    return Mentions(COMMENT.sub(" ", text), issue.title)
 
 
 def _is_compound(name: str) -> bool:
