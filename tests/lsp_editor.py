@@ -14,7 +14,7 @@ from pytest_lsp.client import register_lsp_features
 
 from patchwright_server.protocol import plain_converter
 
-SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_server.py")))
+SCRIPTED = (sys.executable, str(Path(__file__).parent / "server" / "scripted_server.py"))
 REAL = (sys.executable, "-P", "-m", "patchwright_server")
 
 
