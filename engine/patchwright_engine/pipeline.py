@@ -7,8 +7,10 @@ Invariant: the user's tree is only ever read here. Every run happens in a throw-
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from patchwright_engine.index import open_index
 from patchwright_engine.localize.combine import locate
 from patchwright_engine.model.backend import LanguageModel
 from patchwright_engine.sandbox.base import Sandbox
+from patchwright_engine.sandbox.select import select_sandbox
 from patchwright_engine.search.budget import parse_budget
 from patchwright_engine.search.candidates import Pool, to_fixes
 from patchwright_engine.search.dev_search import dev_search
@@ -26,9 +29,14 @@ from patchwright_engine.search.job import Job, fit_issue
 from patchwright_engine.search.recorder import RecordedModel, load_recording
 from patchwright_engine.search.trace import Trace, read_trace
 from patchwright_engine.types import Cost, Fix, FixResult, Issue, RepoPath
-from patchwright_engine.verify.context import VerificationContext, prepare_verification
+from patchwright_engine.verify.context import VerificationContext, open_verification
+from patchwright_engine.verify.discovery import select_regression_tests
+from patchwright_engine.verify.environment import discover_environment
 from patchwright_engine.workspace.repository import find_repository
 from patchwright_engine.workspace.snapshot import take_snapshot
+
+MAX_TEST_FILES = 40
+"""Test files run as regression tests, the nearest to the suspected code first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +103,7 @@ def run_fix(
             )
             if model is None:
                 progress(Progress("model", "starting the model", budget=budget.rollouts))
-                owned = model = _open_model(request.model, deadline)
+                owned = model = _open_model(request.model)
             recorded = RecordedModel(model, trace, recording)
             job = Job(
                 request.issue,
@@ -110,17 +118,13 @@ def run_fix(
                 progress,
             )
             job.issue_text = fit_issue(job)
-            job.report("verify", "running the project's tests")
-            context = _verification(job, request, settings.python)
             pool = Pool()
             try:
-                stopped = dev_search(job, context, pool, on_fix)
+                stopped = dev_search(job, partial(_open_verification, job, request, settings.python), pool, on_fix)
             except Cancelled as error:
                 stopped = "cancelled" if error.reason != "deadline" else "budget"
                 if stopped == "budget":
                     job.note(f"The search reached its limit of {budget.seconds:.0f} seconds.")
-            finally:
-                context.close()
             fixes = to_fixes(pool)
             cost = recorded.cost(job.rollouts, round(time.monotonic() - started, 2))
             result = FixResult(request.issue, fixes, cost, stopped, trace.path, tuple(job.notes))
@@ -145,24 +149,42 @@ def _with_deadline(cancel: CancelToken, seconds: float) -> CancelToken:
     return token
 
 
-def _open_model(spec: str | None, cancel: CancelToken) -> LanguageModel:
+def _open_model(spec: str | None) -> LanguageModel:
     from patchwright_engine.model.catalog import resolve_model
     from patchwright_engine.model.connect import open_model
 
-    return open_model(resolve_model(spec, load_settings()), cancel)
+    return open_model(resolve_model(spec, load_settings()))
 
 
-def _verification(job: Job, request: FixRequest, python: str | None) -> VerificationContext:
+def _open_verification(
+    job: Job, request: FixRequest, python: str | None, changed: Sequence[RepoPath]
+) -> AbstractContextManager[VerificationContext]:
     """The sandbox, the environment and the tests as they are before any patch."""
-    from patchwright_engine.sandbox.select import select_sandbox
-
     sandbox: Sandbox | None = None
     try:
         sandbox = select_sandbox()
     except SandboxUnavailable as error:
         job.note(f"Nothing was run: {error.message} {error.cure}")
     override = request.python or python
-    return prepare_verification(job, sandbox, Path(override) if override else None)  # type: ignore[arg-type, call-arg]
+    environment = discover_environment(job.snapshot.root, Path(override) if override else None)
+    selection = select_regression_tests(job.snapshot, changed, job.index.importers, MAX_TEST_FILES)
+    job.trace.step(
+        "environment",
+        python=str(environment.python),
+        runner=environment.runner,
+        reason=environment.reason,
+        sandbox=sandbox.level if sandbox else None,
+        tests=list(selection),
+    )
+    return open_verification(
+        job.snapshot,
+        sandbox=sandbox,
+        environment=environment,
+        issue_text=job.issue.text,
+        selection=selection,
+        cancel=job.cancel,
+        user_command=job.issue.test_command,
+    )
 
 
 def default_trace_path(issue: Issue) -> Path:

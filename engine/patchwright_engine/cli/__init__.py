@@ -23,8 +23,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"patchwright {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (fix, locate, index, models, serve, trace, doctor):
-        module.add_parser(subparsers)
+    for add in (
+        fix.add_parser,
+        locate.add_parser,
+        index.add_parser,
+        models.add_parser,
+        serve.add_parser,
+        trace.add_parser,
+        doctor.add_parser,
+    ):
+        add(subparsers)
     return parser
 
 

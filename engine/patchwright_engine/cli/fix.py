@@ -18,8 +18,9 @@ from rich.console import Console
 from patchwright_engine.cli.apply import apply_fix
 from patchwright_engine.cli.display import progress_display, show_result
 from patchwright_engine.cli.inputs import read_issue
-from patchwright_engine.control import CancelToken
+from patchwright_engine.control import CancelToken, ProgressSink
 from patchwright_engine.errors import BadInput
+from patchwright_engine.pipeline import FixRequest, result_to_json, run_fix
 from patchwright_engine.types import FixResult, Issue
 
 # How long a cancelled job may take to tidy up before we leave without it.
@@ -53,8 +54,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `fix`; returns its exit code. Raises the PatchwrightError tree."""
-    from patchwright_engine.pipeline import FixRequest, result_to_json
-
     if arguments.test is not None and not arguments.test.strip():
         raise BadInput("--test is empty", "Give a command, e.g. --test 'pytest tests/test_x.py'.")
     issue = Issue(read_issue(arguments.issue), test_command=arguments.test)
@@ -81,15 +80,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if best is not None and best.evidence.verified else 1
 
 
-def _run_cancellable(request: "FixRequest") -> FixResult:  # noqa: F821  # type: ignore[name-defined]
-    from patchwright_engine.pipeline import run_fix
-
+def _run_cancellable(request: FixRequest) -> FixResult:
     cancel = CancelToken()
     outcome: list[FixResult | BaseException] = []
 
-    def work() -> None:
+    def work(sink: ProgressSink) -> None:
         try:
-            outcome.append(run_fix(request, cancel=cancel, progress=display))
+            outcome.append(run_fix(request, cancel=cancel, progress=sink))
         except BaseException as error:  # noqa: BLE001  # handed to the main thread, which raises it
             outcome.append(error)
 
@@ -101,7 +98,7 @@ def _run_cancellable(request: "FixRequest") -> FixResult:  # noqa: F821  # type:
     previous = signal.signal(signal.SIGINT, interrupt)
     try:
         with progress_display(Console(stderr=True, highlight=False)) as display:
-            worker = threading.Thread(target=work, name="fix", daemon=True)
+            worker = threading.Thread(target=work, args=(display,), name="fix", daemon=True)
             worker.start()
             waited = 0.0
             while worker.is_alive() and waited < CANCEL_GRACE_SECONDS:

@@ -15,6 +15,7 @@ NAMES = (
     "understand",
     "locate",
     "reproduce",
+    "reproduce_again",
     "repair_rewrite",
     "repair_search_replace",
     "failing_test",

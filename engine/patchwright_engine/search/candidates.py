@@ -4,11 +4,11 @@ Order (DESIGN §3, landscape: tests alone tie, models alone err): evidence level
 votes of equal behaviour, ORM on issue + patch, shorter diff.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from patchwright_engine.model.prompting import render
-from patchwright_engine.repair.apply import normalize_patch
-from patchwright_engine.repair.explain import explain
+from patchwright_engine.repair.summary import explain, normalize_patch
 from patchwright_engine.search.job import CODE_SHARE, Job
 from patchwright_engine.search.repair_stage import Attempt
 from patchwright_engine.types import Fix, Patch
@@ -24,8 +24,8 @@ class Candidate:
     patch: Patch
     attempt: Attempt
     verification: Verification
-    reproductions: int
-    """Valid reproductions it was run against."""
+    agreement: float
+    """Share of the votes for valid reproductions that it satisfies; 1 when there are none to disagree."""
     votes: int = 1
     orm: float | None = None
 
@@ -33,11 +33,6 @@ class Candidate:
     def alive(self) -> bool:
         """Whether it may be offered at all."""
         return self.verification.evidence is not None
-
-    @property
-    def agreement(self) -> float:
-        """Share of the valid reproductions it passes; 1 when there are none to disagree."""
-        return self.verification.passed_reproductions / self.reproductions if self.reproductions else 1.0
 
     def key(self) -> tuple[int, float, int, float, int]:
         """Sort key, larger is better."""
@@ -70,6 +65,14 @@ class Pool:
     def alive(self) -> list[Candidate]:
         """Candidates that may be offered, best first."""
         return sorted((c for c in self.by_key.values() if c.alive), key=Candidate.key, reverse=True)
+
+
+def agreement(verification: Verification, votes: Sequence[int]) -> float:
+    """Weighted share of reproductions that pass; `votes` follow the order in which they were run."""
+    passed = [run.exit == 0 for run in verification.runs if run.kind == "reproduction"]
+    if not votes or len(passed) != len(votes):
+        return 0.0 if votes else 1.0
+    return sum(weight for weight, good in zip(votes, passed, strict=True) if good) / sum(votes)
 
 
 def settled(pool: Pool) -> bool:

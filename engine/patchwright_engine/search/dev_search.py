@@ -1,4 +1,4 @@
-"""Dev-Search, first version: understand → locate → reproduce once, then rounds of repair and verification.
+"""Dev-Search, first version: understand → locate → reproduce, then rounds of repair and verification.
 
 Round r doubles what was spent. Rollouts go to the locations of the beam by their scores; later rounds also revise
 the failed candidate that came nearest. Widths never depend on the budget, so a deeper search over the recording of
@@ -6,27 +6,34 @@ a shallower one walks the same tree first (see `recorder.py`).
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 
 from patchwright_engine.repair.apply import Refusal
 from patchwright_engine.search.budget import round_sizes
-from patchwright_engine.search.candidates import Candidate, Pool, judge_ties, settled, to_fixes
+from patchwright_engine.search.candidates import Candidate, Pool, agreement, judge_ties, settled, to_fixes
 from patchwright_engine.search.job import Job
 from patchwright_engine.search.locate import ScoredLocation, locate_fault
 from patchwright_engine.search.repair_stage import Attempt, Failed, Shown, repair, revise
-from patchwright_engine.search.reproduce import reproduce
+from patchwright_engine.search.reproduce import Reproduced, reproduce
 from patchwright_engine.search.understand import understand
-from patchwright_engine.types import Fix
-from patchwright_engine.verify.context import VerificationContext
+from patchwright_engine.types import Fix, RepoPath
+from patchwright_engine.verify.context import VerificationContext, with_reproduction
 from patchwright_engine.verify.evidence import verify_patch
+from patchwright_engine.verify.reproduction import useful_lines
 
 FIRST_REVISING_ROUND = 2
+REPRODUCING_ROUNDS = 2
 REVISED_SHARE = 0.5
 LOCATION_TEMPERATURE = 0.5
 SEED_STRIDE = 1_000
 
+OpenVerification = Callable[[Sequence[RepoPath]], AbstractContextManager[VerificationContext]]
+"""Opens the copy and the baseline for patches that would change files such as these."""
 
-def dev_search(job: Job, context: VerificationContext, pool: Pool, on_fix: Callable[[Fix], None] | None) -> str:
+
+def dev_search(job: Job, open_context: OpenVerification, pool: Pool, on_fix: Callable[[Fix], None] | None) -> str:
     """Run the search; candidates gather in `pool`, so that an interrupted search still has them.
 
     Returns why it stopped: 'verified', 'budget' or 'no_candidates'.
@@ -39,115 +46,126 @@ def dev_search(job: Job, context: VerificationContext, pool: Pool, on_fix: Calla
     if not beam:
         job.note("No function or class was found that could be at fault.")
         return "no_candidates"
-    if context.can_run:
-        context = context.with_reproductions(reproduce(job, beam, context, seed=job.seed))
-    failed: list[Failed] = []
-    spent = [0] * len(beam)
-    for number, size in enumerate(round_sizes(job.budget.rollouts)):
-        if job.generated_tokens >= job.budget.tokens:
-            job.note("The search reached its limit of generated tokens.")
-            break
-        if number == 1 and context.can_run and not context.reproductions and not context.user_test:
-            context = context.with_reproductions(reproduce(job, beam, context, seed=job.seed + SEED_STRIDE))
-        for attempt in _round(job, beam, spent, failed, context, number, size):
-            _settle(job, context, pool, failed, attempt, on_fix)
-        best = next(iter(pool.alive()), None)
-        job.trace.step(
-            "round",
-            number=number,
-            rollouts=job.rollouts,
-            alive=len(pool.alive()),
-            best=best.patch.id if best else None,
-        )
-        if settled(pool):
-            judge_ties(job, pool)
-            return "verified"
-    judge_ties(job, pool)
-    return "budget" if pool.alive() else "no_candidates"
+    suspected = tuple(dict.fromkeys(s.path for scored in beam for s in scored.location.symbols))
+    job.report("verify", "running the project's tests as they are")
+    with open_context(suspected) as context:
+        for note in context.notes:
+            job.note(note)
+        return _Search(job, beam, context, pool, on_fix).run()
 
 
-def _round(
-    job: Job,
-    beam: Sequence[ScoredLocation],
-    spent: list[int],
-    failed: list[Failed],
-    context: VerificationContext,
-    number: int,
-    size: int,
-) -> list[Attempt]:
-    """All attempts of one round: revisions of the nearest failure, and fresh ones spread over the beam."""
-    attempts: list[Attempt] = []
-    seed = job.seed + SEED_STRIDE * (number + 2)
-    revisions = int(size * REVISED_SHARE) if number >= FIRST_REVISING_ROUND and failed else 0
-    shown = _shown(context)
-    for place, count in enumerate(allocate([s.score for s in beam], spent, size - revisions)):
-        if count:
-            attempts += repair(
-                job, beam[place].location, shown, n=count, seed=seed + place * 97, first_greedy=spent[place] == 0
-            )
-            spent[place] += count
-    if revisions:
-        nearest = max(failed, key=lambda f: f.worth)
-        failed.remove(nearest)
-        attempts += revise(job, nearest, n=revisions, seed=seed + 7 * 97)
-    return attempts
+@dataclass(slots=True)
+class _Search:
+    """The rounds of one search: what was spent where, what failed, and what judges the candidates."""
+
+    job: Job
+    beam: Sequence[ScoredLocation]
+    context: VerificationContext
+    pool: Pool
+    on_fix: Callable[[Fix], None] | None
+    votes: dict[RepoPath, int] = field(default_factory=dict)
+    """Votes for each reproduction's claim."""
+    failed: list[Failed] = field(default_factory=list)
+    spent: list[int] = field(default_factory=list)
+    """Fresh rollouts at each location of the beam."""
+
+    def run(self) -> str:
+        job, pool = self.job, self.pool
+        self.spent = [0] * len(self.beam)
+        feedback = ""
+        for number, size in enumerate(round_sizes(job.budget.rollouts)):
+            if job.generated_tokens >= job.budget.tokens:
+                job.note("The search reached its limit of generated tokens.")
+                break
+            if number < REPRODUCING_ROUNDS and self.context.workspace and not self.context.reproductions:
+                feedback = self._reproduce(number, feedback)
+            for attempt in self._round(number, size):
+                self._settle(attempt)
+            job.trace.step("round", number=number, rollouts=job.rollouts, alive=len(pool.alive()))
+            if settled(pool):
+                judge_ties(job, pool)
+                return "verified"
+        if self.context.workspace and not self.context.reproductions:
+            job.note("No test could be written that shows the issue: describe an exact call and its expected result.")
+        judge_ties(job, pool)
+        return "budget" if pool.alive() else "no_candidates"
+
+    def _reproduce(self, number: int, feedback: str) -> str:
+        seed = self.job.seed + number * SEED_STRIDE
+        found: Reproduced = reproduce(self.job, self.beam, self.context, seed=seed, feedback=feedback)
+        self.votes.update(found.votes)
+        for reproduction in found.valid:
+            self.context = with_reproduction(self.context, reproduction)
+        return found.feedback
+
+    def _round(self, number: int, size: int) -> Iterator[Attempt]:
+        """All attempts of one round: fresh ones spread over the beam, and revisions of the nearest failure."""
+        seed = self.job.seed + SEED_STRIDE * (number + REPRODUCING_ROUNDS)
+        revisions = int(size * REVISED_SHARE) if number >= FIRST_REVISING_ROUND and self.failed else 0
+        counts = allocate([scored.score for scored in self.beam], self.spent, size - revisions)
+        for place, count in enumerate(counts):
+            if count:
+                location, earlier = self.beam[place].location, self.spent[place]
+                self.spent[place] += count
+                yield from repair(self.job, location, self._shown(), n=count, seed=seed, earlier=earlier)
+        if revisions:
+            nearest = max(self.failed, key=lambda failed: failed.worth)
+            self.failed.remove(nearest)
+            yield from revise(self.job, nearest, n=revisions, seed=seed)
+
+    def _shown(self) -> Shown | None:
+        if self.context.reproductions:
+            best = max(self.context.reproductions, key=lambda r: self.votes[r.path])
+            return Shown(best.source, best.failure)
+        before = self.context.user_before
+        if before is not None and before.exit_code != 0:
+            return Shown(self.context.user_command or "", useful_lines(before.output))
+        return None
+
+    def _settle(self, attempt: Attempt) -> None:
+        """Count one rollout, verify its patch unless an equal one was, keep what a revision could use."""
+        job, result = self.job, attempt.result
+        job.rollouts += 1
+        if isinstance(result, Refusal):
+            job.trace.step("candidate", rollout=job.rollouts, refused=result.reason, hint=result.hint)
+            return
+        known = self.pool.seen(result)
+        if known:
+            job.trace.step("candidate", rollout=job.rollouts, patch=known.patch.id, votes=known.votes)
+            return
+        job.report("verify", f"running candidate {job.rollouts}")
+        verification = verify_patch(result, self.context, job.cancel)
+        weights = [self.votes[reproduction.path] for reproduction in self.context.reproductions]
+        candidate = Candidate(result, attempt, verification, agreement(verification, weights))
+        self.pool.add(candidate)
+        _trace_candidate(job, candidate)
+        evidence = verification.evidence
+        if evidence is not None and (job.best_evidence is None or evidence.strength > job.best_evidence.strength):
+            job.best_evidence = evidence
+            if self.on_fix:
+                self.on_fix(next(fix for fix in to_fixes(self.pool) if fix.id == result.id))
+        if verification.feedback:
+            # How near it came: it broke nothing, then how many reproductions it satisfies.
+            worth = (0.5 if candidate.alive else 0.0) + 0.5 * candidate.agreement
+            self.failed.append(Failed(attempt, result.id, verification.feedback, worth))
 
 
-def _shown(context: VerificationContext) -> Shown | None:
-    best = next(iter(context.reproductions), None)
-    return Shown(best.source, best.failure) if best else None
-
-
-def _settle(
-    job: Job,
-    context: VerificationContext,
-    pool: Pool,
-    failed: list[Failed],
-    attempt: Attempt,
-    on_fix: Callable[[Fix], None] | None,
-) -> None:
-    """Count one rollout, verify its patch unless an equal one was verified, keep what a revision could use."""
-    job.rollouts += 1
-    result = attempt.result
-    if isinstance(result, Refusal):
-        job.trace.step("candidate", rollout=job.rollouts, refused=result.reason, hint=result.hint)
-        return
-    known = pool.seen(result)
-    if known:
-        job.trace.step("candidate", rollout=job.rollouts, patch=known.patch.id, votes=known.votes)
-        return
-    job.report("verify", f"running candidate {job.rollouts}")
-    verification = verify_patch(result, context, job.cancel)
-    candidate = Candidate(result, attempt, verification, len(context.reproductions))
-    pool.add(candidate)
+def _trace_candidate(job: Job, candidate: Candidate) -> None:
+    verification = candidate.verification
     job.trace.step(
         "candidate",
         rollout=job.rollouts,
-        patch=result.id,
-        revised=attempt.revised,
-        diff=result.diff,
+        patch=candidate.patch.id,
+        revised=candidate.attempt.revised,
+        diff=candidate.patch.diff,
         evidence=verification.evidence,
-        passed_reproductions=verification.passed_reproductions,
+        agreement=round(candidate.agreement, 3),
         feedback=verification.feedback,
         runs=[
             {"kind": r.kind, "command": r.command, "exit": r.exit, "before": r.before, "after": r.after}
             for r in verification.runs
         ],
     )
-    if verification.evidence is not None and (
-        job.best_evidence is None or verification.evidence.strength > job.best_evidence.strength
-    ):
-        job.best_evidence = verification.evidence
-        if on_fix:
-            on_fix(next(fix for fix in to_fixes(pool) if fix.id == result.id))
-    if verification.feedback and not settled(pool):
-        failed.append(Failed(attempt, result.id, verification.feedback, _worth(candidate)))
-
-
-def _worth(candidate: Candidate) -> float:
-    """How near a failed candidate came: it broke nothing, then how many reproductions it passes."""
-    unbroken = 0.5 if candidate.alive else 0.0
-    return unbroken + 0.5 * candidate.agreement
 
 
 def allocate(scores: Sequence[float], spent: Sequence[int], size: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from patchwright_engine.control import CancelToken, Progress, ProgressSink
 from patchwright_engine.index import Index
@@ -71,25 +71,9 @@ class Job:
             )
         )
 
-    def ask(
-        self,
-        stage: str,
-        messages: tuple[Message, ...],
-        *,
-        n: int,
-        seed: int,
-        max_answer_tokens: int,
-        first_greedy: bool = True,
-    ) -> tuple[Completion, ...]:
-        """N answers to one conversation, with live progress."""
-        request = CompletionRequest(
-            messages,
-            n=n,
-            max_answer_tokens=max_answer_tokens,
-            max_think_tokens=self.tokens(THINK_SHARE),
-            seed=seed,
-            first_greedy=first_greedy,
-        )
+    def ask(self, stage: str, request: CompletionRequest) -> tuple[Completion, ...]:
+        """N answers to one conversation, with live progress and the job's cap on thinking."""
+        request = replace(request, max_think_tokens=self.tokens(THINK_SHARE))
         batch = self.model.complete(request, self.cancel, stage=stage, on_progress=self._decode_progress(stage))
         self.generated_tokens += batch.generated_tokens
         return batch.completions

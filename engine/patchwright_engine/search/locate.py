@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from patchwright_engine.localize.context import symbol_code
+from patchwright_engine.model.backend import CompletionRequest
 from patchwright_engine.model.prompting import render
 from patchwright_engine.search.job import CODE_SHARE, Job, stage_prompt
 from patchwright_engine.types import Location, RankedSymbol, RepoPath, Symbol
@@ -43,10 +44,9 @@ def locate_fault(job: Job, files: Sequence[RepoPath]) -> tuple[ScoredLocation, .
     job.note_dropped("locate", code.dropped)
     answers = job.ask(
         "locate",
-        stage_prompt(job, "locate", code=code.text),
-        n=CANDIDATES,
-        seed=job.seed,
-        max_answer_tokens=ANSWER_TOKENS,
+        CompletionRequest(
+            stage_prompt(job, "locate", code=code.text), n=CANDIDATES, seed=job.seed, max_answer_tokens=ANSWER_TOKENS
+        ),
     )
     suspects = [s.symbol for s in shown]
     named = [parse_symbols_named(answer.answer, suspects) for answer in answers]

@@ -118,9 +118,7 @@ class RecordedModel:
         paid = dict(
             zip(missing, self._model.judge([requests[i] for i in missing], cancel) if missing else (), strict=True)
         )
-        verdicts = tuple(
-            paid[i] if i in paid else self._recording.verdicts[key] for i, key in enumerate(keys)
-        )
+        verdicts = tuple(paid[i] if i in paid else self._recording.verdicts[key] for i, key in enumerate(keys))
         for i, (key, request, verdict) in enumerate(zip(keys, requests, verdicts, strict=True)):
             if i in paid:
                 self._judge_tokens += verdict.prompt_tokens - verdict.cached_tokens

@@ -1,16 +1,17 @@
 """Repair (paper §3.3): one location → N answers → patches or refusals.
 
-Short definitions are rewritten whole; long ones are edited by SEARCH/REPLACE (DESIGN §5). When a reproduction
-is at hand, its failure stands in the prompt; when an earlier patch failed, a revision shows what its run printed.
+Short definitions are rewritten whole, and the candidates are made to leave the original where the model most wants
+to (`model/diverge.py`); long ones are edited by SEARCH/REPLACE (DESIGN §5). When a reproduction is at hand, its
+failure stands in the prompt; when an earlier patch failed, a revision shows what its run printed.
 """
 
 import ast
 import re
+import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from patchwright_engine.localize.context import symbol_code
-from patchwright_engine.model.backend import Message
+from patchwright_engine.model.backend import CompletionRequest, Message
 from patchwright_engine.model.prompting import render
 from patchwright_engine.repair.apply import Refusal, build_patch
 from patchwright_engine.search.job import CODE_SHARE, Job, stage_prompt
@@ -18,8 +19,11 @@ from patchwright_engine.types import Location, Patch, Symbol
 
 REWRITE_MAX_LINES = 120
 CONTEXT_LINES = 12
+CONTEXT_LINE_CHARS = 240
 FEEDBACK_CHARS = 1_200
 ANSWER_MARGIN_TOKENS = 160
+FENCE_OPEN = "```python\n"
+FENCE_CLOSE = "\n```"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +57,11 @@ class Failed:
     """How near it came, 0-1: the nearest is revised first."""
 
 
-def repair(
-    job: Job, location: Location, shown: Shown | None, *, n: int, seed: int, first_greedy: bool
-) -> list[Attempt]:
-    """N fresh attempts at one location."""
+def repair(job: Job, location: Location, shown: Shown | None, *, n: int, seed: int, earlier: int) -> list[Attempt]:
+    """N fresh attempts at one location, at which `earlier` ones were made; the very first is greedy."""
     job.report("repair", f"writing {n} candidate{'s' if n > 1 else ''} for {location.symbols[0].name}")
-    messages = repair_prompt(job, location, shown)
-    return _attempts(job, location, messages, n=n, seed=seed, first_greedy=first_greedy)
+    prompt = repair_prompt(job, location, shown)
+    return _attempts(job, location, prompt, n=n, seed=seed, earlier=earlier)
 
 
 def revise(job: Job, failed: Failed, *, n: int, seed: int) -> list[Attempt]:
@@ -71,58 +73,99 @@ def revise(job: Job, failed: Failed, *, n: int, seed: int) -> list[Attempt]:
         Message("assistant", failed.attempt.answer),
         Message("user", render("revise", feedback=feedback)),
     )
-    return _attempts(
-        job, failed.attempt.location, messages, n=n, seed=seed, first_greedy=False, revised=failed.patch_id
-    )
+    prompt = RepairPrompt(messages, None)
+    return _attempts(job, failed.attempt.location, prompt, n=n, seed=seed, earlier=1, revised=failed.patch_id)
+
+
+@dataclass(frozen=True, slots=True)
+class RepairPrompt:
+    """A conversation that asks for a repair; `original` is the code to rewrite, None for SEARCH/REPLACE."""
+
+    messages: tuple[Message, ...]
+    original: str | None
 
 
 def _attempts(
     job: Job,
     location: Location,
-    messages: tuple[Message, ...],
+    prompt: RepairPrompt,
     *,
     n: int,
     seed: int,
-    first_greedy: bool,
+    earlier: int,
     revised: str | None = None,
 ) -> list[Attempt]:
-    size = sum(job.model.count_tokens(_source(job, symbol)) for symbol in location.symbols)
-    answers = job.ask(
-        "repair",
-        messages,
+    size = sum(job.model.count_tokens(shown_source(job, symbol)) for symbol in location.symbols)
+    request = CompletionRequest(
+        prompt.messages,
         n=n,
-        seed=seed,
         max_answer_tokens=min(size * 3 // 2 + ANSWER_MARGIN_TOKENS, job.tokens(CODE_SHARE)),
-        first_greedy=first_greedy,
+        seed=seed,
+        first_greedy=earlier == 0,
     )
-    attempts = []
-    for answer in answers:
-        result = build_patch(
-            answer.answer,
-            snapshot_text=job.snapshot.read_text,
-            symbols=location.symbols,
-            allowed=None,
-            finish=answer.finish,
+    if prompt.original is not None:
+        # The greedy first answer of a location uses no divergence.
+        request = replace(
+            request,
+            answer_prefix=FENCE_OPEN,
+            stop=(FENCE_CLOSE,),
+            reference=prompt.original + FENCE_CLOSE,
+            skip_divergences=max(0, earlier - 1),
         )
-        attempts.append(Attempt(location, answer.answer, result, messages, revised))
+    attempts = []
+    for completion in job.ask("repair", request):
+        closed = completion.finish == "stop" and prompt.original is not None
+        answer = completion.answer + FENCE_CLOSE if closed else completion.answer
+        result = build_patch(
+            answer, snapshot_text=job.snapshot.read_text, symbols=location.symbols, finish=completion.finish
+        )
+        attempts.append(Attempt(location, answer, result, prompt.messages, revised))
     return attempts
 
 
-def repair_prompt(job: Job, location: Location, shown: Shown | None) -> tuple[Message, ...]:
+def repair_prompt(job: Job, location: Location, shown: Shown | None) -> RepairPrompt:
     """The conversation that asks for a repair at one location."""
     symbols = location.symbols
-    code = symbol_code(symbols, job.snapshot, job.model.count_tokens, job.tokens(CODE_SHARE))
-    job.note_dropped("repair", code.dropped)
     long = any(s.end_line - s.start_line >= REWRITE_MAX_LINES for s in symbols)
     failing = render("failing_test", test=shown.test.strip(), failure=shown.failure.strip()) + "\n\n" if shown else ""
-    return stage_prompt(
+    sources = [_source(job, symbol) if long else shown_source(job, symbol) for symbol in symbols]
+    code = "\n\n".join(sources)
+    limit = job.tokens(CODE_SHARE)
+    if job.model.count_tokens(code) > limit:
+        dropped = [f"{s.path}::{s.name}: the end of its code" for s in symbols]
+        job.note_dropped("repair", dropped)
+        while job.model.count_tokens(code) > limit:
+            code = "\n".join(code.split("\n")[: int(len(code.split("\n")) * 0.8)])
+    messages = stage_prompt(
         job,
         "repair_search_replace" if long else "repair_rewrite",
         context=failing + _surroundings(job, symbols),
         path=", ".join(dict.fromkeys(s.path for s in symbols)),
-        code="\n\n".join(_source(job, s) for s in symbols),
+        code=code,
         names=" and ".join(f"`{s.name}`" for s in symbols),
     )
+    return RepairPrompt(messages, None if long else code)
+
+
+def shown_source(job: Job, symbol: Symbol) -> str:
+    """A definition as the model sees and rewrites it: dedented, its own docstring left out (`build_patch` keeps it).
+
+    Docstrings are the longest thing a model would copy and the last place where a bug sits.
+    """
+    source = textwrap.dedent(_source(job, symbol))
+    try:
+        node = ast.parse(source).body[0]
+    except (SyntaxError, ValueError, IndexError):
+        return source
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or len(node.body) < 2:
+        return source
+    first = node.body[0]
+    if not (
+        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    ):
+        return source
+    lines = source.split("\n")
+    return "\n".join([*lines[: first.lineno - 1], *lines[first.end_lineno or first.lineno :]])
 
 
 def _source(job: Job, symbol: Symbol) -> str:
@@ -142,14 +185,18 @@ def _surroundings(job: Job, symbols: Sequence[Symbol]) -> str:
     lines: list[str] = []
     for node in module.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            used = [a for a in node.names if (a.asname or a.name).split(".")[0] in names]
+            bound = {(a.asname or a.name).split(".")[0] for a in node.names}
         elif isinstance(node, ast.Assign | ast.AnnAssign):
-            used = [n for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in names and n.col_offset == 0]
+            bound = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
         else:
             continue
         text = ast.unparse(node)
-        if used and len(text) < 240:
+        if bound & names and len(text) < CONTEXT_LINE_CHARS:
             lines.append(text)
     if not lines:
         return ""
-    return "The module has these names (do not repeat them):\n\n```python\n" + "\n".join(lines[:CONTEXT_LINES]) + "\n```\n\n"
+    return (
+        "The module has these names (do not repeat them):\n\n```python\n"
+        + "\n".join(lines[:CONTEXT_LINES])
+        + "\n```\n\n"
+    )

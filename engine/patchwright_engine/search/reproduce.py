@@ -5,45 +5,75 @@ A valid reproduction is evidence, and its failure is the best hint the repair pr
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from patchwright_engine.repair.answers import python_blocks
+from patchwright_engine.model.backend import CompletionRequest
+from patchwright_engine.model.prompting import render
+from patchwright_engine.repair.answers import read_answer
 from patchwright_engine.search.job import Job, stage_prompt
 from patchwright_engine.search.locate import ScoredLocation
+from patchwright_engine.search.split_tests import split_claims
 from patchwright_engine.types import RepoPath, Symbol
-from patchwright_engine.verify.context import VerificationContext
-from patchwright_engine.verify.reproduction import Reproduction, check_reproduction
+from patchwright_engine.verify.context import VerificationContext, try_reproduction
+from patchwright_engine.verify.reproduction import Reproduction
 
 CANDIDATES = 6
-KEEP = 4
+TRIED = 10
+KEPT = 6
 ANSWER_TOKENS = 320
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduced:
+    """What one round of writing reproductions gave."""
+
+    valid: tuple[Reproduction, ...]
+    """Most agreed on first."""
+    votes: dict[RepoPath, int]
+    """How many samples made the same claim, by the reproduction's path."""
+    feedback: str
+    """Why the tests that are not valid are not, for the next try."""
 
 
 def reproduce(
     job: Job, locations: Sequence[ScoredLocation], context: VerificationContext, *, seed: int, feedback: str = ""
-) -> tuple[Reproduction, ...]:
-    """Valid reproductions, most agreed on first. `feedback` says why an earlier round's tests were no use."""
+) -> Reproduced:
+    """Write tests for the issue and keep the valid ones. `feedback` says why earlier ones were no use."""
     job.report("reproduce", "writing reproduction tests")
     imports = import_lines([s for scored in locations for s in scored.location.symbols])
+    again = render("reproduce_again", feedback=feedback) + "\n\n" if feedback else ""
     answers = job.ask(
         "reproduce",
-        stage_prompt(job, "reproduce", imports=imports, feedback=feedback),
-        n=CANDIDATES,
-        seed=seed,
-        max_answer_tokens=ANSWER_TOKENS,
+        CompletionRequest(
+            stage_prompt(job, "reproduce", imports=imports, again=again),
+            n=CANDIDATES,
+            seed=seed,
+            max_answer_tokens=ANSWER_TOKENS,
+        ),
     )
-    sources = Counter(
-        source for answer in answers if answer.finish == "stop" for source in python_blocks(answer.answer)[:1]
+    claims = Counter(
+        claim
+        for answer in answers
+        for fence in read_answer(answer.answer).fences[:1]
+        if fence.closed or answer.finish == "stop"
+        for claim in split_claims(fence.code)
     )
-    checked: list[Reproduction] = []
-    for source, votes in sources.items():
-        job.report("reproduce", f"running reproduction {len(checked) + 1} of {len(sources)}")
-        reproduction = check_reproduction(source, context, job.cancel)
-        checked.append(reproduction)
-        job.trace.step(
-            "reproduction", source=source, votes=votes, valid=reproduction.valid, reason=reproduction.reason
-        )
-    return tuple([r for r in checked if r.valid][:KEEP])
+    valid: list[Reproduction] = []
+    votes: dict[RepoPath, int] = {}
+    reasons: list[str] = []
+    for number, (claim, count) in enumerate(claims.most_common(TRIED), start=1):
+        job.report("reproduce", f"running reproduction {number} of {min(len(claims), TRIED)}")
+        reproduction = try_reproduction(claim, context, job.cancel)
+        job.trace.step("reproduction", source=claim, votes=count, valid=reproduction.valid, reason=reproduction.reason)
+        if reproduction.valid:
+            valid.append(reproduction)
+            votes[reproduction.path] = count
+        else:
+            reasons.append(reproduction.reason)
+        if len(valid) == KEPT:
+            break
+    return Reproduced(tuple(valid), votes, "\n".join(dict.fromkeys(reasons[:3])))
 
 
 def import_lines(symbols: Sequence[Symbol]) -> str:

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from patchwright_engine.localize.context import repo_map
+from patchwright_engine.model.backend import CompletionRequest
 from patchwright_engine.model.prompting import render
 from patchwright_engine.search.job import MAP_SHARE, Job, stage_prompt
 from patchwright_engine.types import FileSet, RepoPath
@@ -34,10 +35,12 @@ def understand(job: Job) -> tuple[RepoPath, ...]:
     job.note_dropped("understand", shown.dropped)
     answers = job.ask(
         "understand",
-        stage_prompt(job, "understand", map=shown.text),
-        n=CANDIDATES,
-        seed=job.seed,
-        max_answer_tokens=ANSWER_TOKENS,
+        CompletionRequest(
+            stage_prompt(job, "understand", map=shown.text),
+            n=CANDIDATES,
+            seed=job.seed,
+            max_answer_tokens=ANSWER_TOKENS,
+        ),
     )
     known = frozenset(job.index.files())
     votes = Counter(paths for answer in answers if (paths := parse_paths(answer.answer, known)))
@@ -45,7 +48,7 @@ def understand(job: Job) -> tuple[RepoPath, ...]:
     questions = [render("judge_files", files="\n".join(files.paths)) for files in sets]
     verdicts = job.judge("understand", questions) if len(sets) > 1 else (None,) * len(sets)
     scored = [ScoredFileSet(files, prm) for files, prm in zip(sets, verdicts, strict=True)]
-    scored.sort(key=lambda s: (s.files.votes / len(answers) + (0.5 if s.prm is None else s.prm)), reverse=True)
+    scored.sort(key=lambda s: s.files.votes / len(answers) + (0.5 if s.prm is None else s.prm), reverse=True)
     kept = [path for s in scored[:KEEP_SETS] for path in s.files.paths]
     kept += [ranked.path for ranked in job.ranking.files[:KEEP_FROM_INDEX]]
     files = tuple(dict.fromkeys(kept))[: MAX_FILES + KEEP_FROM_INDEX]

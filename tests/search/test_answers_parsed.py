@@ -1,0 +1,63 @@
+"""Names in model answers: real paths and symbols only, however they are dressed up."""
+
+import pytest
+
+from patchwright_engine.search.locate import parse_symbols_named
+from patchwright_engine.search.reproduce import import_lines, module_name
+from patchwright_engine.search.understand import parse_paths
+from patchwright_engine.types import RepoPath, Symbol
+
+KNOWN = frozenset(RepoPath(p) for p in ("src/pkg/a.py", "src/pkg/b.py", "tests/a.py", "setup.py"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "paths"),
+    [
+        ("src/pkg/a.py\nsrc/pkg/b.py", ("src/pkg/a.py", "src/pkg/b.py")),
+        ("1. `src/pkg/b.py` - holds the parser", ("src/pkg/b.py",)),
+        ("./setup.py", ("setup.py",)),
+        ("pkg/a.py", ("src/pkg/a.py",)),
+        ("a.py", ()),  # two files end so: no guess
+        ("b.py and b.py", ("src/pkg/b.py",)),
+        ("src/pkg/missing.py", ()),
+        ("I cannot tell.", ()),
+    ],
+)
+def test_paths(answer: str, paths: tuple[str, ...]) -> None:
+    assert parse_paths(answer, KNOWN) == paths
+
+
+def symbol(path: str, name: str, kind: str = "function") -> Symbol:
+    return Symbol(RepoPath(path), name, kind, 1, 5)
+
+
+SUSPECTS = [symbol("src/pkg/a.py", "parse"), symbol("src/pkg/b.py", "parse"), symbol("src/pkg/b.py", "Box.put", "method")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "places"),
+    [
+        ("src/pkg/a.py::parse", [0]),
+        ("### src/pkg/b.py::parse (lines 1-5)\nsrc/pkg/b.py::Box.put", [1, 2]),
+        ("- `Box.put()`", [2]),
+        ("put", [2]),
+        ("parse", []),  # ambiguous
+        ("1. src/pkg/b.py::Box.put\n1. src/pkg/b.py::Box.put", [2]),
+        ("nothing here", []),
+    ],
+)
+def test_symbols(answer: str, places: list[int]) -> None:
+    assert parse_symbols_named(answer, SUSPECTS) == tuple(SUSPECTS[i] for i in places)
+
+
+@pytest.mark.parametrize(
+    ("path", "module"),
+    [("src/pkg/a.py", "pkg.a"), ("pkg/__init__.py", "pkg"), ("lib/x.py", "x"), ("one.py", "one")],
+)
+def test_module_names(path: str, module: str) -> None:
+    assert module_name(RepoPath(path)) == module
+
+
+def test_import_lines_name_the_outermost_symbol_once() -> None:
+    lines = import_lines([*SUSPECTS, symbol("src/pkg/b.py", "Box.get", "method")])
+    assert lines == "from pkg.a import parse\nfrom pkg.b import parse, Box"

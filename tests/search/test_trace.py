@@ -1,0 +1,114 @@
+"""The trace survives crashes, says what is wrong with a file, and pays for a resumed search."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from patchwright_engine.control import CancelToken
+from patchwright_engine.errors import BadInput, EnvironmentProblem
+from patchwright_engine.model.backend import (
+    Completion,
+    CompletionBatch,
+    CompletionRequest,
+    DecodeProgress,
+    JudgeRequest,
+    Message,
+    Verdict,
+)
+from patchwright_engine.search.recorder import RecordedModel, load_recording
+from patchwright_engine.search.trace import Trace, read_trace
+
+
+class CountingModel:
+    """Answers with a running number, so that a replayed answer is told from a new one."""
+
+    name = "counting"
+    context_tokens = 4096
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
+    def complete(
+        self,
+        request: CompletionRequest,
+        cancel: CancelToken,
+        *,
+        on_progress: Callable[[DecodeProgress], None] | None = None,
+        on_completion: Callable[[int, Completion], None] | None = None,
+    ) -> CompletionBatch:
+        self.calls += 1
+        return CompletionBatch((Completion(f"answer {self.calls}", tokens=2),) * request.n, 10, 4, 2, 0.1)
+
+    def judge(self, requests: Sequence[JudgeRequest], cancel: CancelToken) -> tuple[Verdict, ...]:
+        self.calls += 1
+        return tuple(Verdict(0.25, 10, 8) for _ in requests)
+
+    def close(self) -> None:
+        pass
+
+
+def ask(text: str) -> CompletionRequest:
+    return CompletionRequest((Message("user", text),), n=2)
+
+
+def test_steps_come_back_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "t.jsonl"
+    with Trace(path) as trace:
+        trace.step("start", issue="x \u2028 \udcff")
+        trace.step("end", stopped="verified")
+    assert [step["kind"] for step in read_trace(path)] == ["start", "end"]
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_line_cut_by_a_crash_is_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    with Trace(path) as trace:
+        trace.step("start", issue="x")
+    with path.open("a") as file:
+        file.write('{"schema": 1, "kind": "comp')
+    assert len(list(read_trace(path))) == 1
+
+
+@pytest.mark.parametrize("content", ["", "not json\n", '{"kind": "start"}\n', '{"schema": 99, "kind": "x"}\n', "[1]\n"])
+def test_a_file_that_is_no_trace_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text(content)
+    with pytest.raises(BadInput, match="not a Patchwright trace"):
+        list(read_trace(path))
+
+
+def test_a_trace_that_cannot_be_written_names_the_cure(tmp_path: Path) -> None:
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    with pytest.raises(EnvironmentProblem, match="--trace"):
+        Trace(blocker / "t.jsonl")
+
+
+def test_a_resumed_search_pays_only_for_what_is_new(tmp_path: Path) -> None:
+    cancel = CancelToken()
+    model = CountingModel()
+    question = JudgeRequest((Message("user", "good?"),))
+    with Trace(tmp_path / "a.jsonl") as trace:
+        first = RecordedModel(model, trace)
+        old = first.complete(ask("one"), cancel, stage="repair")
+        first.judge([question], cancel, stage="rank")
+        paid = first.cost(1, 0.0)
+    assert (paid.prompt_tokens, paid.cached_tokens, paid.generated_tokens, paid.judge_tokens) == (10, 4, 2, 2)
+    recording = load_recording(read_trace(tmp_path / "a.jsonl"))
+    with Trace(tmp_path / "b.jsonl") as trace:
+        second = RecordedModel(model, trace, recording)
+        assert second.complete(ask("one"), cancel, stage="repair").completions == old.completions
+        assert second.judge([question], cancel, stage="rank")[0].probability == 0.25
+        assert model.calls == 2
+        assert second.cost(0, 0.0).generated_tokens == 0
+        new = second.complete(ask("two"), cancel, stage="repair")
+        assert new.completions[0].answer == "answer 3"
+    # The second trace holds everything, so it can be resumed again.
+    again = load_recording(read_trace(tmp_path / "b.jsonl"))
+    assert len(again.completions) == 2
+    assert json.loads((tmp_path / "b.jsonl").read_text().splitlines()[0])["replayed"] is True
