@@ -173,6 +173,17 @@ def test_undecodable_bytes_and_a_byte_order_mark_survive() -> None:
     assert result == Patch((FileEdit(path, before, before.replace("1", "2")),))
 
 
+@pytest.mark.parametrize("code", ["-" * 3000 + "1", "(" * 3000 + ")" * 3000, "1" + "+1" * 9000, "'\\0'\0"])
+def test_hostile_code_is_refused_and_never_an_error(code: str) -> None:
+    path = RepoPath("a.py")
+    answer = f"```python\ndef two(a, b=1):\n    return {code}\n```"
+    result = build_patch(
+        answer, snapshot_text={path: REFUSED_FILE}.__getitem__, symbols=[Symbol(path, "two", "function", 6, 7)]
+    )
+    assert isinstance(result, Refusal)
+    assert result.kind == "syntax"
+
+
 @settings(deadline=None, max_examples=50)
 @given(st.data())
 def test_any_constant_change_of_any_method_is_placed_exactly(data: st.DataObject) -> None:

@@ -27,6 +27,16 @@ def test_patches_that_differ_in_words_only_are_equal() -> None:
     assert normalize_patch(one) == normalize_patch(other)
 
 
+def test_layout_elsewhere_does_not_make_a_patch_another_one() -> None:
+    after = BEFORE.replace("base = 1", "base = 2")
+    assert normalize_patch(patch(after)) == normalize_patch(patch(after.replace("return 1", "return (1)  # one")))
+
+
+def test_deleting_one_statement_is_not_deleting_another() -> None:
+    keys = {normalize_patch(patch(f"{left} = 1\n", "a = 1\nb = 1\n")) for left in "ab"}
+    assert len(keys) == 2
+
+
 @pytest.mark.parametrize(("one", "other"), [("return 2", "return 3"), ("return 'a'", "return 'b'")])
 def test_patches_that_differ_in_meaning_are_not(one: str, other: str) -> None:
     keys = {normalize_patch(patch(BEFORE.replace("return 1", text))) for text in (one, other)}

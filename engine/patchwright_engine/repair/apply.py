@@ -4,6 +4,7 @@ Invariants: all edits of an answer apply or none do; no file is written; the new
 (or, if it did not before, has no more errors than before); no patch touches what judges it.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from patchwright_engine.repair import python_source as python
@@ -36,11 +37,19 @@ def build_patch(
         allowed: the files it may touch or create; None leaves it to `is_judging_file`.
         finish: `Completion.finish`; an unclosed block counts as cut unless it is 'stop'.
     """
+    try:
+        return _build(answer, _Texts(snapshot_text), symbols, allowed, finish)
+    except RecursionError:
+        return Refusal("syntax", "the code is nested too deeply to be read", "Write simpler expressions.")
+
+
+def _build(
+    answer: str, texts: "_Texts", symbols: Sequence[Symbol], allowed: frozenset[RepoPath] | None, finish: str
+) -> Patch | Refusal:
     read = read_answer(answer)
     whole = read if finish == "stop" else _without_cut(read, symbols)
     if whole is None:
         return _CUT
-    texts = _Texts(snapshot_text)
     if whole.replacements:
         after = _replace_all(whole.replacements, texts, symbols, allowed)
     else:
@@ -74,17 +83,30 @@ class _Texts:
 
 
 def _without_cut(answer: Answer, symbols: Sequence[Symbol]) -> Answer | None:
-    """The answer when it was cut in chatter after its code; None if the code itself is cut."""
+    """What is whole in an answer that was cut; None if what is missing could matter."""
     if any(not block.closed for block in answer.replacements):
         return None
-    fences = tuple(fence for fence in answer.fences if fence.closed)
-    names = [symbol.name.rpartition(".")[2] for symbol in symbols]
+    fences = []
     for fence in answer.fences:
-        if not fence.closed and (
-            not fences or any(f"def {n}(" in fence.code or f"class {n}" in fence.code for n in names)
-        ):
+        whole = fence if fence.closed else _without_last_definition(fence)
+        lost = {symbol.name.rpartition(".")[2] for symbol in symbols if _defines(fence.code, symbol)}
+        kept = {symbol.name.rpartition(".")[2] for symbol in symbols if _defines(whole.code, symbol)}
+        if lost != kept:
             return None
-    return Answer(fences, answer.replacements)
+        fences.append(whole)
+    return Answer(tuple(fences), answer.replacements)
+
+
+def _without_last_definition(fence: Fence) -> Fence:
+    """Small models often ramble on below the answer; what stands above the unfinished definition is whole."""
+    lines = bare_lines(fence.code)
+    starts = [at for at, line in enumerate(lines) if re.match(r"(?:@|def |async def |class |if __name__)", line)]
+    above = [at for at in starts if not any(lines[i].startswith("@") for i in range(max(0, at - 1), at))]
+    return Fence(fence.language, fence.path, "\n".join(lines[: above[-1] if above else 0]) + "\n")
+
+
+def _defines(code: str, symbol: Symbol) -> bool:
+    return re.search(rf"\b(?:def|class)\s+{re.escape(symbol.name.rpartition('.')[2])}\b", code) is not None
 
 
 def _rewrite_all(
@@ -171,33 +193,33 @@ def _checked(edits: tuple[FileEdit, ...]) -> Patch | Refusal:
         return Refusal(
             "no_change", "the answer changes nothing", "The code was given back as it was. Change what is wrong in it."
         )
+    changed = False
     for edit in edits:
         if not python.is_python(edit.path):
+            changed = True
             continue
-        problem = python.syntax_problem(edit.before, edit.after)
+        before, after = python.parse(edit.before), python.parse(edit.after)
+        problem = python.syntax_problem(edit.before, edit.after) if after is None else None
         if problem:
             return Refusal(
                 "syntax",
                 f"{edit.path} would not parse: {problem}",
                 f"With your edit {edit.path} does not parse: {problem}. Write complete, correctly indented code.",
             )
-        harm = python.harm(edit.before, edit.after)
+        if before is None or after is None:
+            changed = True
+            continue
+        harm = python.harm(before, after)
         if harm:
             return Refusal("harmful", f"in {edit.path} {harm}", f"Do not delete or empty code: {harm}.")
-    if all(_only_comments(edit) for edit in edits):
+        changed = changed or python.dump(before) != python.dump(after)
+    if not changed:
         return Refusal(
             "no_change",
             "the answer changes comments or layout only",
             "Only comments or layout changed. Change what the code does.",
         )
     return Patch(edits)
-
-
-def _only_comments(edit: FileEdit) -> bool:
-    if not python.is_python(edit.path):
-        return False
-    before, after = python.parse(edit.before), python.parse(edit.after)
-    return before is not None and after is not None and python.dump(before) == python.dump(after)
 
 
 def _forbidden(reason: str) -> Refusal:

@@ -72,11 +72,13 @@ def header_rewritten(old_lines: Sequence[str], new_lines: Sequence[str]) -> Line
 
 
 def _class_header(node: ast.ClassDef) -> list[str]:
-    return [ast.dump(part) for part in [*node.bases, *node.keywords, *node.decorator_list]]
+    return [ast.dump(part) for part in [*node.bases, *node.keywords]] + _decorators(node)
 
 
 def import_edit(tree: ast.Module, lines: Sequence[str], wanted: Sequence[ast.stmt], used: set[str]) -> LineEdit | None:
     """Insert those of the `wanted` imports whose name is used and which the module does not bind yet."""
+    if not wanted:
+        return None
     bound = python.bound_names(tree.body)
     dotted = {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
     new: list[str] = []
@@ -171,9 +173,15 @@ def _body_below(lines: Sequence[str], node: ast.stmt) -> bool:
 
 
 def _carry_decorators(old_lines: Sequence[str], old: ast.stmt, lines: Sequence[str], new: ast.stmt) -> list[str]:
-    if getattr(old, "decorator_list", []) and not getattr(new, "decorator_list", []):
+    """Bring back decorators that were dropped, or the layout of equal ones."""
+    before, after = _decorators(old), _decorators(new)
+    if before and (not after or before == after):
         return [*old_lines[: old.lineno - 1], *lines[new.lineno - 1 :]]
     return list(lines)
+
+
+def _decorators(node: ast.stmt) -> list[str]:
+    return [ast.dump(decorator) for decorator in getattr(node, "decorator_list", [])]
 
 
 def _carry_header(old_lines: Sequence[str], old: ast.stmt, lines: Sequence[str], new: ast.stmt) -> list[str]:
@@ -201,14 +209,23 @@ def _signature(node: python.Function, *, annotated: bool) -> str:
 
 
 def _carry_docstring(old_lines: Sequence[str], old: ast.stmt, lines: Sequence[str], new: ast.stmt) -> list[str]:
-    doc = python.docstring(old)
-    if doc is None or python.docstring(new) or not _body_below(lines, new) or not _body_below(old_lines, old):
+    """Bring back a docstring that was dropped, or the layout of one that says the same."""
+    doc, given = python.docstring(old), python.docstring(new)
+    if doc is None or not _body_below(lines, new) or not _body_below(old_lines, old):
         return list(lines)
-    at = _header_end(lines, new)
     text = list(old_lines[doc.lineno - 1 : doc.end_lineno])
+    if given is not None:
+        same = _words(doc) == _words(given) and _indent(text[0]) == _indent(lines[given.lineno - 1])
+        return [*lines[: given.lineno - 1], *text, *lines[given.end_lineno :]] if same else list(lines)
+    at = _header_end(lines, new)
     gap_at = doc.end_lineno or doc.lineno
     gap = [""] if gap_at < len(old_lines) and not old_lines[gap_at].strip() and lines[at : at + 1] != [""] else []
     return [*lines[:at], *text, *gap, *lines[at:]]
+
+
+def _words(doc: ast.stmt) -> list[str]:
+    value = doc.value if isinstance(doc, ast.Expr) else None
+    return str(value.value).split() if isinstance(value, ast.Constant) else []
 
 
 def _keep_layout(old_lines: Sequence[str], old: ast.stmt, lines: Sequence[str], new: ast.stmt) -> list[str]:

@@ -140,6 +140,11 @@ def first_line(node: ast.stmt) -> int:
     return min([node.lineno, *(decorator.lineno for decorator in decorators)]) - 1
 
 
+def span(node: ast.stmt) -> tuple[int, int]:
+    """The lines of a statement with its decorators, 0-based and half-open."""
+    return first_line(node), node.end_lineno or node.lineno
+
+
 @dataclass(frozen=True, slots=True)
 class Excerpt:
     """Code a model wrote, parsed; `lines` are those the node positions refer to."""
@@ -207,23 +212,29 @@ def without_docstrings(tree: ast.AST) -> ast.AST:
     """A copy of `tree` with every docstring taken out."""
     tree = copy.deepcopy(tree)
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module) and docstring(node):
+        if docstring(node) is not None and isinstance(node, Function | ast.ClassDef | ast.Module):
             node.body = node.body[1:] or [ast.Pass()]
     return tree
 
 
 def docstring(node: ast.AST) -> ast.stmt | None:
     """The statement that is the docstring of a function, class or module."""
-    body = getattr(node, "body", [])
-    if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-        return body[0] if isinstance(body[0].value.value, str) else None
+    match node:
+        case (
+            ast.FunctionDef(body=body)
+            | ast.AsyncFunctionDef(body=body)
+            | ast.ClassDef(body=body)
+            | ast.Module(body=body)
+        ):
+            match body:
+                case [ast.Expr(value=ast.Constant(value=str())) as first, *_]:
+                    return first
     return None
 
 
-def normalized(text: str) -> str | None:
-    """The module without comments, docstrings and layout; None if it does not parse."""
-    tree = parse(text)
-    return ast.unparse(ast.fix_missing_locations(without_docstrings(tree))) if tree else None
+def normalized(node: ast.AST) -> str:
+    """Code without comments, docstrings and layout."""
+    return ast.unparse(ast.fix_missing_locations(without_docstrings(node)))
 
 
 def signature_problem(old: Function, new: Function) -> str | None:
@@ -321,11 +332,8 @@ def _aliases(node: ast.AST) -> list[ast.alias]:
     return node.names if isinstance(node, ast.Import | ast.ImportFrom) else []
 
 
-def harm(before: str, after: str) -> str | None:
+def harm(old_tree: ast.Module, new_tree: ast.Module) -> str | None:
     """What a change destroys: a function or class that is gone, or a body that became empty. None if nothing."""
-    old_tree, new_tree = parse(before), parse(after)
-    if old_tree is None or new_tree is None:
-        return None
     new = {d.name: d.node for d in definitions(new_tree.body)}
     bound = set(new) | bound_names(new_tree.body)
     for old in definitions(old_tree.body):

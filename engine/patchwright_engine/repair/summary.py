@@ -4,19 +4,50 @@ Both are functions of the patch alone; nothing is taken from what the model said
 """
 
 from patchwright_engine.repair import python_source as python
-from patchwright_engine.text.rebase import changed_lines
+from patchwright_engine.text.lines import split_lines
+from patchwright_engine.text.rebase import changed_lines, minimal_hunks
 from patchwright_engine.types import FileEdit, Patch
 
 _NAMES = 3
 
 
 def normalize_patch(patch: Patch) -> str:
-    """A key that is equal for patches which differ in comments, docstrings and layout only."""
-    parts = []
-    for edit in sorted(patch.edits, key=lambda edit: edit.path):
-        text = python.normalized(edit.after) if python.is_python(edit.path) else None
-        parts.append(f"{edit.path}\n{Patch((edit,)).diff if text is None else text}")
-    return "\n\0".join(parts)
+    """A key for patches on the same files: equal if they differ in comments, docstrings and layout only."""
+    return "\n".join(f"{edit.path}\n{_key(edit)}" for edit in sorted(patch.edits, key=lambda edit: edit.path))
+
+
+def _key(edit: FileEdit) -> str:
+    """The module-level statements that go and that come, normalized; only touched ones are looked at."""
+    before, after = (python.parse(text) if python.is_python(edit.path) else None for text in (edit.before, edit.after))
+    if before is None or after is None:
+        return Patch((edit,)).diff
+    gone, new = _touched_lines(edit)
+    out = [python.normalized(node) for node in before.body if _overlaps(python.span(node), gone)]
+    back = [python.normalized(node) for node in after.body if _overlaps(python.span(node), new)]
+    return "\n".join(
+        [f"-{text}" for text in out if text not in back] + [f"+{text}" for text in back if text not in out]
+    )
+
+
+Span = tuple[int, int]
+
+
+def _touched_lines(edit: FileEdit) -> tuple[list[Span], list[Span]]:
+    """Line spans of the change, 0-based and half-open, in the text before and after."""
+    old, new, shift = [], [], 0
+    for hunk in minimal_hunks(edit.before, edit.after):
+        size = len(split_lines(hunk.replacement))
+        start = hunk.start_line + shift
+        old.append((hunk.start_line, hunk.end_line))
+        new.append((start, start + size))
+        shift += size - (hunk.end_line - hunk.start_line)
+    return old, new
+
+
+def _overlaps(span: Span, touched: list[Span]) -> bool:
+    """Whether a span shares a line with the change; where lines only went or came, whether that is inside it."""
+    start, end = span
+    return any(a < end and start < b if a < b else start < a < end for a, b in touched)
 
 
 def explain(patch: Patch) -> str:
@@ -36,19 +67,21 @@ def _explain_edit(edit: FileEdit) -> str:
 
 
 def _changed_names(edit: FileEdit) -> tuple[list[str], list[str]]:
-    """Qualified names of the innermost definitions that differ, and of those that are new."""
+    """Qualified names of the innermost definitions that were touched, and of those that are new."""
     before, after = python.parse(edit.before), python.parse(edit.after)
     if before is None or after is None:
         return [], []
-    old: dict[str, list[str]] = {}
-    for definition in python.definitions(before.body):
-        old.setdefault(definition.name, []).append(python.dump(definition.node))
-    new = list(python.definitions(after.body))
-    added = [d.name for d in new if d.name not in old]
-    changed = [d.name for d in new if d.name in old and python.dump(d.node) not in old[d.name]]
-    inner = [name for name in changed if not any(o.startswith(name + ".") for o in [*changed, *added])]
-    outer = [name for name in added if not any(name.startswith(o + ".") for o in [*changed, *added])]
-    outer += [name for name in added if name.rpartition(".")[0] in changed]
+    gone, new = _touched_lines(edit)
+    known = {d.name for d in python.definitions(before.body) if not d.local}
+    there = [d for d in python.definitions(after.body) if not d.local]
+    names = [d.name for d in there if _overlaps((d.start, d.end), new)]
+    there_before = [d for d in python.definitions(before.body) if not d.local and _overlaps((d.start, d.end), gone)]
+    left = {d.name for d in there}
+    names += [d.name for d in there_before if d.name in left and d.name not in names]
+    added = [name for name in names if name not in known]
+    changed = [name for name in names if name in known]
+    inner = [name for name in changed if not any(other.startswith(name + ".") for other in names)]
+    outer = [name for name in added if not any(name.startswith(other + ".") for other in added)]
     return list(dict.fromkeys(inner)), list(dict.fromkeys(outer))
 
 
