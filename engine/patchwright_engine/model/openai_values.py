@@ -1,0 +1,145 @@
+"""The values of the chat completions API: request bodies out, answers, verdicts and usage in.
+
+Invariant: nothing a server sends can raise here; what is missing or odd is left out.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from patchwright_engine.model.backend import Completion, CompletionRequest, JudgeRequest, Message
+
+TOP_LOGPROBS = 20
+
+
+@dataclasses.dataclass(slots=True)
+class Usage:
+    """Tokens over all replies to one request; a prompt sent again counts once."""
+
+    prompt: int = 0
+    cached: int = 0
+    generated: int = 0
+
+    def add(self, reply: dict[str, Any], *, first: bool) -> None:
+        usage = reply.get("usage")
+        if not isinstance(usage, dict):
+            return
+        self.generated += _count(usage.get("completion_tokens"))
+        if first:
+            self.prompt = _count(usage.get("prompt_tokens"))
+            details = usage.get("prompt_tokens_details")
+            self.cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
+
+
+def completion_body(request: CompletionRequest, index: int, wanted: int, *, greedy: bool) -> dict[str, Any]:
+    """The body that asks for `wanted` answers from candidate `index` on."""
+    messages = _messages(request.messages)
+    if request.answer_prefix and not request.max_think_tokens:
+        # llama-server, vLLM and others go on from a last assistant message; the rest begin anew.
+        messages.append({"role": "assistant", "content": request.answer_prefix})
+    body: dict[str, Any] = {
+        "messages": messages,
+        "n": wanted,
+        "max_tokens": request.max_answer_tokens + request.max_think_tokens,
+        "temperature": 0.0 if greedy else request.temperature,
+        "top_p": request.top_p,
+        "seed": request.seed + index,
+    }
+    if request.stop:
+        body["stop"] = list(request.stop)
+    if request.max_think_tokens == 0:
+        body["chat_template_kwargs"] = {"enable_thinking": False}
+    return body
+
+
+def judge_body(request: JudgeRequest) -> dict[str, Any]:
+    """The body that asks for one token and its alternatives."""
+    return {
+        "messages": _messages(request.messages),
+        "max_tokens": 1,
+        "temperature": 0,
+        "logprobs": True,
+        "top_logprobs": TOP_LOGPROBS,
+        # Models that can switch their thinking off must, or the first token would open it.
+        "chat_template_kwargs": {"enable_thinking": False},
+    }
+
+
+def _messages(messages: Sequence[Message]) -> list[dict[str, str]]:
+    # Undecodable bytes of a file cannot travel as JSON text to a stranger.
+    return [{"role": m.role, "content": m.content.encode("utf-8", "replace").decode()} for m in messages]
+
+
+def choices_of(reply: dict[str, Any]) -> list[dict[str, Any]]:
+    """The answers in a reply, possibly none."""
+    choices = reply.get("choices")
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+
+
+def completion_of(choice: dict[str, Any], prefix: str) -> Completion:
+    """One answer, its think block apart, beginning with `prefix` exactly once."""
+    message = choice.get("message")
+    message = message if isinstance(message, dict) else {}
+    text = str(message.get("content") or "")
+    think = str(message.get("reasoning_content") or message.get("reasoning") or "")
+    if text.lstrip().startswith("<think>"):
+        inside, closed, after = text.lstrip().removeprefix("<think>").partition("</think>")
+        think, text = inside, after.lstrip() if closed else ""
+    finish = "length" if choice.get("finish_reason") == "length" else "stop"
+    logprobs = [entry.get("logprob") for entry in _logprob_entries(choice)]
+    known = [value for value in logprobs if isinstance(value, int | float)]
+    mean = sum(known) / len(known) if known else None
+    return Completion(_prefixed(text, prefix), think.strip(), len(known), finish, mean)
+
+
+def _prefixed(text: str, prefix: str) -> str:
+    """`text` beginning with `prefix` exactly once, whether the server repeated it, went on from it or ignored it."""
+    if not prefix or text.startswith(prefix):
+        return text
+    bare = prefix.strip()
+    start = text.lstrip()
+    if bare and start.startswith(bare):
+        return prefix + start[len(bare) :].lstrip("\n")
+    before, found, after = text.partition(prefix)
+    if found and bare.startswith("```") and "```" not in before:
+        # Prose, then the fence: the server began anew. Had it gone on, the fence would have been closed before.
+        return prefix + after
+    return prefix + text
+
+
+def with_tokens(completions: Sequence[Completion], generated: int) -> list[Completion]:
+    """Replies tell tokens in total only; spread them by length where no log-probabilities count them."""
+    if any(one.tokens for one in completions):
+        return list(completions)
+    sizes = [len(one.answer) + len(one.think) for one in completions]
+    total = sum(sizes) or 1
+    pairs = zip(completions, sizes, strict=True)
+    return [dataclasses.replace(one, tokens=round(generated * size / total)) for one, size in pairs]
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _logprob_entries(choice: dict[str, Any]) -> list[dict[str, Any]]:
+    logprobs = choice.get("logprobs")
+    content = logprobs.get("content") if isinstance(logprobs, dict) else None
+    return [entry for entry in content if isinstance(entry, dict)] if isinstance(content, list) else []
+
+
+def p_yes(choice: dict[str, Any], yes: str, no: str) -> float | None:
+    """P(yes) from the first token's alternatives; None when neither word is among them."""
+    entries = _logprob_entries(choice)
+    top = entries[0].get("top_logprobs") if entries else None
+    if not isinstance(top, list):
+        return None
+    mass = {yes: 0.0, no: 0.0}
+    for item in top:
+        token, logprob = str(item.get("token", "")).strip(), item.get("logprob")
+        # A word may be cut in two; its beginning counts when it cannot begin the other.
+        for word, other in ((yes, no), (no, yes)):
+            if token and word.startswith(token) and not other.startswith(token) and isinstance(logprob, int | float):
+                mass[word] += math.exp(logprob)
+    total = mass[yes] + mass[no]
+    return mass[yes] / total if total > 0 else None
