@@ -1,0 +1,72 @@
+"""`patchwright doctor`: each failure is said with its cure, and the exit code says whether a fix could run."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from patchwright_engine.cli import doctor
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PATCHWRIGHT_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, dict[str, dict[str, Any]]]:
+    parser = argparse.ArgumentParser()
+    doctor.add_parser(parser.add_subparsers())
+    args = parser.parse_args(["doctor", "--json", *argv])
+    code = int(args.run(args))
+    document = json.loads(capsys.readouterr().out)
+    assert document["ready"] is (code == 0)
+    for check in document["checks"]:
+        assert check["detail"]
+        assert check["status"] == "ok" or check["cure"], check
+    return code, {check["name"]: check for check in document["checks"]}
+
+
+def test_without_a_model_the_cure_is_a_pull(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, checks = run(capsys, "--repo", str(tmp_path))
+    assert code == 3
+    assert checks["model"]["status"] == "fail"
+    assert "patchwright models pull" in checks["model"]["cure"]
+    assert {"python", "git", "folders", "llama.cpp", "GPU", "test runner", "sandbox"} <= checks.keys()
+
+
+def test_with_a_server_a_fix_can_run_where_a_sandbox_works(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, checks = run(capsys, "--model", "http://127.0.0.1:9/v1", "--repo", str(tmp_path))
+    assert checks["model"]["status"] == "ok"
+    assert code == (0 if checks["sandbox"]["status"] == "ok" else 3)
+
+
+def test_a_missing_git_and_a_folder_that_cannot_be_written_are_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    home.mkdir()
+    (home / "cache").write_text("a file where a folder should be")
+    code, checks = run(capsys, "--model", "http://127.0.0.1:9/v1", "--repo", str(tmp_path))
+    assert code == 3
+    assert (checks["git"]["status"], checks["folders"]["status"]) == ("fail", "fail")
+    assert "Install git" in checks["git"]["cure"]
+    assert "PATCHWRIGHT_HOME" in checks["folders"]["cure"]
+
+
+def test_without_a_sandbox_the_doctor_says_so(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATCHWRIGHT_SANDBOX", "none")
+    code, checks = run(capsys, "--model", "http://127.0.0.1:9/v1", "--repo", str(tmp_path))
+    assert (code, checks["sandbox"]["status"]) == (3, "fail")
+
+
+def test_a_broken_model_file_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF")
+    code, checks = run(capsys, "--model", str(broken), "--repo", str(tmp_path))
+    assert code == 3
+    assert "ends early" in checks["model"]["detail"]
