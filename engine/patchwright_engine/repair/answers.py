@@ -55,9 +55,10 @@ def read_answer(text: str) -> Answer:
     """Find every fence and every SEARCH/REPLACE block in `text`, whatever surrounds them."""
     lines = bare_lines(strip_think(text))
     replacements = _read_replacements(lines)
-    if replacements:
+    if any(block.search or block.replace for block in replacements):
         return Answer((), replacements)
-    return Answer(_read_fences(lines) or _read_bare_code(lines), ())
+    fences = _read_fences(lines)
+    return Answer((), replacements) if replacements and not fences else Answer(fences or _read_bare_code(lines), ())
 
 
 def strip_think(text: str) -> str:
@@ -91,9 +92,18 @@ def _read_fences(lines: Sequence[str]) -> tuple[Fence, ...]:
         body = [_unindent(line, opening["indent"]) for line in lines[at + 1 : end]]
         language, path = _read_info(opening["info"])
         path = path or _label_above(lines, at) or _label_inside(body)
-        fences.append(Fence(language, path, "\n".join(body) + "\n", closed))
+        fences.append(Fence(language, path, "\n".join(_without_markers(body)) + "\n", closed))
         at = end + 1
     return tuple(fence for fence in fences if fence.code.strip())
+
+
+def _without_markers(body: list[str]) -> list[str]:
+    """Small models put a whole function between stray SEARCH/REPLACE markers: it is meant as the new text."""
+    while body and (not body[0].strip() or any(mark.match(body[0]) for mark in (_SEARCH, _DIVIDER))):
+        body = body[1:]
+    while body and (not body[-1].strip() or any(mark.match(body[-1]) for mark in (_REPLACE, _DIVIDER))):
+        body = body[:-1]
+    return body
 
 
 def _closing(lines: Sequence[str], start: int, mark: str) -> int:
