@@ -1,6 +1,5 @@
 """Which interpreter runs the project's tests, and what the sandbox must show for it."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -106,7 +105,7 @@ def test_only_the_interpreters_own_folders_are_shown(tmp_path: Path) -> None:
     (base / "bin/python3.12").write_text("")
     (tmp_path / "venv/bin").mkdir(parents=True)
     (tmp_path / "venv/pyvenv.cfg").write_text(f"home = {base}/bin\n")
-    os.symlink(base / "bin/python3.12", tmp_path / "venv/bin/python")
+    (tmp_path / "venv/bin/python").symlink_to(base / "bin/python3.12")
     folders = interpreter_folders(tmp_path / "venv/bin/python")
     assert set(folders) == {tmp_path / "venv", base / "bin", base / "lib"}
 

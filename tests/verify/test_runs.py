@@ -157,8 +157,9 @@ def test_a_test_that_replaces_the_report_changes_nothing(run: Callable[..., Test
         for path in glob.glob(".patchwright-*/report.jsonl"):
             os.unlink(path)
             with open(path, "w") as file:
-                file.write(json.dumps({"kind": "test", "id": "test_c.py::test_cheat", "when": "call", "outcome": "passed"}))
-                file.write("\\n" + json.dumps({"kind": "end", "exit": 0}) + "\\n")
+                record = {"kind": "test", "id": "test_c.py::test_cheat", "when": "call", "outcome": "passed"}
+                file.write(json.dumps({**record, "seconds": 0.1}) + "\\n")
+                file.write(json.dumps({"kind": "end", "exit": 0}) + "\\n")
         os._exit(0)
     """
     report = run({"test_c.py": source}, "test_c.py")
@@ -167,9 +168,9 @@ def test_a_test_that_replaces_the_report_changes_nothing(run: Callable[..., Test
 
 
 def test_plugin_and_runner_start_under_the_systems_python(tmp_path: Path) -> None:
-    import subprocess  # noqa: PLC0415 - only this test starts something outside the sandbox: our own file
+    import subprocess
 
-    from patchwright_engine.verify.runs import RUNNERS as FOLDER  # noqa: PLC0415
+    from patchwright_engine.verify.runs import RUNNERS as FOLDER
 
     system = shutil.which("python3", path="/usr/bin")
     if system is None:

@@ -32,6 +32,8 @@ class TestEnvironment:
     readable: tuple[Path, ...]
     """Folders the sandbox must show for the interpreter and its packages to work."""
     notes: tuple[str, ...] = ()
+    own: bool = False
+    """Patchwright's own interpreter: the pytest plugins installed there are not the project's choice."""
 
     def variables(self, workspace: Path) -> dict[str, str]:
         """Environment variables of a test run over the copy at `workspace`: the copy's code comes first."""
@@ -95,6 +97,7 @@ def _environment(python: Path, reason: str, notes: tuple[str, ...]) -> TestEnvir
         reason=reason,
         readable=interpreter_folders(python),
         notes=notes,
+        own=own,
     )
 
 

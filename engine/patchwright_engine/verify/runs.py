@@ -106,21 +106,24 @@ def run_tests(
     once = partial(_run_once, sandbox, workspace, environment, cancel=cancel, timeout_seconds=timeout_seconds)
     if environment.runner == "unittest":
         return once((str(environment.python), str(RUNNERS / "patchwright_unittest.py"), *selection))
-    ladder: tuple[tuple[tuple[str, ...], str], ...] = (
-        ((), ""),
-        (("-o", "addopts="), "The project's pytest options (addopts) do not work here and were left out."),
+    steps: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
+        ("", (), {}),
+        ("The project's pytest options (addopts) do not work here and were left out.", ("-o", "addopts="), {}),
         (
-            ("-c", str(RUNNERS / "empty.ini")),
             "The project's pytest configuration does not work here and was left out.",
+            ("-c", str(RUNNERS / "empty.ini")),
+            {},
         ),
-    )
+    ]
+    if environment.own:  # Ours slow every run down and are seldom the project's; it gets them when it asks for them.
+        steps.insert(0, ("", (), {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}))
     notes: tuple[str, ...] = ()
-    for extra, note in ladder:
+    for note, extra, variables in steps:
         argv = (
             *(str(environment.python), "-m", "pytest", "-p", "patchwright_pytest", "-p", "no:cacheprovider"),
             *("-q", "--tb=short", f"--rootdir={workspace}", "--continue-on-collection-errors", *extra, *selection),
         )
-        report = once(argv)
+        report = once(argv, variables=variables)
         notes = (note,) if note else ()
         if report.run.exit_code != _USAGE_ERROR or report.results or report.failures:
             break
@@ -135,13 +138,13 @@ def _run_once(
     *,
     cancel: CancelToken,
     timeout_seconds: float,
+    variables: Mapping[str, str] | None = None,
 ) -> TestReport:
     workspace = workspace.resolve()
     with _report_file(workspace) as (path, descriptor):
-        variables = environment.variables(workspace)
-        variables["PYTHONPATH"] = os.pathsep.join([variables["PYTHONPATH"], str(RUNNERS)])
-        variables["PATCHWRIGHT_REPORT"] = str(path)
-        command = Command(argv, env=variables, timeout_seconds=timeout_seconds)
+        every = {**environment.variables(workspace), **(variables or {}), "PATCHWRIGHT_REPORT": str(path)}
+        every["PYTHONPATH"] = os.pathsep.join([every["PYTHONPATH"], str(RUNNERS)])
+        command = Command(argv, env=every, timeout_seconds=timeout_seconds)
         run = sandbox.run(command, workspace, cancel, (*environment.readable, RUNNERS))
         size = min(os.fstat(descriptor).st_size, REPORT_BYTES)
         content = os.pread(descriptor, size, 0)

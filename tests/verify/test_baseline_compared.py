@@ -1,0 +1,45 @@
+"""What a patch changed, per test."""
+
+from patchwright_engine.types import RunReport
+from patchwright_engine.verify.baseline import Baseline, compare, fitting, measure_baseline
+from patchwright_engine.verify.runs import TestReport
+
+
+def report(*, seconds: float = 1.0, problem: str | None = None, **results: str) -> TestReport:
+    return TestReport(RunReport(("pytest",), 0, "", seconds), results, problem=problem)
+
+
+def test_only_tests_that_passed_before_can_newly_fail() -> None:
+    before = report(a="passed", b="passed", c="passed", d="passed", e="failed", f="error", g="skipped", h="failed")
+    after = report(a="passed", b="failed", c="error", e="failed", f="passed", g="failed", h="passed")
+    regression = compare(before, after)
+    assert regression.newly_failing == ("b", "c", "d")
+    assert (regression.passed_before, regression.passed_after) == (4, 1)
+    assert regression.fixed == ("f", "h")
+
+
+def test_a_patch_cannot_pass_by_having_tests_skipped() -> None:
+    assert compare(report(a="passed"), report(a="skipped")).newly_failing == ("a",)
+
+
+def test_tests_that_change_their_answer_are_dropped() -> None:
+    runs = iter([report(a="passed", b="passed", c="failed"), report(a="passed", b="failed", c="failed", d="passed")])
+    baseline = measure_baseline(lambda: next(runs))
+    assert baseline.report.results == {"a": "passed", "c": "failed"}
+    assert baseline.flaky == ("b", "d")
+
+
+def test_a_slow_baseline_is_run_once() -> None:
+    runs = iter([report(seconds=11.0, a="passed")])
+    assert measure_baseline(lambda: next(runs)) == Baseline(report(seconds=11.0, a="passed"))
+
+
+def test_a_baseline_cut_short_keeps_the_files_that_ran_whole() -> None:
+    ids = {"a.py::1": 2.0, "a.py::2": 1.0, "c.py::1": 4.0, "d.py::1": 1.0}
+    cut = TestReport(
+        RunReport(("pytest",), None, "", 10.0, "timeout"), dict.fromkeys(ids, "passed"), problem="cut", durations=ids
+    )
+    baseline, kept = fitting(Baseline(cut), ["a.py", "b.py", "c.py", "d.py", "e.py"], seconds=20.0)
+    assert kept == ("a.py", "c.py")
+    assert set(baseline.report.results) == {"a.py::1", "a.py::2", "c.py::1"}
+    assert fitting(Baseline(cut), ["a.py", "c.py"], seconds=5.0)[1] == ("a.py",)

@@ -1,0 +1,245 @@
+"""Levels of evidence for real patches of a small project, and every way to be rejected."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from patchwright_engine.control import CancelToken
+from patchwright_engine.errors import BadInput
+from patchwright_engine.sandbox.base import Sandbox
+from patchwright_engine.types import Evidence, FileEdit, Patch, RepoPath, Snapshot
+from patchwright_engine.verify.context import (
+    VerificationContext,
+    open_verification,
+    try_reproduction,
+    with_reproduction,
+)
+from patchwright_engine.verify.discovery import find_test_files
+from patchwright_engine.verify.environment import TestEnvironment
+from patchwright_engine.verify.evidence import Verification, verify_patch
+
+ISSUE = "mean([]) raises ZeroDivisionError: division by zero. It should return 0 for an empty list."
+REPRODUCTION = "from stats.mean import mean\n\n\ndef test_empty():\n    assert mean([]) == 0\n"
+FIX = ("return total / len(values)", "return total / len(values) if values else 0")
+NO_FIX = ("total = 0", "total = 0.0")
+BREAKS = ("max(values) - min(values)", "max(values)")
+PYTEST = "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest"
+Make = Callable[[Mapping[str, str]], Snapshot]
+
+
+def patch(snapshot: Snapshot, *replacements: tuple[str, str], path: str = "stats/mean.py") -> Patch:
+    before = after = snapshot.read_text(RepoPath(path))
+    for old, new in replacements:
+        assert old in after
+        after = after.replace(old, new)
+    return Patch((FileEdit(RepoPath(path), before, after),))
+
+
+@pytest.fixture
+def verify(sandbox: Sandbox, environment: TestEnvironment, cancel: CancelToken) -> Callable[..., Verification]:
+    """Open a verification, add the reproductions given (which must be valid), verify one patch."""
+
+    def go(
+        snapshot: Snapshot,
+        candidate: Patch,
+        *,
+        reproductions: tuple[str, ...] = (),
+        issue: str = ISSUE,
+        command: str | None = None,
+        isolation: Sandbox | None = sandbox,
+        seconds: float = 60.0,
+    ) -> Verification:
+        with open_verification(
+            snapshot,
+            sandbox=isolation,
+            environment=environment,
+            issue_text=issue,
+            selection=find_test_files(snapshot),
+            cancel=cancel,
+            user_command=command,
+            timeout_seconds=seconds,
+        ) as opened:
+            context = opened
+            for source in reproductions:
+                reproduction = try_reproduction(source, context, cancel)
+                assert reproduction.valid, reproduction.reason
+                context = with_reproduction(context, reproduction)
+            return verify_patch(candidate, context, cancel)
+
+    return go
+
+
+Verify = Callable[..., Verification]
+
+
+def test_a_reproduction_that_now_passes_is_reproduced(project: Snapshot, verify: Verify) -> None:
+    verdict = verify(project, patch(project, FIX), reproductions=(REPRODUCTION,))
+    assert verdict.evidence is Evidence.REPRODUCED
+    assert verdict.passed_reproductions == 1
+    assert verdict.regression is not None
+    assert verdict.regression.newly_failing == ()
+    assert verdict.regression.passed_before == 3
+    assert verdict.regression.fixed == ("tests/test_mean.py::test_mean_of_nothing",)
+    assert [(run.kind, run.before, run.after) for run in verdict.runs] == [
+        ("reproduction", "1 failed", "1 passed"),
+        ("regression", "1 failed, 3 passed", "4 passed"),
+    ]
+    assert verdict.feedback == ""
+
+
+def test_a_reproduction_that_still_fails_gives_feedback_and_no_proof(project: Snapshot, verify: Verify) -> None:
+    verdict = verify(project, patch(project, NO_FIX), reproductions=(REPRODUCTION,))
+    assert verdict.evidence is Evidence.REGRESSION_ONLY
+    assert verdict.passed_reproductions == 0
+    assert "ZeroDivisionError" in verdict.feedback
+
+
+def test_a_patch_that_breaks_a_test_is_rejected_with_the_reason(project: Snapshot, verify: Verify) -> None:
+    verdict = verify(project, patch(project, FIX, BREAKS), reproductions=(REPRODUCTION,))
+    assert verdict.evidence is None
+    assert verdict.passed_reproductions == 1
+    assert "tests/test_mean.py::test_spread" in verdict.feedback
+    assert "assert 5 == 4" in verdict.feedback
+
+
+def test_without_a_reproduction_nothing_breaking_is_regression_only(project: Snapshot, verify: Verify) -> None:
+    assert verify(project, patch(project, NO_FIX)).evidence is Evidence.REGRESSION_ONLY
+
+
+def test_a_failing_test_counts_only_when_the_issue_names_it(project: Snapshot, verify: Verify) -> None:
+    fix = patch(project, FIX)
+    assert verify(project, fix).evidence is Evidence.REGRESSION_ONLY
+    assert verify(project, fix, issue="test_mean_of_nothing fails").evidence is Evidence.FAILING_TEST
+    assert verify(project, fix, issue="test_mean fails").evidence is Evidence.REGRESSION_ONLY
+
+
+def test_the_users_failing_command_that_passes_is_the_strongest(project: Snapshot, verify: Verify) -> None:
+    verdict = verify(project, patch(project, FIX), command=f"{PYTEST} -q tests/test_mean.py")
+    assert verdict.evidence is Evidence.FAILING_TEST
+    assert (verdict.runs[0].kind, verdict.runs[0].before, verdict.runs[0].after) == ("user_test", "exit 1", "exit 0")
+
+
+def test_the_users_command_that_still_fails_rejects(project: Snapshot, verify: Verify) -> None:
+    verdict = verify(project, patch(project, NO_FIX), command=f"{PYTEST} -q tests/test_mean.py")
+    assert verdict.evidence is None
+    assert "ZeroDivisionError" in verdict.feedback
+    assert verdict.runs[0].exit == 1
+
+
+def test_a_command_that_passes_before_and_after_proves_nothing_more(project: Snapshot, verify: Verify) -> None:
+    verdict = verify(project, patch(project, NO_FIX), command=f"{PYTEST} -q tests/test_other.py")
+    assert verdict.evidence is Evidence.REGRESSION_ONLY
+
+
+def test_a_command_that_breaks_something_else_is_no_proof(project: Snapshot, verify: Verify) -> None:
+    command = "python -c 'from stats.mean import mean; mean([])'"
+    assert verify(project, patch(project, FIX, BREAKS), command=command).evidence is None
+
+
+def test_a_command_that_hangs_before_and_ends_after_is_proof(make_snapshot: Make, verify: Verify) -> None:
+    snapshot = make_snapshot({"loop.py": "import time\n\n\ndef main():\n    time.sleep(60)\n"})
+    candidate = patch(snapshot, ("time.sleep(60)", "pass"), path="loop.py")
+    verdict = verify(snapshot, candidate, command="python -c 'import loop; loop.main()'", seconds=3.0)
+    assert verdict.evidence is Evidence.FAILING_TEST
+    assert verdict.runs[0].before == "timeout"
+
+
+def test_a_command_that_hangs_after_rejects(make_snapshot: Make, verify: Verify) -> None:
+    snapshot = make_snapshot({"loop.py": "import time\n\n\ndef main():\n    pass\n"})
+    candidate = patch(snapshot, ("pass", "time.sleep(60)"), path="loop.py")
+    verdict = verify(snapshot, candidate, command="python -c 'import loop; loop.main()'", seconds=3.0)
+    assert verdict.evidence is None
+    assert "timeout" in verdict.feedback
+
+
+def test_a_command_that_floods_is_survived(project: Snapshot, verify: Verify) -> None:
+    command = "yes | head -c 100000000; python -c 'from stats.mean import mean; mean([])'"
+    verdict = verify(project, patch(project, FIX), command=command)
+    assert verdict.evidence is Evidence.FAILING_TEST
+
+
+def test_a_command_that_does_not_exist_is_bad_input(project: Snapshot, verify: Verify) -> None:
+    with pytest.raises(BadInput, match="no-such-runner"):
+        verify(project, patch(project, FIX), command="no-such-runner --all")
+
+
+def test_without_a_sandbox_nothing_runs(project: Snapshot, verify: Verify, tmp_path: Path) -> None:
+    command = f"touch {tmp_path}/ran"
+    verdict = verify(project, patch(project, FIX), isolation=None, command=command)
+    assert verdict.evidence is Evidence.PARSES
+    assert verdict.runs == ()
+    assert "nothing was run" in " ".join(verdict.notes)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_without_tests_and_reproduction_it_only_parses(make_snapshot: Make, verify: Verify) -> None:
+    snapshot = make_snapshot({"mod.py": "x = 1\n"})
+    assert verify(snapshot, patch(snapshot, ("1", "2"), path="mod.py")).evidence is Evidence.PARSES
+
+
+def test_without_tests_a_reproduction_still_proves(make_snapshot: Make, verify: Verify) -> None:
+    snapshot = make_snapshot({"mod.py": "def one():\n    return 2\n"})
+    candidate = patch(snapshot, ("return 2", "return 1"), path="mod.py")
+    source = "import mod\n\n\ndef test_one():\n    assert mod.one() == 1\n"
+    assert verify(snapshot, candidate, reproductions=(source,)).evidence is Evidence.REPRODUCED
+
+
+def test_a_syntax_error_elsewhere_does_not_stop_verification(make_snapshot: Make, verify: Verify) -> None:
+    snapshot = make_snapshot(
+        {
+            "mod.py": "def one():\n    return 2\n",
+            "broken.py": "def (:\n",
+            "tests/test_broken.py": "import broken\n",
+            "tests/test_ok.py": "import mod\n\n\ndef test_ok():\n    assert mod.one() > 0\n",
+        }
+    )
+    verdict = verify(snapshot, patch(snapshot, ("return 2", "return 1"), path="mod.py"))
+    assert verdict.evidence is Evidence.REGRESSION_ONLY
+
+
+def test_a_patch_that_does_not_parse_is_rejected_unrun(project: Snapshot, verify: Verify) -> None:
+    verdict = verify(project, patch(project, ("return total", "return total )")))
+    assert verdict.evidence is None
+    assert verdict.runs == ()
+    assert "does not parse" in verdict.feedback
+
+
+def test_a_patch_to_a_test_is_refused_unrun(project: Snapshot, verify: Verify) -> None:
+    candidate = patch(project, ("assert mean([]) == 0", "pass"), path="tests/test_mean.py")
+    verdict = verify(project, candidate)
+    assert verdict.evidence is None
+    assert verdict.runs == ()
+    assert "tests/test_mean.py" in verdict.feedback
+
+
+@pytest.mark.parametrize(
+    "cheat",
+    [
+        "import os; os._exit(0)",
+        "import unittest; raise unittest.SkipTest('no')",
+        "import pytest; pytest.skip('no', allow_module_level=True)",
+        "import pathlib\nfor p in pathlib.Path('tests').glob('*.py'): p.write_text('def test_spread(): pass')",
+    ],
+)
+def test_code_that_evades_its_tests_is_rejected(project: Snapshot, verify: Verify, cheat: str) -> None:
+    candidate = patch(project, ("def mean(values):", f"{cheat}\n\n\ndef mean(values):"), BREAKS)
+    verdict = verify(project, candidate)
+    assert verdict.evidence is None or not verdict.evidence.verified
+
+
+def test_one_patchs_run_does_not_leak_into_the_next(
+    project: Snapshot, sandbox: Sandbox, environment: TestEnvironment, cancel: CancelToken
+) -> None:
+    spoils = "import pathlib\npathlib.Path('stats/mean.py').write_text('spread = mean = lambda values: 2')\n"
+    first = patch(project, ("def mean(values):", f"{spoils}\n\ndef mean(values):"))
+    second = patch(project, BREAKS)
+    selection = find_test_files(project)
+    with open_verification(
+        project, sandbox=sandbox, environment=environment, issue_text="", selection=selection, cancel=cancel
+    ) as context:
+        assert isinstance(context, VerificationContext)
+        verify_patch(first, context, cancel)
+        assert verify_patch(second, context, cancel).evidence is None
+        assert verify_patch(patch(project, FIX), context, cancel).evidence is Evidence.REGRESSION_ONLY
+    assert project.read_text(RepoPath("stats/mean.py")) == first.edits[0].before
