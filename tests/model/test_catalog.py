@@ -191,3 +191,12 @@ def test_the_probe_chooses_by_cores_memory_and_card(hardware: Hardware, expected
 def test_the_choice_does_not_change_with_the_load() -> None:
     busy = Hardware(8, 8, 32 * GIB, 1 * GIB, (Gpu("card", 24 * GIB, 1 * GIB, "cuda"),))
     assert default_entry(load_catalog(), busy).name == "qwen2.5-coder-32b"
+
+
+def test_an_entry_of_unknown_size_is_no_default_until_its_file_is_there(make_gguf: Callable[..., Path]) -> None:
+    """Nothing known would count as nothing needed, and suit every card."""
+    path = make_gguf("mine.gguf")
+    write_user_catalog(OWN.format(path=path) + "cpu_cores = 1\n")
+    assert default_entry(load_catalog(), card(24)).name == "swe-reasoner-32b"
+    path.unlink()
+    assert default_entry(load_catalog(), card(24)).name == "qwen2.5-coder-32b"

@@ -121,7 +121,7 @@ def run_plan(args: argparse.Namespace) -> int:
     if args.sequences < 1:
         raise BadInput("--sequences must be at least 1.", "8 is the default.")
     catalog = load_catalog()
-    planned = [entry for entry in catalog.entries if entry.shape]
+    planned = [entry for entry in catalog.entries if entry.size and entry.shape]
     if args.table:
         table = _table(planned, args.sequences)
         if args.json:
@@ -153,7 +153,7 @@ def _named(name: str) -> Entry | GgufInfo:
     if name.lower().endswith(".gguf") and Path(name).expanduser().exists():
         return read_gguf(Path(name).expanduser().absolute())
     entry = load_catalog().get(name)
-    return entry if entry.shape else read_gguf(entry.installed_path)
+    return entry if entry.size and entry.shape else read_gguf(entry.installed_path)
 
 
 def _machine(hardware: Hardware) -> str:
@@ -271,6 +271,8 @@ def _jsonable(value: object) -> object:
 
 
 def _size(count: int) -> str:
+    if not count:
+        return "–"
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 

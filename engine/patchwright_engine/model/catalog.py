@@ -16,7 +16,7 @@ from patchwright_engine.config import Settings, folders
 from patchwright_engine.errors import BadInput, ModelUnavailable
 from patchwright_engine.model.entry import Entry, HubSource, PartsSource, parse_entries
 from patchwright_engine.model.gguf import read_gguf
-from patchwright_engine.model.plan import plan_memory
+from patchwright_engine.model.plan import Weighted, plan_memory
 from patchwright_engine.model.probe import Hardware, probe_hardware
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "default_entry",
     "load_catalog",
     "resolve_model",
+    "weighted",
 ]
 
 _COMFORTABLE_CONTEXT = 8192
@@ -120,12 +121,24 @@ def default_entry(catalog: Catalog, hardware: Hardware) -> Entry:
     return suited[-1] if suited else catalog.entries[0]
 
 
+def weighted(entry: Entry) -> Weighted | None:
+    """What `plan_memory` takes for this entry: the entry itself, else its installed file, else None."""
+    if entry.size and entry.shape:
+        return entry
+    try:
+        return read_gguf(entry.installed_path)
+    except ModelUnavailable:
+        return None
+
+
 def _resolve_default(catalog: Catalog, hardware: Hardware) -> ResolvedModel:
     choice = default_entry(catalog, hardware)
     installed = [entry for entry in catalog.entries if entry.installed]
     if choice not in installed:
         suited = [entry for entry in installed if _suits(entry, hardware)]
-        fitting = [entry for entry in installed if entry.shape and plan_memory(entry, hardware.idle()).fits]
+        fitting = [
+            entry for entry in installed if (model := weighted(entry)) and plan_memory(model, hardware.idle()).fits
+        ]
         if not (suited or fitting):
             raise ModelUnavailable(
                 f"no model is installed; {choice.name} suits this machine.",
@@ -154,12 +167,13 @@ def _resolve_entry(entry: Entry) -> ResolvedModel:
 
 
 def _suits(entry: Entry, hardware: Hardware) -> bool:
-    if entry.shape is None or "reasoner" not in entry.roles:
+    model = weighted(entry)
+    if model is None or model.shape is None or "reasoner" not in entry.roles:
         return False
-    plan = plan_memory(entry, hardware.idle())
+    plan = plan_memory(model, hardware.idle())
     if not plan.fits:
         return False
-    if hardware.gpus and plan.n_gpu_layers > entry.shape.layers:
+    if hardware.gpus and plan.n_gpu_layers > model.shape.layers:
         return plan.n_ctx >= _COMFORTABLE_CONTEXT
     return entry.cpu_cores is not None and hardware.cores >= entry.cpu_cores
 

@@ -81,11 +81,13 @@ def plan_memory(model: Weighted, hardware: Hardware, *, sequences: int = 8, cont
             well, and 8,192 without.
 
     Raises:
-        BadInput: the model's shape is unknown (a catalog entry without one, not installed).
+        BadInput: the model's size or shape is unknown (a catalog entry without them; see `catalog.weighted`).
     """
     shape = model.shape
-    if shape is None:
-        raise BadInput("the model's shape is unknown, so its memory cannot be planned.", "Give the GGUF file's path.")
+    if shape is None or not model.size:
+        raise BadInput(
+            "the model's size or shape is unknown, so its memory cannot be planned.", "Give the GGUF file's path."
+        )
     wanted = max(MIN_CONTEXT, context or (16_384 if hardware.gpus else 8_192))
     ladder = _ladder(wanted, sequences)
     if hardware.gpus:
