@@ -20,7 +20,7 @@ Check = Callable[..., Reproduction]
 def check(project: Snapshot, sandbox: Sandbox, environment: TestEnvironment, cancel: CancelToken) -> Iterator[Check]:
     with WorkspaceCopy(project) as workspace:
 
-        def go(source: str, issue: str = ISSUE, runner: str = "pytest", seconds: float = 30.0) -> Reproduction:
+        def go(source: str, issue: str = ISSUE, runner: str = "unittest", seconds: float = 30.0) -> Reproduction:
             return check_reproduction(
                 source,
                 issue_text=issue,
@@ -66,9 +66,11 @@ def test_failing_for_the_issues_reason_is_valid(check: Check, case: str) -> None
     assert reproduction.failure
 
 
-@pytest.mark.parametrize("case", ["the project's code raises", "unittest's assertion", "one of two fails"])
-def test_it_works_without_pytest_too(check: Check, case: str) -> None:
-    reproduction = check(VALID[case], runner="unittest")
+@pytest.mark.parametrize(
+    "case", ["the project's code raises", "unittest's assertion", "another exception was expected"]
+)
+def test_it_works_with_either_runner(check: Check, case: str) -> None:
+    reproduction = check(VALID[case], runner="pytest")
     assert reproduction.valid, reproduction.reason
 
 
@@ -100,10 +102,13 @@ REFUSED = {
 }
 
 
+WITH_PYTEST = {"unknown fixture": "pytest", "wrong import": "pytest", "passes": "pytest"}
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_failing_for_another_reason_is_refused_with_advice(check: Check, case: str) -> None:
     source, reason = REFUSED[case]
-    reproduction = check(source, seconds=5.0 if case == "hangs" else 30.0)
+    reproduction = check(source, runner=WITH_PYTEST.get(case, "unittest"), seconds=5.0 if case == "hangs" else 30.0)
     assert not reproduction.valid
     assert reason in reproduction.reason
 
@@ -119,6 +124,6 @@ def test_a_test_that_differs_from_run_to_run_is_refused(check: Check) -> None:
         "import time, pytest\nfrom stats.mean import mean\n"
         "@pytest.mark.parametrize('now', [time.time_ns()])\ndef test_it(now):\n    assert mean([now]) == 0\n"
     )
-    reproduction = check(source)
+    reproduction = check(source, runner="pytest")
     assert not reproduction.valid
     assert "deterministic" in reproduction.reason

@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import patchwright_engine
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import SandboxUnavailable
 from patchwright_engine.sandbox import policy
@@ -87,8 +86,9 @@ class Landlock:
 
 
 def _launcher_environment() -> dict[str, str]:
-    """Just enough for the launcher to import this package from where it lies, installed or not."""
-    return {"PATH": policy.SYSTEM_PATH, "PYTHONPATH": str(Path(patchwright_engine.__file__).parent.parent)}
+    """Just enough for the launcher to import what this process can, installed or not."""
+    importable = [folder for folder in sys.path if os.path.isabs(folder)]  # noqa: PTH117 - zip files are on it too
+    return {"PATH": policy.SYSTEM_PATH, "PYTHONPATH": os.pathsep.join(importable)}
 
 
 def _said(status: int) -> bytes:

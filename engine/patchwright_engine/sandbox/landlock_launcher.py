@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from patchwright_engine.sandbox import seccomp
+from patchwright_engine.sandbox.process import kill_below
 
 BEGAN = b"began"
 MINIMUM_VERSION = 3
@@ -179,8 +180,6 @@ def _end_rest() -> None:
         except ChildProcessError:
             return
         if pid == 0:
-            from patchwright_engine.sandbox.process import kill_below
-
             kill_below(os.getpid())
             os.wait()
 

@@ -6,6 +6,7 @@ The source is the model's; the file's name and place are ours. Invariant: a test
 
 import ast
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -30,6 +31,8 @@ _OWN_MISTAKES = {
 _LOADING = {"SyntaxError", "IndentationError", "ImportError", "ModuleNotFoundError"}
 _ASSERTIONS = {"AssertionError", "Failed", "ComparisonFailure"}
 _REPEAT_BELOW_SECONDS = 10.0
+_PLACE = re.compile(r"\S.*\.py:\d+: in ")
+"""A frame in pytest's short form; the line after it is the statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +217,9 @@ def _headline(failure: TestFailure) -> str:
 def useful_lines(text: str, limit: int = 1500) -> str:
     """The part of a run's output that tells why it failed: pytest's `E` lines with their places, else the end."""
     lines = text.splitlines()
-    telling = [
-        line
-        for index, line in enumerate(lines)
-        if line.startswith(("E ", ">", "FAILED", "ERROR"))
-        or (index + 1 < len(lines) and lines[index + 1].startswith(("E ", "    ")) and ".py:" in line)
-    ]
-    chosen = "\n".join(telling) if any(line.startswith("E ") for line in telling) else "\n".join(lines[-40:])
+    telling: list[str] = []
+    for before, line in zip(["", *lines], lines, strict=False):
+        if line.startswith(("E ", "FAILED", "ERROR")) or _PLACE.match(line) or _PLACE.match(before):
+            telling.append(line)
+    chosen = "\n".join(telling if any(line.startswith("E ") for line in telling) else lines[-40:])
     return chosen if len(chosen) <= limit else "…" + chosen[-limit:]
