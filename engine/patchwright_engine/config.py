@@ -43,13 +43,10 @@ def folders() -> Folders:
         base = Path(home).expanduser().absolute()
         return Folders(base / "data", base / "cache", base / "state", base / "run", base / "config")
     dirs = platformdirs.PlatformDirs("patchwright", appauthor=False)
-    return Folders(
-        Path(dirs.user_data_dir),
-        Path(dirs.user_cache_dir),
-        Path(dirs.user_state_dir),
-        Path(dirs.user_runtime_dir),
-        Path(dirs.user_config_dir),
-    )
+    cache = Path(dirs.user_cache_dir)
+    # Without a session's runtime folder platformdirs falls back to a shared one; sockets must be the user's own.
+    runtime = Path(dirs.user_runtime_dir) if os.environ.get("XDG_RUNTIME_DIR") else cache / "run"
+    return Folders(Path(dirs.user_data_dir), cache, Path(dirs.user_state_dir), runtime, Path(dirs.user_config_dir))
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def run_fix(
         try:
             snapshot = take_snapshot(root, request.overlays, deadline)
             report = index.refresh(snapshot, deadline)
-            ranking = locate(request.issue, snapshot, index)
+            ranking = locate(request.issue, snapshot, index, cancel=deadline)
             trace.step(
                 "index",
                 revision=snapshot.revision,

@@ -31,7 +31,11 @@ def symbol(path: str, name: str, kind: str = "function") -> Symbol:
     return Symbol(RepoPath(path), name, kind, 1, 5)
 
 
-SUSPECTS = [symbol("src/pkg/a.py", "parse"), symbol("src/pkg/b.py", "parse"), symbol("src/pkg/b.py", "Box.put", "method")]
+SUSPECTS = [
+    symbol("src/pkg/a.py", "parse"),
+    symbol("src/pkg/b.py", "parse"),
+    symbol("src/pkg/b.py", "Box.put", "method"),
+]
 
 
 @pytest.mark.parametrize(
@@ -58,6 +62,22 @@ def test_module_names(path: str, module: str) -> None:
     assert module_name(RepoPath(path)) == module
 
 
-def test_import_lines_name_the_outermost_symbol_once() -> None:
-    lines = import_lines([*SUSPECTS, symbol("src/pkg/b.py", "Box.get", "method")])
-    assert lines == "from pkg.a import parse\nfrom pkg.b import parse, Box"
+class Files:
+    """The one thing `import_lines` asks of an index."""
+
+    def files(self) -> tuple[RepoPath, ...]:
+        return tuple(sorted(KNOWN))
+
+
+@pytest.mark.parametrize(
+    ("issue", "lines"),
+    [
+        ("it breaks", "from pkg.b import Box"),
+        (">>> import pkg\n>>> import os\n>>> pkg.x()", "import pkg"),
+        ("  from pkg.a import parse, other\nparse()", "from pkg.a import parse, other"),
+        ("import numpy as np\nfrom pkg.b import Box", "from pkg.b import Box"),
+        ("we import pkg often", "from pkg.b import Box"),
+    ],
+)
+def test_imports_are_the_issues_own_or_the_best_symbols(issue: str, lines: str) -> None:
+    assert import_lines(issue, [SUSPECTS[2]], Files()) == lines  # type: ignore[arg-type]

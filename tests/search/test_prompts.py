@@ -5,14 +5,16 @@ from importlib.resources import files
 
 import pytest
 
-from patchwright_engine.model.prompting import NAMES, conversation, load_prompt, render
+from patchwright_engine.model.prompting import NAMES, conversation, load_examples, load_prompt, render
+from patchwright_engine.search.split_tests import split_claims
 
 VALUES = {
     "system": set(),
     "issue": {"issue"},
     "understand": {"map"},
     "locate": {"code"},
-    "reproduce": {"imports", "again"},
+    "reproduce": {"issue", "imports", "again"},
+    "reproduce_system": set(),
     "reproduce_again": {"feedback"},
     "repair_rewrite": {"context", "path", "code", "names"},
     "repair_search_replace": {"context", "path", "code", "names"},
@@ -34,7 +36,17 @@ def test_a_prompt_takes_the_values_of_its_stage(name: str) -> None:
 
 def test_the_list_of_prompts_is_the_folder() -> None:
     folder = files("patchwright_engine.model").joinpath("prompts")
-    assert {entry.name for entry in folder.iterdir()} == {f"{name}.md" for name in NAMES}
+    names = {f"{name}.md" for name in NAMES} | {"reproduce_examples.toml"}
+    assert {entry.name for entry in folder.iterdir()} == names
+
+
+def test_worked_examples_are_valid_tests_of_their_own_imports() -> None:
+    assert len(load_examples()) == 3
+    for example in load_examples():
+        claims = split_claims(f"import pytest\n{example.imports}\n\n{example.test}")
+        assert len(claims) == 1
+        assert example.imports in claims[0]
+        assert example.issue
 
 
 def test_a_dollar_sign_in_a_value_is_left_alone() -> None:

@@ -36,7 +36,9 @@ def _describe(step: dict[str, Any]) -> list[tuple[str, list[str]]]:
     at = f"{step['at']:7.1f}s "
     match step["kind"]:
         case "start":
-            return [(f"{at}issue, budget {step['budget']}, seed {step['seed']}", step["issue"].strip().splitlines()[:6])]
+            return [
+                (f"{at}issue, budget {step['budget']}, seed {step['seed']}", step["issue"].strip().splitlines()[:6])
+            ]
         case "index":
             ranked = [f"{score:8.3f}  {path}" for path, score in step["ranking"]]
             return [(f"{at}index: {step['files']} files, {step['symbols']} symbols", ranked)]
@@ -55,7 +57,7 @@ def _describe(step: dict[str, Any]) -> list[tuple[str, list[str]]]:
             return [(f"{at}locations (best {step['kept']} kept)", rows)]
         case "reproduction":
             verdict = "valid" if step["valid"] else f"not used: {step['reason']}"
-            return [(f"{at}reproduction, {verdict}", step["source"].strip().splitlines())]
+            return [(f"{at}reproduction, {step['votes']} votes, {verdict}", step["source"].strip().splitlines())]
         case "candidate":
             return [_candidate(at, step)]
         case "round":

@@ -37,6 +37,7 @@ def find_divergences(
     prompt_tokens: int,
     reference: Sequence[int],
     scratch: int,
+    *,
     prompt_logits: Any,
     on_step: Callable[[int], None],
 ) -> list[Divergence]:

@@ -18,6 +18,8 @@ ISSUE_SHARE = 0.20
 MAP_SHARE = 0.15
 CODE_SHARE = 0.30
 THINK_SHARE = 0.25
+FENCE_OPEN = "```python\n"
+FENCE_CLOSE = "\n```"
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from patchwright_engine.model.backend import CompletionRequest, Message
 from patchwright_engine.model.prompting import render
 from patchwright_engine.repair.apply import Refusal, build_patch
-from patchwright_engine.search.job import CODE_SHARE, Job, stage_prompt
+from patchwright_engine.search.job import CODE_SHARE, FENCE_CLOSE, FENCE_OPEN, Job, stage_prompt
 from patchwright_engine.types import Location, Patch, Symbol
 
 REWRITE_MAX_LINES = 120
@@ -22,8 +22,6 @@ CONTEXT_LINES = 12
 CONTEXT_LINE_CHARS = 240
 FEEDBACK_CHARS = 1_200
 ANSWER_MARGIN_TOKENS = 160
-FENCE_OPEN = "```python\n"
-FENCE_CLOSE = "\n```"
 
 
 @dataclass(frozen=True, slots=True)
