@@ -230,11 +230,7 @@ def _nothing_usable(fences: Sequence[Fence], problems: Sequence[str], files: Seq
     return Refusal("no_edit", "the answer holds no code fence", ask)
 
 
-def _nothing_changed(
-    plan: _Plan, files: Sequence[ShownFile], fences: Sequence[Fence], problems: Sequence[str]
-) -> Refusal:
-    if problems:
-        return Refusal("syntax", f"part of the answer does not parse: {problems[0]}", f"Mend this: {problems[0]}.")
+def _nothing_changed(plan: _Plan, files: Sequence[ShownFile], fences: Sequence[Fence]) -> Refusal:
     if plan.unchanged:
         names = ", ".join(f"`{name}`" for name in dict.fromkeys(plan.unchanged))
         return Refusal(
