@@ -73,6 +73,7 @@ class Host:
             try:
                 self.model = LocalModel(self._path, self._parameters)
             except EnvironmentProblem as error:
+                log.error("%s", error)
                 self.failure = error
                 self._loaded.set()
                 self._farewell()
@@ -274,7 +275,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             Host(args.model, parameters, args.idle_seconds).serve()
         except EnvironmentProblem as error:
-            log.error("%s", error)
             return error.exit_code
     return 0
 

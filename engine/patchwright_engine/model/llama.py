@@ -6,6 +6,7 @@ on CPU, without the interpreter lock; on a GPU it bites between two prefill step
 """
 
 import ctypes
+import functools
 import os
 from collections import deque
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from patchwright_engine.errors import ModelUnavailable
 from patchwright_engine.model.parameters import LoadParameters, default_threads
 
 TOP_K = 100
+LOG_ERROR = 3
 KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8}
 # llama.cpp takes this one seed as "choose by the clock".
 RANDOM_SEED = 0xFFFFFFFF
@@ -72,9 +74,7 @@ class LlamaContext:
         """
         self.parameters = parameters
         self._lib = _library()
-        self._errors: deque[str] = deque(maxlen=8)
-        self._log_callback = self._lib.llama_log_callback(self._log)
-        self._lib.llama_log_set(self._log_callback, ctypes.c_void_p(0))
+        self._errors = _error_log()
         self._lib.llama_backend_init()
         self._context: Any = None
         self._model: Any = None
@@ -144,10 +144,6 @@ class LlamaContext:
                 "Run `patchwright models plan` for what fits here, or close other programs.",
             )
         return context
-
-    def _log(self, level: int, text: bytes | None, _data: object) -> None:
-        if level == 3 and text:
-            self._errors.append(text.decode("utf-8", "replace").strip())
 
     @property
     def last_error(self) -> str:
@@ -342,6 +338,25 @@ def check_model_file(path: Path) -> None:
         raise ModelUnavailable(f"cannot read the model file {path}: {error.strerror}", cure) from error
     if magic != b"GGUF":
         raise ModelUnavailable(f"{path} is not a GGUF model file", cure)
+
+
+@functools.cache
+def _error_log() -> deque[str]:
+    """The last errors llama.cpp logged; everything else it says is dropped.
+
+    Its log hook is one for the process, so the callback must outlive every context: it is never freed.
+    """
+    lib = _library()
+    errors: deque[str] = deque(maxlen=8)
+
+    def hear(level: int, text: bytes | None, _data: object) -> None:
+        if level == LOG_ERROR and text:
+            errors.append(text.decode("utf-8", "replace").strip())
+
+    callback = lib.llama_log_callback(hear)
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(callback))
+    lib.llama_log_set(callback, ctypes.c_void_p(0))
+    return errors
 
 
 def _library() -> ModuleType:

@@ -60,6 +60,11 @@ class PromptCache:
                 on_step(done)
         return reused
 
+    def clear(self) -> None:
+        """Forget every prompt, in the KV cache and beside it."""
+        self._kept.clear()
+        self._truncate(0)
+
     def _reuse(self, tokens: Sequence[int]) -> int:
         limit = max(0, len(tokens) - TAIL)
         here = _usable(self._tokens, tokens, limit)

@@ -146,7 +146,7 @@ Message = (
 
 def encode(message: Message) -> bytes:
     """One frame: four bytes of length, then JSON. Lone surrogates (undecodable bytes of files) survive."""
-    fields = {"kind": type(message).__name__, **dataclasses.asdict(message)}
+    fields = {"type": type(message).__name__, **dataclasses.asdict(message)}
     data = json.dumps(fields, separators=(",", ":")).encode("ascii")
     return struct.pack(">I", len(data)) + data
 
@@ -156,7 +156,7 @@ def decode(data: bytes) -> Message:
     kinds = {kind.__name__: kind for kind in typing.get_args(Message)}
     try:
         fields = json.loads(data)
-        return typing.cast(Message, _build(kinds[fields.pop("kind")], fields))
+        return typing.cast(Message, _build(kinds[fields.pop("type")], fields))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WireError(f"not a message: {error!r}") from error
 

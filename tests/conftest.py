@@ -1,0 +1,26 @@
+"""What tests of every package share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from patchwright_engine.config import folders
+
+SMALL_MODEL = "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
+
+
+@pytest.fixture(scope="session")
+def small_model_path() -> Path:
+    """The installed 0.5B model; tests that ask for it are marked `model`.
+
+    Its absence skips on a developer's machine and fails where models are pulled before.
+    """
+    given = os.environ.get("PATCHWRIGHT_TEST_MODEL_05B")
+    path = Path(given) if given else folders().models / SMALL_MODEL
+    if not path.is_file():
+        message = f"the model is not installed at {path}; run `patchwright models pull qwen2.5-coder-0.5b`"
+        if os.environ.get("CI") or os.environ.get("PATCHWRIGHT_REQUIRE_MODELS"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return path

@@ -1,0 +1,32 @@
+"""From the user's choice to a model that can be asked."""
+
+from pathlib import Path
+
+import pytest
+
+from patchwright_engine.control import CancelToken
+from patchwright_engine.model.backend import CompletionRequest, Message
+from patchwright_engine.model.catalog import ResolvedModel
+from patchwright_engine.model.client import HostedModel
+from patchwright_engine.model.connect import load_parameters, open_model
+from scripted_model import Rule, serve_scripted
+
+
+def test_a_url_opens_the_server_behind_it() -> None:
+    with serve_scripted(Rule(("done",))) as server:
+        model = open_model(ResolvedModel(kind="url", name=server.url, url=server.url))
+        batch = model.complete(CompletionRequest((Message("user", "go"),)), CancelToken())
+        model.close()
+    assert batch.completions[0].answer == "done"
+
+
+@pytest.mark.model
+def test_a_file_is_loaded_as_the_memory_plan_says(small_model_path: Path) -> None:
+    resolved = ResolvedModel(kind="gguf", name="small", path=small_model_path)
+    parameters = load_parameters(resolved)
+    assert 4096 <= parameters.context_tokens <= parameters.n_ctx
+    assert parameters.n_seq >= 2
+    model = open_model(resolved)
+    assert isinstance(model, HostedModel)
+    assert model.host_pid is None
+    model.close()
