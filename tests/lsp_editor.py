@@ -30,6 +30,11 @@ class Editor:
         self.statuses: list[dict[str, Any]] = []
         self.edits: list[types.ApplyWorkspaceEditParams] = []
         self.encoding = "utf-16"
+        # lsprotocol takes every action that carries a command for a bare Command.
+        client.protocol._converter.register_structure_hook(
+            types.Command | types.CodeAction,
+            lambda value, _: client.protocol._converter.structure(value, types.CodeAction),
+        )
 
         @client.feature("patchwright/jobUpdated")
         def job_updated(params: Any) -> None:
@@ -204,8 +209,16 @@ async def editor(
             ),
             60,
         )
-        session.encoding = str(getattr(result.capabilities.position_encoding, "value", "utf-16"))
+        chosen = result.capabilities.position_encoding or "utf-16"
+        session.encoding = str(getattr(chosen, "value", chosen))
         yield session
         await asyncio.wait_for(client.shutdown_session(), 20)
     finally:
-        await client.stop()
+        await stop(client)
+
+
+async def stop(client: pytest_lsp.LanguageClient) -> None:
+    """End the server for certain: pygls's own `stop` waits for a server that was never told to leave."""
+    if client._server is not None and client._server.returncode is None:
+        client._server.kill()
+    await client.stop()

@@ -5,6 +5,7 @@ process is gone, and never leaves an engine host behind.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -51,7 +52,9 @@ def run_stdio(engine_command: EngineCommand = host_command) -> int:
     writer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not end up between messages
     sys.stdout = sys.stderr
-    return asyncio.run(_serve(create_server(engine_command), sys.stdin.buffer, writer))
+    server = create_server(engine_command)
+    gc.freeze()  # lsprotocol's types never die; going through them again and again would hold the loop up
+    return asyncio.run(_serve(server, sys.stdin.buffer, writer))
 
 
 async def _serve(server: PatchwrightServer, stdin: BinaryIO, stdout: BinaryIO) -> int:

@@ -5,6 +5,7 @@ Knows no LSP: whoever wants to tell the client something listens to `on_job` and
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -34,6 +35,8 @@ from patchwright_server.settings import ServerSettings
 KEPT_JOBS = 50
 CANCEL_SECONDS = 0.4
 """After this a cancelled job is shown as cancelled, whatever the engine is still tidying up."""
+CONFIGURATION_SECONDS = 5.0
+"""A client that has not told its configuration by then gets the defaults."""
 
 log = logging.getLogger(__name__)
 
@@ -143,6 +146,8 @@ class Session:
         self.settings = ServerSettings()
         self.options = ServerSettings()
         """From initializationOptions; the configuration is read on top of it."""
+        self.configured = asyncio.Event()
+        """Set once the client's configuration is known, or known not to come; jobs wait for it."""
         self.jobs: dict[str, Job] = {}
         self.on_job: list[Callable[[Job], None]] = []
         self.on_status: list[Callable[[], None]] = []
@@ -195,13 +200,13 @@ class Session:
     def start_fix(self, request: IssueRequest) -> Job:
         """Begin a fix job on what the user sees now, and return at once."""
         overlays = self._open_files()
-        budget = request.budget or self.settings.budget
-        job = Job(secrets.token_hex(4), "fix", request.folder, request, budget, message="Starting")
+        job = Job(secrets.token_hex(4), "fix", request.folder, request, message="Starting")
         job.versions = {path: document.version for path, document in overlays.items()}
         pieces = {path: document.pieces() for path, document in overlays.items()}
-        settings = self.settings
 
         def build(number: int) -> StartFix:
+            settings = self.settings
+            job.budget_name = request.budget or settings.budget
             return StartFix(
                 id=number,
                 job=job.id,
@@ -210,7 +215,7 @@ class Session:
                 path=request.path,
                 line=request.line,
                 test_command=request.test_command or settings.test_command,
-                budget=budget,
+                budget=job.budget_name,
                 overlays=pieces,
                 model=settings.model,
                 python=settings.python,
@@ -233,6 +238,8 @@ class Session:
         self._changed(job)
 
         async def send() -> None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.configured.wait(), CONFIGURATION_SECONDS)
             try:
                 answer = await self.engine(job.folder).request(build)
             except EngineDownError as error:

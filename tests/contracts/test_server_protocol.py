@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ from lsprotocol import types
 
 from patchwright_server.app import create_server
 from patchwright_server.language_server import PatchwrightServer
-
 
 pytestmark = pytest.mark.asyncio
 
@@ -47,8 +45,8 @@ class Wire:
 
 
 @pytest.fixture
-def wire() -> Iterator[Wire]:
-    yield Wire(create_server(lambda root: ("false",)))
+def wire() -> Wire:
+    return Wire(create_server(lambda root: ("false",)))
 
 
 def entries(wire: Wire) -> int:

@@ -38,7 +38,10 @@ def register(server: PatchwrightServer) -> None:
         registrations = _registrations(ls)
         if registrations:
             ls.session.spawn(ls.client_register_capability_async(types.RegistrationParams(registrations)))
-        await pull_settings(ls)
+        try:
+            await pull_settings(ls)
+        finally:
+            ls.session.configured.set()
         for folder in list(ls.session.folders.values()):
             ls.session.start_index(folder, quiet=True)
 

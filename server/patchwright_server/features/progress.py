@@ -42,8 +42,7 @@ async def _show(ls: PatchwrightServer, job: Job, watched: dict[str, asyncio.Even
         return  # the client does not want a bar; the job goes on without
     title = f"Patchwright: {job.title}"
     _send(ls, token, types.WorkDoneProgressBegin(title=title, cancellable=True, message=job.message, percentage=0))
-    shown: tuple[str, int] | None = None
-    highest = 0
+    shown, highest = (job.message, 0), 0
     while not job.ended:
         await news.wait()
         news.clear()
