@@ -263,6 +263,7 @@ def test_a_broken_model_is_refused_by_the_host_with_the_reason(tmp_path: Path, m
     assert "pull" in error.value.cure
     log = (tmp_path / "state" / "log" / "model-host.log").read_text()
     assert "broken.gguf" in log
+    wait_until(lambda: not hosts())
 
 
 def test_a_missing_model_is_refused_without_starting_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
