@@ -184,6 +184,53 @@ class _Run:
             prompt_logits=self.prompt_logits,
             on_step=on_step,
         )
+        self.divergences = found[self.request.skip_divergences :]
+
+    def _divergence(self, index: int) -> Divergence | None:
+        place = index - 1 if self.request.first_greedy else index
+        return self.divergences[place] if 0 <= place < len(self.divergences) else None
+
+    def step(self) -> list[tuple[int, Completion]]:
+        """Begin answers where there is room, decode one step for all, and return those that ended."""
+        while self.free and self.started < self.request.n:
+            self._begin(self.started, self.free.popleft())
+            self.started += 1
+        if any(one.finish is None for one in self.live):
+            self._decode([one for one in self.live if one.finish is None])
+        ended = [one for one in self.live if one.finish]
+        for one in ended:
+            self.live.remove(one)
+            self.session.context.drop(one.sequence)
+            self.free.append(one.sequence)
+            one.sampler.close()
+            mean = one.logprob / one.sampled
+            self.done[one.index] = Completion(
+                one.stream.answer, one.stream.think, one.stream.tokens, one.finish or "", mean
+            )
+        return [(one.index, self.done[one.index]) for one in ended]
+
+    def close(self) -> None:
+        """Free the samplers of answers that did not end."""
+        for one in self.live:
+            one.sampler.close()
+
+    def _begin(self, index: int, sequence: int) -> None:
+        request, context = self.request, self.session.context
+        divergence = self._divergence(index)
+        copied = self.reference[: divergence.position] if divergence else []
+        if divergence:
+            context.fork(self.scratch, sequence, self.prompt_tokens + len(copied))
+        else:
+            context.fork(BASE, sequence)
+        # What follows a divergence is the model's best guess: the divergence itself makes candidates differ.
+        greedy = divergence is not None or (request.first_greedy and index == 0)
+        stream = AnswerStream(
+            max_answer=request.max_answer_tokens,
+            max_think=request.max_think_tokens,
+            stop=request.stop,
+            prefix=request.answer_prefix + b"".join(map(context.piece, copied)).decode("utf-8", "replace"),
+            thinking=self.thinking,
+        )
         sampler = context.sampler(0.0 if greedy else request.temperature, request.top_p, request.seed + index)
         one = _Live(index, sequence, self.prompt_tokens + len(copied), sampler, stream)
         self.live.append(one)
