@@ -179,7 +179,7 @@ class _Run:
         found = find_divergences(
             context,
             self.prompt_tokens,
-            self.reference,
+            reference,
             self.scratch,
             prompt_logits=self.prompt_logits,
             on_step=on_step,
