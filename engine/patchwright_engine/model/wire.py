@@ -32,7 +32,8 @@ from patchwright_engine.model.backend import (
     Verdict,
 )
 
-VERSION = 1
+VERSION = 2
+"""Part of the meeting point: a host of an older language is left to idle out, never spoken to."""
 MAX_FRAME = 64 << 20
 POLL_SECONDS = 0.05
 # Unix socket addresses hold 104 bytes on macOS, 108 on Linux.
