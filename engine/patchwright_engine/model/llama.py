@@ -25,11 +25,11 @@ KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_
 RANDOM_SEED = 0xFFFFFFFF
 
 
-class Aborted(Exception):  # noqa: N818 - not an error: `abort` was called
+class Aborted(Exception):
     """The decode under way was stopped by `abort`; sequences touched by it must be dropped or cut."""
 
 
-class DecodeFailed(Exception):  # noqa: N818
+class DecodeFailed(Exception):
     """llama.cpp refused a batch; `code` is what `llama_decode` returned (1: no room in the KV cache)."""
 
     def __init__(self, code: int, detail: str) -> None:
