@@ -13,6 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NewType
 
+from patchwright_engine.errors import StaleSnapshot
+
 RepoPath = NewType("RepoPath", str)
 
 
@@ -76,9 +78,19 @@ class Snapshot:
     overlays: Mapping[RepoPath, bytes] = field(default_factory=dict)
 
     def read_bytes(self, path: RepoPath) -> bytes:
-        """Content of one file, the unsaved buffer before the disk. Raises OSError as the disk does."""
+        """Content of one file, the unsaved buffer before the disk.
+
+        Raises:
+            OSError: as the disk does.
+            StaleSnapshot: the file is not what it was when the snapshot was taken.
+        """
         overlay = self.overlays.get(path)
-        return overlay if overlay is not None else (self.root / path).read_bytes()
+        if overlay is not None:
+            return overlay
+        content = (self.root / path).read_bytes()
+        if path in self.files and self.files[path] != hashlib.sha256(content).hexdigest():
+            raise StaleSnapshot(f"{path} changed while the job was running", "Start the job again.")
+        return content
 
     def read_text(self, path: RepoPath) -> str:
         """As `read_bytes`, decoded as UTF-8 with undecodable bytes kept as surrogates; line ends untouched."""

@@ -260,7 +260,7 @@ def proof_words(fix: JobFix) -> str:
         elif run["kind"] == "user_test":
             words.append("your test passes")
         elif passed:
-            words.append(f"{passed[1]} tests pass")
+            words.append("1 test passes" if passed[1] == "1" else f"{passed[1]} tests pass")
     return ", ".join(dict.fromkeys(words)) or fix.found.words
 
 

@@ -1,0 +1,8 @@
+-- Found by Neovim 0.11 on its own: `vim.lsp.enable('patchwright')` works without calling setup().
+return {
+  cmd = { 'patchwright', 'serve' },
+  filetypes = { 'python' },
+  root_markers = { 'pyproject.toml', 'setup.py', 'setup.cfg', '.git' },
+  -- The server works on projects; a single file has no tests to verify a fix with.
+  workspace_required = true,
+}

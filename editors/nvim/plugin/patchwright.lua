@@ -1,0 +1,22 @@
+-- The commands. Nothing is loaded before one of them is used.
+if vim.g.loaded_patchwright then
+  return
+end
+vim.g.loaded_patchwright = true
+
+if vim.fn.has('nvim-0.11') == 0 then
+  vim.notify('Patchwright needs Neovim 0.11 or newer', vim.log.levels.ERROR)
+  return
+end
+
+local function command(name, method, options)
+  vim.api.nvim_create_user_command(name, function(given)
+    require('patchwright')[method](given)
+  end, options)
+end
+
+command('PatchwrightFix', 'fix', { nargs = '*', range = true, desc = 'Fix an issue, the diagnostic or the selection' })
+command('PatchwrightFixes', 'fixes', { desc = 'Pick a found fix, look at it, apply it' })
+command('PatchwrightDeeper', 'deeper', { desc = 'Search on for the last issue with the next budget' })
+command('PatchwrightCancel', 'cancel', { desc = 'Cancel all running jobs' })
+command('PatchwrightStatus', 'status', { desc = 'What Patchwright is doing' })
