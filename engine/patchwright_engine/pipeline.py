@@ -35,6 +35,8 @@ from patchwright_engine.verify.environment import discover_environment
 from patchwright_engine.workspace.repository import find_repository
 from patchwright_engine.workspace.snapshot import take_snapshot
 
+RANKED = 50
+"""Files and symbols that localization hands to the search."""
 MAX_TEST_FILES = 40
 """Test files run as regression tests, the nearest to the suspected code first."""
 
@@ -93,7 +95,7 @@ def run_fix(
         try:
             snapshot = take_snapshot(root, request.overlays, deadline)
             report = index.refresh(snapshot, deadline)
-            ranking = locate(request.issue, snapshot, index, cancel=deadline)
+            ranking = locate(request.issue, snapshot, index, RANKED, cancel=deadline)
             trace.step(
                 "index",
                 revision=snapshot.revision,
@@ -168,6 +170,8 @@ def _open_verification(
     override = request.python or python
     environment = discover_environment(job.snapshot.root, Path(override) if override else None)
     selection = select_regression_tests(job.snapshot, changed, job.index.importers, MAX_TEST_FILES)
+    # The examples in the docstrings of suspected modules are tests of theirs too.
+    selection += tuple(path for path in changed if path.endswith(".py") and ">>> " in job.snapshot.read_text(path))
     job.trace.step(
         "environment",
         python=str(environment.python),

@@ -60,6 +60,8 @@ def _describe(step: dict[str, Any]) -> list[tuple[str, list[str]]]:
             return [(f"{at}reproduction, {step['votes']} votes, {verdict}", step["source"].strip().splitlines())]
         case "candidate":
             return [_candidate(at, step)]
+        case "narrowed":
+            return [(f"{at}entered by the reproductions: {len(step['entered'])}", [f"kept {k}" for k in step["kept"]])]
         case "round":
             return [(f"{at}round {step['number'] + 1}: {step['rollouts']} rollouts, {step['alive']} alive", [])]
         case "dropped":

@@ -41,9 +41,9 @@ class CompletionRequest:
     answer_prefix: str = ""
     """Forced beginning of every answer (e.g. an opened code fence); included in `Completion.answer`."""
     reference: str = ""
-    """What the answer would mostly copy, as it stands behind `answer_prefix`. All candidates but a greedy first
-    one then leave it where the model most wants to (see `diverge.py`), one divergence each. Backends that cannot
-    read logits, and models that think first, sample freely instead."""
+    """What the answer would mostly copy, as it stands behind `answer_prefix`. Each candidate then leaves it at another
+    place, where the model most wants to (see `diverge.py`); the first one is the greedy answer, unless that is a
+    copy. Backends that cannot read logits, and models that think first, sample freely instead."""
     skip_divergences: int = 0
     """Divergences that earlier requests have used up."""
 

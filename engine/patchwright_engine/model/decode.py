@@ -172,7 +172,7 @@ class _Run:
         return sum(c.tokens for c in self.done.values()) + sum(one.stream.tokens for one in self.live)
 
     def diverge(self, reference: list[int], on_step: Callable[[int], None]) -> None:
-        """Read the reference and choose one divergence for each candidate but a greedy first one."""
+        """Read the reference and choose one divergence for each candidate."""
         context = self.session.context
         self.scratch = self.free.pop()
         self.reference = reference
@@ -187,8 +187,7 @@ class _Run:
         self.divergences = found[self.request.skip_divergences :]
 
     def _divergence(self, index: int) -> Divergence | None:
-        place = index - 1 if self.request.first_greedy else index
-        return self.divergences[place] if 0 <= place < len(self.divergences) else None
+        return self.divergences[index] if index < len(self.divergences) else None
 
     def step(self) -> list[tuple[int, Completion]]:
         """Begin answers where there is room, decode one step for all, and return those that ended."""

@@ -8,25 +8,27 @@ a shallower one walks the same tree first (see `recorder.py`).
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from patchwright_engine.repair.apply import Refusal
 from patchwright_engine.search.budget import round_sizes
 from patchwright_engine.search.candidates import Candidate, Pool, agreement, judge_ties, settled, to_fixes
 from patchwright_engine.search.job import Job
-from patchwright_engine.search.locate import ScoredLocation, locate_fault
+from patchwright_engine.search.locate import ScoredLocation, locate_fault, narrow
 from patchwright_engine.search.repair_stage import Attempt, Failed, Shown, repair, revise
 from patchwright_engine.search.reproduce import Reproduced, reproduce
 from patchwright_engine.search.understand import understand
-from patchwright_engine.types import Fix, RepoPath
+from patchwright_engine.types import Fix, Patch, RepoPath
 from patchwright_engine.verify.context import VerificationContext, with_reproduction
-from patchwright_engine.verify.evidence import verify_patch
+from patchwright_engine.verify.evidence import Verification, verify_patch
 from patchwright_engine.verify.reproduction import useful_lines
 
 FIRST_REVISING_ROUND = 2
 REPRODUCING_ROUNDS = 2
-REVISED_SHARE = 0.5
-LOCATION_TEMPERATURE = 0.5
+REVISED_SHARE = 0.25
+LOCATION_TEMPERATURE = 1.0
+LAST_RESORT = 2
+"""Candidates that fail every reproduction but are still tried on the regression tests when nothing is verified."""
 SEED_STRIDE = 1_000
 
 OpenVerification = Callable[[Sequence[RepoPath]], AbstractContextManager[VerificationContext]]
@@ -85,6 +87,8 @@ class _Search:
             if settled(pool):
                 judge_ties(job, pool)
                 return "verified"
+        if not pool.alive():
+            self._last_resort()
         if self.context.workspace and not self.context.reproductions:
             job.note("No test could be written that shows the issue: describe an exact call and its expected result.")
         judge_ties(job, pool)
@@ -96,6 +100,8 @@ class _Search:
         self.votes.update(found.votes)
         for reproduction in found.valid:
             self.context = with_reproduction(self.context, reproduction)
+        self.beam = narrow(self.job, self.beam, found.valid)
+        self.spent = [0] * len(self.beam)
         return found.feedback
 
     def _round(self, number: int, size: int) -> Iterator[Attempt]:
@@ -134,7 +140,7 @@ class _Search:
             job.trace.step("candidate", rollout=job.rollouts, patch=known.patch.id, votes=known.votes)
             return
         job.report("verify", f"running candidate {job.rollouts}")
-        verification = verify_patch(result, self.context, job.cancel)
+        verification = self._verify(result)
         weights = [self.votes[reproduction.path] for reproduction in self.context.reproductions]
         candidate = Candidate(result, attempt, verification, agreement(verification, weights))
         self.pool.add(candidate)
@@ -148,6 +154,27 @@ class _Search:
             # How near it came: it broke nothing, then how many reproductions it satisfies.
             worth = (0.5 if candidate.alive else 0.0) + 0.5 * candidate.agreement
             self.failed.append(Failed(attempt, result.id, verification.feedback, worth))
+
+    def _verify(self, patch: Patch) -> Verification:
+        """The regression tests, which cost most, run only for a patch that satisfies some reproduction."""
+        if not self.context.reproductions or self.context.baseline is None:
+            return verify_patch(patch, self.context, self.job.cancel)
+        screened = verify_patch(patch, replace(self.context, baseline=None), self.job.cancel)
+        if screened.evidence is None:
+            return screened
+        if screened.evidence.verified:
+            return verify_patch(patch, self.context, self.job.cancel)
+        return replace(screened, evidence=None)
+
+    def _last_resort(self) -> None:
+        """Nothing satisfies a reproduction, which may itself be wrong: offer what at least breaks nothing."""
+        screened = [
+            c for c in self.pool.by_key.values() if any(run.kind == "reproduction" for run in c.verification.runs)
+        ]
+        for candidate in sorted(screened, key=lambda c: -c.votes)[:LAST_RESORT]:
+            self.job.report("verify", "running the project's tests over the best unproven candidates")
+            candidate.verification = verify_patch(candidate.patch, self.context, self.job.cancel)
+            _trace_candidate(self.job, candidate)
 
 
 def _trace_candidate(job: Job, candidate: Candidate) -> None:

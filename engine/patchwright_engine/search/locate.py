@@ -12,7 +12,9 @@ from patchwright_engine.localize.context import symbol_code
 from patchwright_engine.model.backend import CompletionRequest
 from patchwright_engine.model.prompting import render
 from patchwright_engine.search.job import CODE_SHARE, Job, stage_prompt
+from patchwright_engine.syntax.parse import enclosing_symbol
 from patchwright_engine.types import Location, RankedSymbol, RepoPath, Symbol
+from patchwright_engine.verify.reproduction import Reproduction
 
 CANDIDATES = 4
 SHOWN_SYMBOLS = 8
@@ -126,6 +128,38 @@ def _score(
         for symbols, prm in zip(ordered, verdicts, strict=True)
     ]
     return sorted(scored, key=lambda c: c.score, reverse=True)
+
+
+def narrow(
+    job: Job, beam: Sequence[ScoredLocation], reproductions: Sequence[Reproduction]
+) -> tuple[ScoredLocation, ...]:
+    """The beam again, now that reproductions tell which functions the failing calls entered (spectrum-based).
+
+    A location that none of them entered cannot be at fault; its place goes to the best-ranked entered symbols.
+    """
+    entered: dict[Symbol, None] = {}
+    for frame in (frame for r in reproductions if r.before for frame in r.before.calls):
+        symbol = enclosing_symbol(job.index.symbols(RepoPath(frame.path)), frame.line)
+        if symbol is not None and symbol.start_line == frame.line:
+            entered[symbol] = None
+    kept = [c for c in beam if any(_overlap(symbol, other) for symbol in c.location.symbols for other in entered)]
+    if not entered:
+        return tuple(beam)
+    top = max((ranked.score for ranked in job.ranking.symbols), default=0.0) or 1.0
+    have = {symbol for scored in kept for symbol in scored.location.symbols}
+    for ranked in job.ranking.symbols:
+        if len(kept) >= BEAM:
+            break
+        if ranked.symbol in entered and ranked.symbol not in have:
+            prior = ranked.score / top
+            kept.append(ScoredLocation(Location((ranked.symbol,), 0), prior + 0.5, prior, None))
+    narrowed = tuple(kept[:BEAM]) or tuple(beam)
+    job.trace.step(
+        "narrowed",
+        entered=[f"{s.path}::{s.name}" for s in entered][:50],
+        kept=[f"{s.path}::{s.name}" for scored in narrowed for s in scored.location.symbols],
+    )
+    return narrowed
 
 
 def parse_symbols_named(answer: str, suspects: Sequence[Symbol]) -> tuple[Symbol, ...]:

@@ -102,13 +102,12 @@ def _attempts(
         first_greedy=earlier == 0,
     )
     if prompt.original is not None:
-        # The greedy first answer of a location uses no divergence.
         request = replace(
             request,
             answer_prefix=FENCE_OPEN,
             stop=(FENCE_CLOSE,),
             reference=prompt.original + FENCE_CLOSE,
-            skip_divergences=max(0, earlier - 1),
+            skip_divergences=earlier,
         )
     attempts = []
     for completion in job.ask("repair", request):

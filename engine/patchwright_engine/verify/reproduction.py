@@ -85,7 +85,15 @@ def check_reproduction(
         workspace.reset()
         workspace.write(path, source)
         try:
-            return run_tests(sandbox, workspace.path, environment, (path,), cancel, timeout_seconds=timeout_seconds)
+            return run_tests(
+                sandbox,
+                workspace.path,
+                environment,
+                (path,),
+                cancel,
+                timeout_seconds=timeout_seconds,
+                record_calls=True,
+            )
         finally:
             workspace.reset()
 

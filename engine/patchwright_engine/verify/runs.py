@@ -18,13 +18,16 @@ from typing import Any
 from patchwright_engine.control import CancelToken
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.sandbox.output import sanitize_output
-from patchwright_engine.types import Command, RunReport
+from patchwright_engine.types import Command, RepoPath, RunReport
+from patchwright_engine.verify.discovery import is_test_file
 from patchwright_engine.verify.environment import TestEnvironment
 
 RUNNERS = Path(__file__).parent / "runners"
 REPORT_BYTES = 64 << 20
 _WORST_LAST = ("passed", "skipped", "error", "failed")
-_USAGE_ERROR = 4
+_DOCTESTS = "--doctest-modules"
+_CANNOT_RUN = {1, 3, 4}
+"""Without any result, these mean that pytest did not get as far as the tests: a crash, an internal or usage error."""
 _NOTHING_COLLECTED = 5
 
 
@@ -71,6 +74,8 @@ class TestReport:
     notes: tuple[str, ...] = ()
     durations: Mapping[str, float] = field(default_factory=dict)
     """Seconds each test took, in the order they ran."""
+    calls: tuple[Frame, ...] = ()
+    """Functions of the workspace that the tests entered, each at its first line, when `record_calls` asked for it."""
 
     @property
     def summary(self) -> str:
@@ -95,6 +100,7 @@ def run_tests(
     cancel: CancelToken,
     *,
     timeout_seconds: float = 120.0,
+    record_calls: bool = False,
 ) -> TestReport:
     """Run `selection` (files, or test ids as pytest writes them) and report each test.
 
@@ -114,18 +120,27 @@ def run_tests(
             ("-c", str(RUNNERS / "empty.ini")),
             {},
         ),
+        (
+            "The project's conftest files do not work here and were left out.",
+            ("-c", str(RUNNERS / "empty.ini"), "--noconftest"),
+            {},
+        ),
     ]
     if environment.own:  # Ours slow every run down and are seldom the project's; it gets them when it asks for them.
         steps.insert(0, ("", (), {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}))
+    # A module that is no test is run for the examples in its docstrings.
+    doctests = () if all(is_test_file(RepoPath(path.partition("::")[0])) for path in selection) else (_DOCTESTS,)
+    recorded = {"PATCHWRIGHT_CALLS": "1"} if record_calls else {}
     notes: tuple[str, ...] = ()
     for note, extra, variables in steps:
         argv = (
             *(str(environment.python), "-m", "pytest", "-p", "patchwright_pytest", "-p", "no:cacheprovider"),
-            *("-q", "--tb=short", f"--rootdir={workspace}", "--continue-on-collection-errors", *extra, *selection),
+            *("-q", "--tb=short", f"--rootdir={workspace}", "--continue-on-collection-errors"),
+            *(*doctests, *extra, *selection),
         )
-        report = once(argv, variables=variables)
+        report = once(argv, variables={**variables, **recorded})
         notes = (note,) if note else ()
-        if report.run.exit_code != _USAGE_ERROR or report.results or report.failures:
+        if report.run.exit_code not in _CANNOT_RUN or report.results or report.failures:
             break
     return replace(report, notes=notes)
 
@@ -172,6 +187,7 @@ def _read_report(run: RunReport, content: bytes, workspace: Path) -> TestReport:
     results: dict[str, str] = {}
     failures: dict[str, TestFailure] = {}
     durations: dict[str, float] = {}
+    calls: dict[Frame, None] = {}
     end: int | None = None
     for line in content.splitlines():
         try:
@@ -184,11 +200,15 @@ def _read_report(run: RunReport, content: bytes, workspace: Path) -> TestReport:
                 outcome = _outcome(record["when"], record["outcome"])
                 if outcome is not None:
                     results[identifier] = max(results.get(identifier, "passed"), outcome, key=_WORST_LAST.index)
+            elif record["kind"] == "calls":
+                calls.update(dict.fromkeys(_frame(str(p), int(n), str(f), workspace) for p, n, f in record["calls"]))
             if record.get("failure") is not None:
                 failures.setdefault(identifier, _failure(record["failure"], workspace))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue  # Cut off in the middle of a line, or written by something else: not a result of ours.
-    return TestReport(run, results, failures, _problem(run, results, failures, end), durations=durations)
+    return TestReport(
+        run, results, failures, _problem(run, results, failures, end), durations=durations, calls=tuple(calls)
+    )
 
 
 def _outcome(when: str, outcome: str) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import traceback
 from typing import Any
 
@@ -16,7 +17,9 @@ import pytest
 
 _MESSAGE_CHARS = 1000
 _TEXT_CHARS = 4000
+_MAX_CALLS = 5000
 _REPORT = os.environ.pop("PATCHWRIGHT_REPORT", None)
+_CALLS = os.environ.pop("PATCHWRIGHT_CALLS", None)
 
 
 def _emit(**record: Any) -> None:
@@ -47,6 +50,28 @@ def pytest_runtest_makereport(item: Any, call: Any) -> Any:
         report = outcome.get_result()
         # An attribute of plain values travels from xdist's workers to its controller with the report.
         report.patchwright_failure = _failure(call.excinfo.value, call.excinfo.tb)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item: Any) -> Any:
+    """Record which functions the test enters, when asked to: the fault is one of them."""
+    if _CALLS is None or sys.getprofile() is not None:
+        yield
+        return
+    entered: dict[Any, None] = {}
+
+    def profile(frame: Any, event: str, argument: Any) -> None:
+        if event == "call" and len(entered) < _MAX_CALLS:
+            entered[frame.f_code] = None
+
+    sys.setprofile(profile)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+        calls = [(code.co_filename, code.co_firstlineno, code.co_name) for code in entered]
+        inside = [call for call in calls if os.path.abspath(call[0]).startswith(os.getcwd() + os.sep)]  # noqa: PTH100, PTH109
+        _emit(kind="calls", id=item.nodeid, calls=inside)
 
 
 def pytest_runtest_logreport(report: Any) -> None:
