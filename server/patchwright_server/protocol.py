@@ -7,7 +7,7 @@ It touches private names, so pygls is capped in pyproject.toml and each repair h
 2. cancelling `workspace/executeCommand` leaves the command's coroutine running;
 3. a reply to a request whose waiter was cancelled raises InvalidStateError, shown to the user as a server error;
 4. the result type of an unanswered request is kept for ever;
-5. shutdown cancels futures while iterating over the dictionary their callbacks change;
+5. shutdown cancels futures while iterating over the dictionary that the cure of 1 changes;
 6. errors after shutdown are reported to a closed pipe, which is an error, which is reported ...;
 7. documents are split at form feeds and other characters LSP does not count as line ends: ours live in `Session`;
 8. parameters of custom methods become nested namedtuples that lose keys: here they stay plain dictionaries;

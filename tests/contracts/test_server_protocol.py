@@ -1,4 +1,4 @@
-"""One test per fault of pygls 2.1 that `patchwright_server.protocol` mends; each fails on pygls's own protocol."""
+"""One test per fault of pygls 2.1 that the server mends (protocol.py, language_server.py, documents.py)."""
 
 import asyncio
 import json

@@ -69,8 +69,10 @@ def _fix(edits: tuple[FileEdit, ...], evidence: Evidence) -> Fix:
 
 
 def scripted_index(root: Path, *, cancel: CancelToken, progress: ProgressSink) -> str:
-    """Pretends to have indexed."""
+    """Pretends to have indexed; takes half a second where the project asks for it."""
     progress(Progress("index", "reading"))
+    if (root / "slow_index").exists():
+        cancel.wait(0.5)
     return "2 files and 3 symbols indexed in 0.0 s."
 
 

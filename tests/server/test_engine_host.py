@@ -25,6 +25,7 @@ from patchwright_engine.host.messages import (
     Message,
     Reply,
     StartFix,
+    StartIndex,
     decode,
     encode,
     pack_edits,
@@ -154,6 +155,18 @@ def test_a_running_job_is_listed_and_stops_when_cancelled(host: Host) -> None:
     host.say(CancelJob(3, "j"))
     assert host.wait_for(JobFailed).kind == "Cancelled"
     assert time.monotonic() - started < 0.5
+
+
+def test_a_fix_waits_for_the_index_that_is_being_built(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "project" / "slow_index").touch()
+    host.say(StartIndex(1, "index"))
+    host.say(StartFix(2, "fix", "fix it"))
+    host.say(StartFix(3, "impatient", "fix it"))
+    while host.wait_for(JobProgress).message != "waiting for the index":
+        continue
+    host.say(CancelJob(4, "impatient"))
+    assert host.wait_for(JobFailed).job == "impatient"
+    assert [host.wait_for(JobDone).job, host.wait_for(JobDone).job] == ["index", "fix"]
 
 
 def test_the_host_leaves_when_its_input_ends_though_a_job_will_not(host: Host) -> None:

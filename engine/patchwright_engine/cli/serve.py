@@ -26,4 +26,4 @@ def run(arguments: argparse.Namespace) -> int:
             "the language server is not installed", "Install it with: pip install 'patchwright[server,llama]'"
         )
     rest = [argument for argument in arguments.rest if argument != "--"]
-    os.execv(sys.executable, [sys.executable, "-m", "patchwright_server", *rest])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "patchwright_server", *rest])

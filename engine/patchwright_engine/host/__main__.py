@@ -41,6 +41,7 @@ def main(do_fix: RunFix, do_index: RunIndex, argv: list[str] | None = None) -> i
         level=logging.INFO,
         format="%(asctime)s engine %(levelname)s %(name)s: %(message)s",
     )
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request
     serve(options.root.absolute(), sys.stdin.buffer, writer, run_fix=do_fix, run_index=do_index)
     return 0
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 PROGRESS_SECONDS = 0.1
 """Progress that changes nothing but numbers is sent no more often than this."""
+INDEX_POLL_SECONDS = 0.05
 GOODBYE_SECONDS = 2.0
 """How long cancelled jobs may take to leave after the other side hung up."""
 
@@ -70,6 +71,7 @@ class RunIndex(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Job:
+    kind: str
     thread: threading.Thread
     cancel: CancelToken
 
@@ -104,10 +106,10 @@ class _Host:
             case StartFix():
                 trace = folders().traces / f"{time.strftime('%Y%m%d-%H%M%S')}-{message.job}.jsonl"
                 self.send(Reply(message.id, {"trace": str(trace)}))
-                self._start(message.job, lambda cancel: self._fix(message, trace, cancel))
+                self._start("fix", message.job, lambda cancel: self._fix(message, trace, cancel))
             case StartIndex():
                 self.send(Reply(message.id))
-                self._start(message.job, lambda cancel: self._index(message, cancel))
+                self._start("index", message.job, lambda cancel: self._index(message, cancel))
             case CancelJob():
                 with self._jobs_lock:
                     job = self._jobs.get(message.job)
@@ -134,11 +136,11 @@ class _Host:
             job.thread.join(max(0.0, deadline - time.monotonic()))
         self._checks.shutdown(wait=False, cancel_futures=True)
 
-    def _start(self, job: str, work: Callable[[CancelToken], Event]) -> None:
+    def _start(self, kind: str, job: str, work: Callable[[CancelToken], Event]) -> None:
         cancel = CancelToken()
         thread = threading.Thread(target=self._run, args=(job, work, cancel), name=f"job-{job}", daemon=True)
         with self._jobs_lock:
-            self._jobs[job] = _Job(thread, cancel)
+            self._jobs[job] = _Job(kind, thread, cancel)
         thread.start()
 
     def _run(self, job: str, work: Callable[[CancelToken], Event], cancel: CancelToken) -> None:
@@ -159,6 +161,7 @@ class _Host:
         from patchwright_engine.pipeline import FixRequest  # heavy: on the job's thread, not before the first answer
 
         root = find_repository(self.root)
+        self._wait_for_index(message.job, cancel)
         issue = Issue(
             message.text,
             message.origin,
@@ -189,6 +192,17 @@ class _Host:
     def _index(self, message: StartIndex, cancel: CancelToken) -> JobDone:
         words = self.run_index(self.root, cancel=cancel, progress=self._progress(message.job))
         return JobDone(message.job, "cancelled" if cancel.cancelled else "indexed", notes=(words,))
+
+    def _wait_for_index(self, job: str, cancel: CancelToken) -> None:
+        """A fix needs the index; building it twice at the same time would take both longer."""
+        while any(other.kind == "index" for other in self._others(job)):
+            self.send(JobProgress(job, "index", "waiting for the index"))
+            cancel.wait(INDEX_POLL_SECONDS)
+            cancel.check()
+
+    def _others(self, job: str) -> list[_Job]:
+        with self._jobs_lock:
+            return [other for name, other in self._jobs.items() if name != job]
 
     def _progress(self, job: str) -> ProgressSink:
         """A sink that drops what a person could not read anyway."""

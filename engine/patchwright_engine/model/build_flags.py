@@ -99,7 +99,7 @@ def cmake_args(environment: Mapping[str, str] = os.environ) -> str:
 
 def install_command(environment: Mapping[str, str] = os.environ) -> str:
     """A shell line that builds llama-cpp-python anew with these flags and replaces the installed one."""
-    argv = [sys.executable, "-m", "pip", "install", "--force-reinstall", "--no-deps", "--no-cache-dir"]
+    argv = [sys.executable, "-P", "-m", "pip", "install", "--force-reinstall", "--no-deps", "--no-cache-dir"]
     argv += ["--no-binary", "llama-cpp-python", f"llama-cpp-python=={VERSION}"]
     return f"CMAKE_ARGS={shlex.quote(cmake_args(environment))} {shlex.join(argv)}"
 

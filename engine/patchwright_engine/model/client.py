@@ -307,7 +307,7 @@ class _Child:
         """Start a host of its own session; it ends by itself when another one has the model."""
         log = _log_path()
         log.parent.mkdir(parents=True, exist_ok=True)
-        argv = [sys.executable, "-m", "patchwright_engine.model.host", "--model", str(path.absolute())]
+        argv = [sys.executable, "-P", "-m", "patchwright_engine.model.host", "--model", str(path.absolute())]
         argv += ["--idle-seconds", str(idle_seconds)]
         for item in fields(LoadParameters):
             argv += [f"--{item.name.replace('_', '-')}={getattr(parameters, item.name)}"]

@@ -36,7 +36,7 @@ def measure_speed(model_path: Path, plan: MemoryPlan, *, timeout_seconds: float 
         ModelUnavailable: llama.cpp is missing, dies or takes too long; `doctor` tells more.
     """
     numbers = [str(plan.n_gpu_layers), str(plan.n_batch), str(plan.threads)]
-    argv = [sys.executable, "-m", "patchwright_engine.model.measure", str(model_path), *numbers]
+    argv = [sys.executable, "-P", "-m", "patchwright_engine.model.measure", str(model_path), *numbers]
     environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
     cure = f"Run `patchwright doctor`. A rebuild with safe flags:\n  {install_command()}"
     try:

@@ -50,7 +50,7 @@ class DecodeCheck:
 
 def check_decoding(model_path: Path, *, timeout_seconds: float) -> DecodeCheck:
     """Decode a few lines with `model_path` in a child process."""
-    argv = [sys.executable, "-m", "patchwright_engine.model.selfcheck", str(model_path)]
+    argv = [sys.executable, "-P", "-m", "patchwright_engine.model.selfcheck", str(model_path)]
     environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
     try:
         done = subprocess.run(

@@ -117,7 +117,7 @@ def fetch_hub(entry: Entry, source: HubSource, folder: Path, report: Report, can
     report.stage("fetching from the model hub", _bytes_below(folder))
     environment = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     module = "patchwright_engine.model.hub_fetch"
-    argv = [sys.executable, "-m", module, source.repo, source.revision, entry.file, str(folder)]
+    argv = [sys.executable, "-P", "-m", module, source.repo, source.revision, entry.file, str(folder)]
     code, output = _run(argv, environment, folder, lambda: report.show(_bytes_below(folder)), cancel)
     answer = re.search(r"^PATCHWRIGHT (\{.*\})$", output, re.MULTILINE)
     if code != 0 or answer is None:
@@ -152,7 +152,16 @@ def _download(folder: Path, source: PartsSource, requirement: str, report: Repor
     work = folder / "tmp"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    argv = [sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check", "download", "--no-cache-dir"]
+    argv = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pip",
+        "--no-input",
+        "--disable-pip-version-check",
+        "download",
+        "--no-cache-dir",
+    ]
     argv += ["--no-deps", "--only-binary=:all:", "--progress-bar=off", "--dest", str(folder), requirement]
     before = report.done
     try:
