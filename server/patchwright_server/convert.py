@@ -13,7 +13,7 @@ from pygls.uris import from_fs_path
 from patchwright_engine.host.placement import Placement, Point
 from patchwright_engine.text.lines import Encoding, column_from_units, column_in_units
 from patchwright_server.documents import Document
-from patchwright_server.session import Folder, IssueRequest, Job, JobFix, Placed
+from patchwright_server.jobs import Folder, IssueRequest, Job, JobFix, Placed
 
 KIND = "quickfix.patchwright"
 AROUND_LINES = 3

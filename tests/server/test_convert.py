@@ -9,7 +9,7 @@ from lsprotocol import types
 from patchwright_engine.host.messages import FoundFix
 from patchwright_server import convert
 from patchwright_server.documents import Document, Documents
-from patchwright_server.session import Folder, JobFix
+from patchwright_server.jobs import Folder, JobFix
 
 FOLDER = Folder("file:///work", Path("/work"))
 LINE = "é😀x = a - b"

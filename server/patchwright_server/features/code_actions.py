@@ -10,8 +10,8 @@ from lsprotocol import types
 from patchwright_server import convert
 from patchwright_server.engine_client import EngineDownError
 from patchwright_server.features.errors import refuse
+from patchwright_server.jobs import JobFix, NotPossibleError
 from patchwright_server.language_server import PatchwrightServer
-from patchwright_server.session import JobFix, NotPossibleError
 
 log = logging.getLogger(__name__)
 

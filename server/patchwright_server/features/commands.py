@@ -17,8 +17,8 @@ from patchwright_server.documents import Document
 from patchwright_server.engine_client import EngineDownError
 from patchwright_server.features.code_actions import edit_of
 from patchwright_server.features.errors import bad_argument, refuse
+from patchwright_server.jobs import Folder, IssueRequest, JobFix, NotPossibleError
 from patchwright_server.language_server import PatchwrightServer
-from patchwright_server.session import Folder, IssueRequest, JobFix, NotPossibleError
 from patchwright_server.settings import budget_name, next_budget
 
 APPLY_TRIES = 2

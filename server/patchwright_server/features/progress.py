@@ -5,8 +5,8 @@ import asyncio
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
+from patchwright_server.jobs import Job
 from patchwright_server.language_server import PatchwrightServer
-from patchwright_server.session import Job
 
 TOKEN = "patchwright/"
 

@@ -5,8 +5,8 @@ from typing import Any
 from lsprotocol import types
 
 from patchwright_server.convert import job_json
+from patchwright_server.jobs import Job
 from patchwright_server.language_server import PatchwrightServer
-from patchwright_server.session import Job
 
 
 def register(server: PatchwrightServer) -> None:

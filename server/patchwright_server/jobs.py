@@ -1,0 +1,108 @@
+"""What the server remembers of folders, jobs and the fixes they found.
+
+`Job` and `JobFix` change while a job runs, on the event loop only; `Session` changes them.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from patchwright_engine.host.messages import FoundFix
+from patchwright_engine.host.placement import Placement
+
+
+class NotPossibleError(Exception):
+    """What the user asked for cannot be done; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A workspace folder of the client."""
+
+    uri: str
+    path: Path
+    """Links resolved."""
+
+    def relative(self, path: str) -> str | None:
+        """The POSIX path of a file below this folder, or None. `path` has its links resolved."""
+        prefix = str(self.path).rstrip(os.sep) + os.sep
+        return path[len(prefix) :].replace(os.sep, "/") if path.startswith(prefix) else None
+
+
+@dataclass(frozen=True, slots=True)
+class IssueRequest:
+    """What to fix, as the editor said it."""
+
+    folder: Folder
+    text: str
+    origin: str = "text"
+    path: str | None = None
+    """Absolute, links resolved."""
+    line: int | None = None
+    """1-based."""
+    test_command: str | None = None
+    budget: str | None = None
+    resume: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a fix landed, and in which texts."""
+
+    placement: Placement
+    open: Mapping[str, tuple[str, int]]
+    """URI and version of the open documents it was placed in, by path."""
+    disk_revision: int
+
+
+@dataclass(slots=True)
+class JobFix:
+    """A fix a job found. `key` is its id towards the client."""
+
+    key: str
+    folder: Folder
+    found: FoundFix
+    withdrawn: str | None = None
+    applied: bool = False
+    placed: "Placed | None" = None
+    """The last answer of `Session.place`."""
+
+
+@dataclass(slots=True)
+class Job:
+    """One job as the client sees it. States: starting, running, done, cancelled, failed."""
+
+    id: str
+    kind: str
+    folder: Folder
+    request: IssueRequest | None = None
+    budget_name: str = "standard"
+    state: str = "starting"
+    stage: str = "start"
+    message: str = ""
+    rollouts: int = 0
+    budget: int = 0
+    best_evidence: str | None = None
+    fixes: list[JobFix] = field(default_factory=list)
+    stopped: str | None = None
+    trace: str | None = None
+    notes: tuple[str, ...] = ()
+    versions: Mapping[str, int] = field(default_factory=dict)
+    """Versions of the open documents the job works on, by path."""
+    cure: str = ""
+    quiet: bool = False
+    """Started by the server itself; its failure is status, not a popup."""
+    told: bool = False
+    """The client has been told of its end."""
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ("done", "cancelled", "failed")
+
+    @property
+    def title(self) -> str:
+        """What to call the job."""
+        if self.request is None:
+            return f"Index {self.folder.path.name}"
+        return next((line.strip()[:80] for line in self.request.text.splitlines() if line.strip()), "Fix")
