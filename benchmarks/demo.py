@@ -20,8 +20,8 @@ from pathlib import Path
 
 from patchwright_engine.control import CancelToken
 from patchwright_engine.sandbox.select import select_sandbox
-from patchwright_engine.types import Command
 from patchwright_engine.verify.environment import discover_environment
+from patchwright_engine.verify.runs import run_tests
 
 HERE = Path(__file__).resolve().parent
 WORK = HERE.parent / "demo-work"
@@ -63,7 +63,17 @@ def fetch_source(package: str, version: str) -> Path:
         return target
     downloads = WORK / "downloads" / f"{package}-{version}"
     subprocess.run(
-        [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps", "--no-binary", ":all:"]
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--no-binary",
+            ":all:",
+        ]
         + ["-d", str(downloads), f"{package}=={version}"],
         check=True,
     )
@@ -98,12 +108,9 @@ def upstream_test_passes(bug: Bug, repo: Path) -> tuple[bool, str]:
     shutil.copy(fixed / bug.upstream_file, copy / bug.upstream_file)
     environment = discover_environment(copy, override=Path(sys.executable))
     nodes = [f"{bug.upstream_file}::{test}" for test in bug.upstream_tests]
-    command = Command(
-        (str(environment.python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", *nodes),
-        env={"PYTHONPATH": f"{copy / 'src'}:{copy}"},
-    )
-    report = select_sandbox().run(command, copy, CancelToken(), environment.readable)
-    return report.exit_code == 0, report.output[-1_500:]
+    report = run_tests(select_sandbox(), copy, environment, nodes, CancelToken())
+    passed = bool(report.results) and set(report.results.values()) <= {"passed", "skipped"} and not report.failures
+    return passed, "\n".join(failure.text for failure in report.failures.values()) or report.summary
 
 
 def run_demo(bug: Bug, seed: int, budget: str, model: str | None) -> dict[str, object]:
@@ -121,7 +128,9 @@ def run_demo(bug: Bug, seed: int, budget: str, model: str | None) -> dict[str, o
     started = time.monotonic()
     run = subprocess.run(command, input=bug.issue, text=True, stdout=subprocess.PIPE, check=False)
     minutes = (time.monotonic() - started) / 60
-    result = json.loads(run.stdout) if run.stdout.strip() else {"fixes": [], "cost": {}, "stopped": "error", "trace": ""}
+    result = (
+        json.loads(run.stdout) if run.stdout.strip() else {"fixes": [], "cost": {}, "stopped": "error", "trace": ""}
+    )
     fix = result["fixes"][0] if result["fixes"] else None
     verified = run.returncode == 0 and fix is not None
     passes, output = upstream_test_passes(bug, repo) if verified else (False, "")

@@ -15,6 +15,7 @@ from patchwright_engine.types import Fix, Patch
 from patchwright_engine.verify.evidence import Verification
 
 ORM_TOP = 4
+SETTLED_AGREEMENT = 0.75
 
 
 @dataclass(slots=True)
@@ -76,11 +77,11 @@ def agreement(verification: Verification, votes: Sequence[int]) -> float:
 
 
 def settled(pool: Pool) -> bool:
-    """Whether the search may stop: verified, and most reproductions (or a second sample) agree."""
+    """Whether the search may stop: verified, and nearly all that was asked of a fix agrees."""
     best = next(iter(pool.alive()), None)
     if best is None or best.verification.evidence is None or not best.verification.evidence.verified:
         return False
-    return best.agreement > 0.5 or best.votes > 1
+    return best.agreement >= SETTLED_AGREEMENT
 
 
 def judge_ties(job: Job, pool: Pool) -> None:

@@ -92,6 +92,8 @@ def _suspects(job: Job, files: Sequence[RepoPath]) -> list[RankedSymbol]:
     kept: list[RankedSymbol] = []
     for candidate in ranked:
         symbol = candidate.symbol
+        if symbol != _last_definition(job, symbol):
+            continue  # an overload, or a definition that a later one replaces
         if symbol.kind == "class" and symbol.end_line - symbol.start_line >= SHORT_CLASS_LINES:
             continue
         if any(_overlap(symbol, other.symbol) for other in kept):
@@ -100,6 +102,10 @@ def _suspects(job: Job, files: Sequence[RepoPath]) -> list[RankedSymbol]:
         if len(kept) == SHOWN_SYMBOLS:
             break
     return kept
+
+
+def _last_definition(job: Job, symbol: Symbol) -> Symbol:
+    return [other for other in job.index.symbols(symbol.path) if other.name == symbol.name][-1]
 
 
 def _overlap(a: Symbol, b: Symbol) -> bool:

@@ -30,11 +30,25 @@ def split_claims(source: str) -> tuple[str, ...]:
         return (ast.unparse(ast.Module(shared, [])),) if classes else ()
     shared = [node for node in module.body if isinstance(node, _KEPT) and node not in tests]
     claims = (
-        ast.unparse(ast.fix_missing_locations(ast.Module([*_needed(shared, claim), claim], [])))
+        ast.unparse(ast.fix_missing_locations(_ValueLast().visit(ast.Module([*_needed(shared, claim), claim], []))))
         for test in tests
         for claim in _claims(test)
     )
     return tuple(dict.fromkeys(claims))[:MAX_CLAIMS]
+
+
+class _ValueLast(ast.NodeTransformer):
+    """Writes `0 == f(x)` as `f(x) == 0`, so that the two are one claim."""
+
+    def visit_Compare(self, node: ast.Compare) -> ast.Compare:
+        symmetric = len(node.ops) == 1 and isinstance(node.ops[0], ast.Eq | ast.NotEq)
+        if symmetric and not _calls(node.left) and _calls(node.comparators[0]):
+            return ast.Compare(node.comparators[0], node.ops, [node.left])
+        return node
+
+
+def _calls(node: ast.AST) -> bool:
+    return any(isinstance(part, ast.Call) for part in ast.walk(node))
 
 
 def _is_test(node: ast.AST) -> bool:
