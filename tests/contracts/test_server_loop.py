@@ -30,7 +30,8 @@ class Session:
         self.number = 0
         self.seen = 0
         self.loop = asyncio.new_event_loop()
-        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
 
     def write(self, data: bytes) -> None:
         self.sent.append(data)
@@ -42,6 +43,8 @@ class Session:
         """Shut the server down and stop its loop."""
         self.ask("shutdown", None)
         self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(10)
+        self.loop.close()
 
     def give(self, method: str | None, number: int | str | None = None, **body: Any) -> None:
         values = {"jsonrpc": "2.0", "id": number, "method": method, **body}
