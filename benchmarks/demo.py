@@ -73,8 +73,10 @@ def fetch_source(package: str, version: str) -> Path:
             "--no-deps",
             "--no-binary",
             ":all:",
-        ]
-        + ["-d", str(downloads), f"{package}=={version}"],
+            "-d",
+            str(downloads),
+            f"{package}=={version}",
+        ],
         check=True,
     )
     archive = next(downloads.glob("*.tar.gz"))
