@@ -70,7 +70,7 @@ def load_settings(path: Path | None = None) -> Settings:
     path = path or folders().config / "config.toml"
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Settings()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput(f"cannot read the settings in {path}: {error}", "Mend or delete the file.") from error

@@ -7,8 +7,8 @@ Invariant: the user's tree is only ever read here. Every run happens in a throw-
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from patchwright_engine.search.dev_search import dev_search
 from patchwright_engine.search.job import Job, fit_issue
 from patchwright_engine.search.recorder import RecordedModel, load_recording
 from patchwright_engine.search.trace import Trace, read_trace
-from patchwright_engine.types import Cost, Fix, FixResult, Issue, RepoPath
+from patchwright_engine.types import Cost, Fix, FixResult, Issue, RepoPath, RunReport
 from patchwright_engine.verify.context import VerificationContext, open_verification
 from patchwright_engine.verify.discovery import select_regression_tests
 from patchwright_engine.verify.environment import discover_environment
@@ -55,6 +55,8 @@ class FixRequest:
     """Catalog name, GGUF path or URL. None: the settings, then the hardware probe."""
     python: str | None = None
     """Interpreter for the project's tests. None: the settings, then discovery."""
+    test_timeout: float = 120.0
+    """Seconds for each run of the project's tests or of the user's test command."""
     trace: Path | None = None
     resume: Path | None = None
     """Trace of an earlier search of the same issue to continue."""
@@ -119,6 +121,8 @@ def run_fix(
                 deadline,
                 progress,
             )
+            for note in report.notes:
+                job.note(note)
             job.issue_text = fit_issue(job)
             pool = Pool()
             try:
@@ -158,15 +162,16 @@ def _open_model(spec: str | None) -> LanguageModel:
     return open_model(resolve_model(spec, load_settings()))
 
 
+@contextmanager
 def _open_verification(
     job: Job, request: FixRequest, python: str | None, changed: Sequence[RepoPath]
-) -> AbstractContextManager[VerificationContext]:
+) -> Iterator[VerificationContext]:
     """The sandbox, the environment and the tests as they are before any patch."""
     sandbox: Sandbox | None = None
     try:
         sandbox = select_sandbox()
     except SandboxUnavailable as error:
-        job.note(f"Nothing was run: {error.message} {error.cure}")
+        job.note(f"Nothing was run: {error.message}. {error.cure}")
     override = request.python or python
     environment = discover_environment(job.snapshot.root, Path(override) if override else None)
     selection = select_regression_tests(job.snapshot, changed, job.index.importers, MAX_TEST_FILES)
@@ -180,7 +185,7 @@ def _open_verification(
         sandbox=sandbox.level if sandbox else None,
         tests=list(selection),
     )
-    return open_verification(
+    with open_verification(
         job.snapshot,
         sandbox=sandbox,
         environment=environment,
@@ -188,7 +193,20 @@ def _open_verification(
         selection=selection,
         cancel=job.cancel,
         user_command=job.issue.test_command,
-    )
+        timeout_seconds=request.test_timeout,
+    ) as context:
+        _note_useless_command(job, context.user_before, request.test_timeout)
+        yield context
+
+
+def _note_useless_command(job: Job, before: RunReport | None, seconds: float) -> None:
+    """A test command proves a fix only when it fails by itself before the fix."""
+    if before is None:
+        return
+    if before.outcome == "timeout":
+        job.note(f"The test command was still running after {seconds:g} s and was stopped: allow it more time.")
+    elif before.exit_code == 0:
+        job.note("The test command passes before any change, so it proves nothing: give one that fails.")
 
 
 def default_trace_path(issue: Issue) -> Path:

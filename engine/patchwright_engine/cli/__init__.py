@@ -38,11 +38,16 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 done, 1 no result, 2 bad input, 3 environment, 130 cancelled)."""
-    arguments = build_parser().parse_args(argv)
+    debug = False
     try:
-        return int(arguments.run(arguments))
+        try:
+            arguments = build_parser().parse_args(argv)
+            debug = arguments.debug
+            return int(arguments.run(arguments))
+        finally:
+            sys.stdout.flush()  # Here, where a reader that went away is expected, and not at the interpreter's end.
     except PatchwrightError as error:
-        if arguments.debug:
+        if debug:
             raise
         sys.stderr.write(f"patchwright: {error.message}\n")
         if error.cure:
@@ -52,5 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write("patchwright: interrupted\n")
         return 130
     except BrokenPipeError:  # the reader of our output went away, e.g. `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return 0
+
+
+def discard_output() -> None:
+    """Send what standard output still holds, and what comes, nowhere: its reader went away."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

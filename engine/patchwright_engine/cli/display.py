@@ -35,6 +35,17 @@ def progress_display(console: Console) -> Iterator[ProgressSink]:
         yield _Lines(console).update
 
 
+class ResultConsole(Console):
+    """Standard output for results. A reader that goes away (`| head`) is the caller's to handle."""
+
+    def __init__(self) -> None:
+        super().__init__(highlight=False)
+
+    def on_broken_pipe(self) -> None:
+        """Rich would end the process here, before the exit status and --apply are settled."""
+        raise BrokenPipeError
+
+
 class _Lines:
     """Plain progress for logs: a line when the stage or the best evidence changes."""
 

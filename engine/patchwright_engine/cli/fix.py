@@ -15,8 +15,9 @@ from types import FrameType
 
 from rich.console import Console
 
+from patchwright_engine.cli import discard_output
 from patchwright_engine.cli.apply import apply_fix
-from patchwright_engine.cli.display import progress_display, show_result
+from patchwright_engine.cli.display import ResultConsole, progress_display, show_result
 from patchwright_engine.cli.inputs import read_issue
 from patchwright_engine.control import CancelToken, ProgressSink
 from patchwright_engine.errors import BadInput
@@ -25,6 +26,7 @@ from patchwright_engine.types import FixResult, Issue
 
 # How long a cancelled job may take to tidy up before we leave without it.
 CANCEL_GRACE_SECONDS = 2.0
+MAX_TIMEOUT_SECONDS = 86_400.0
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -42,6 +44,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--budget", default="standard", metavar="B", help="quick (2 rollouts), standard (8), deep (32) or a number"
     )
     parser.add_argument("--test", metavar="CMD", help="a command that fails because of the issue and should pass")
+    parser.add_argument(
+        "--timeout", type=float, default=120.0, metavar="S", help="seconds for each run of the tests (default: 120)"
+    )
     parser.add_argument("--model", metavar="M", help="catalog name, GGUF file, or URL of an OpenAI-compatible server")
     parser.add_argument("--python", metavar="EXE", help="interpreter that runs the project's tests")
     parser.add_argument("--apply", action="store_true", help="write the best verified fix to the project's files")
@@ -56,6 +61,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Run `fix`; returns its exit code. Raises the PatchwrightError tree."""
     if arguments.test is not None and not arguments.test.strip():
         raise BadInput("--test is empty", "Give a command, e.g. --test 'pytest tests/test_x.py'.")
+    if not 0 < arguments.timeout <= MAX_TIMEOUT_SECONDS:
+        raise BadInput(
+            f"--timeout {arguments.timeout:g} is no time for a test run",
+            f"Give seconds, more than 0 and at most {MAX_TIMEOUT_SECONDS:.0f}.",
+        )
     issue = Issue(read_issue(arguments.issue), test_command=arguments.test)
     request = FixRequest(
         issue,
@@ -64,14 +74,19 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         model=arguments.model,
         python=arguments.python,
+        test_timeout=arguments.timeout,
         trace=arguments.trace,
         resume=arguments.resume,
     )
     result = _run_cancellable(request)
-    if arguments.json:
-        sys.stdout.write(json.dumps(result_to_json(result), indent=2) + "\n")
-    else:
-        show_result(result, Console(highlight=False))
+    try:
+        if arguments.json:
+            sys.stdout.write(json.dumps(result_to_json(result), indent=2) + "\n")
+        else:
+            show_result(result, ResultConsole())
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head`: the exit status and --apply still count.
+        discard_output()
     best = result.fixes[0] if result.fixes else None
     if arguments.apply:
         apply_fix(best, arguments.repo, Console(stderr=True, highlight=False))

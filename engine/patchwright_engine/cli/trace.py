@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from patchwright_engine.cli.display import ResultConsole
 from patchwright_engine.search.trace import read_trace
 
 
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
             branch = tree.add(Text(label))
             for child in children:
                 branch.add(Text(child))
-    Console(highlight=False).print(tree)
+    ResultConsole().print(tree)
     return 0
 
 

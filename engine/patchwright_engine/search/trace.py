@@ -3,6 +3,7 @@
 Invariant: a reader never needs the process that wrote the file, and a line cut by a crash is skipped, not fatal.
 """
 
+import contextlib
 import json
 import os
 import time
@@ -44,7 +45,9 @@ class Trace:
             ) from error
 
     def close(self) -> None:
-        self._file.close()
+        # Every step was flushed; on a full disk closing fails again with what `step` has said already.
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self
