@@ -73,9 +73,11 @@ class Files:
     ("issue", "lines"),
     [
         ("it breaks", "from pkg.b import Box"),
-        (">>> import pkg\n>>> import os\n>>> pkg.x()", "import pkg"),
+        (">>> import pkg\n>>> import os\n>>> pkg.x()", "import pkg\nimport os"),
+        (">>> import os.path\n>>> os.x()", "import os.path\nfrom pkg.b import Box"),
         ("  from pkg.a import parse, other\nparse()", "from pkg.a import parse, other"),
         ("import numpy as np\nfrom pkg.b import Box", "from pkg.b import Box"),
+        ("import numpy as np", "from pkg.b import Box"),
         ("we import pkg often", "from pkg.b import Box"),
     ],
 )

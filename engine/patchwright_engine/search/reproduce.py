@@ -4,6 +4,7 @@ A valid reproduction is evidence, and its failure is the best hint the repair pr
 """
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,11 @@ OPENINGS = (
         "    # the correct result, which the code does not give yet\n    assert ",
         4,
     ),
+)
+
+
+_IMPORT = re.compile(
+    r"^\s*(?:>>> ?)?((?:from ([\w.]+) import [\w, ]+)|(?:import ([\w.]+)(?: as \w+)?))\s*$", re.MULTILINE
 )
 
 
@@ -101,15 +107,14 @@ def reproduction_prompt(issue: str, imports: str, feedback: str) -> tuple[Messag
 
 
 def import_lines(issue: str, symbols: Sequence[Symbol], index: Index) -> str:
-    """How to import what the test needs: as the issue itself does, else the best symbol's outermost name."""
-    own = {PurePosixPath(module_name(path)).name.split(".")[0] for path in index.files()}
-    shown = re.findall(
-        r"^\s*(?:>>> ?)?((?:from ([\w.]+) import [\w, ]+)|(?:import ([\w.]+)(?: as \w+)?))\s*$", issue, re.M
-    )
-    lines = [line for line, source, plain in shown if (source or plain).split(".")[0] in own]
-    if not lines and symbols:
-        lines = [f"from {module_name(symbols[0].path)} import {symbols[0].name.split('.')[0]}"]
-    return "\n".join(dict.fromkeys(lines))
+    """How to import what the test needs: as the issue itself does, the standard library included; where the issue
+    imports nothing of the project, the best symbol's outermost name."""
+    own = {module_name(path).partition(".")[0] for path in index.files()}
+    lines = {line: (source or plain).partition(".")[0] for line, source, plain in _IMPORT.findall(issue)}
+    kept = [line for line, top in lines.items() if top in own or top in sys.stdlib_module_names]
+    if symbols and not own.intersection(lines.values()):
+        kept.append(f"from {module_name(symbols[0].path)} import {symbols[0].name.partition('.')[0]}")
+    return "\n".join(kept)
 
 
 def module_name(path: RepoPath) -> str:
