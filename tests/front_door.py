@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,49 @@ def patchwright(*arguments: str | Path, home: Path, stdin: str = "", **more: str
         check=False,
     )
     return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def start(*arguments: str | Path, home: Path, **more: str) -> subprocess.Popen[bytes]:
+    """Start one command whose progress is watched with `read_until`."""
+    return subprocess.Popen(
+        [*PROGRAM, *map(str, arguments)],
+        bufsize=0,  # What `read_until` leaves must still be there for `end_of`.
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(home, **more),
+        cwd=home,
+    )
+
+
+def read_until(process: subprocess.Popen[bytes], words: str) -> None:
+    """Read progress up to the line that holds `words`."""
+    assert process.stderr is not None
+    watchdog = threading.Timer(SECONDS, process.kill)
+    watchdog.start()
+    found = any(words.encode() in line for line in process.stderr)
+    watchdog.cancel()
+    assert found, f"never reached {words!r}"
+
+
+def end_of(process: subprocess.Popen[bytes]) -> Ended:
+    """Wait for the end; holds what was not read before."""
+    try:
+        out, err = process.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+def end_unread(process: subprocess.Popen[bytes]) -> Ended:
+    """As a reader that leaves before the first byte: standard output is closed at once."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    err = process.stderr.read().decode()
+    process.stderr.close()
+    return Ended(process.wait(SECONDS), "", err)
 
 
 def make_repository(root: Path) -> Path:
