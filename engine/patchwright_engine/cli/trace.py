@@ -24,12 +24,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the tree. Raises BadInput for a file that is no trace."""
     tree = Tree(Text(str(arguments.file), style="bold"))
     for step in read_trace(arguments.file):
-        for label, children in _describe(step):
+        for label, children in _described(step):
             branch = tree.add(Text(label))
             for child in children:
                 branch.add(Text(child))
     ResultConsole().print(tree)
     return 0
+
+
+def _described(step: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    try:
+        return _describe(step)
+    except (KeyError, TypeError, ValueError, AttributeError):  # A file from elsewhere: the rest may still be read.
+        return [(f"a damaged step: {step['kind']}", [])]
 
 
 def _describe(step: dict[str, Any]) -> list[tuple[str, list[str]]]:
