@@ -1,6 +1,5 @@
 """The decode check: every way in which the child can end is a value with a cure."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -66,9 +65,6 @@ def test_a_file_that_is_no_model_fails_as_a_value(make_gguf: Callable[..., Path]
 
 
 @pytest.mark.model
-def test_an_installed_model_decodes() -> None:
-    path = os.environ.get("PATCHWRIGHT_TEST_MODEL")
-    if not path:
-        pytest.skip("PATCHWRIGHT_TEST_MODEL names no GGUF file")
-    check = check_decoding(Path(path), timeout_seconds=180)
+def test_an_installed_model_decodes(small_model_path: Path) -> None:
+    check = check_decoding(small_model_path, timeout_seconds=180)
     assert check.ok, check.detail

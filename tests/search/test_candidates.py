@@ -22,7 +22,7 @@ def patch(expression: str) -> Patch:
 
 
 def verification(evidence: Evidence | None, reproductions: Sequence[int | None] = ()) -> Verification:
-    runs = tuple(FixRun("reproduction", "pytest", exit, "1 failed", "", 0.1) for exit in reproductions)
+    runs = tuple(FixRun("reproduction", "pytest", code, "1 failed", "", 0.1) for code in reproductions)
     return Verification(evidence, (*runs, FixRun("regression", "pytest", 0, "", "", 0.1)), 0, None, "")
 
 

@@ -87,7 +87,9 @@ def names(beam: tuple[ScoredLocation, ...]) -> list[str]:
 
 
 def scripted(*answers: str, likes: str = "\0") -> ScriptedModel:
-    return ScriptedModel(lambda _request: answers, lambda request: 0.9 if likes in request.messages[-1].content else 0.1)
+    return ScriptedModel(
+        lambda _request: answers, lambda request: 0.9 if likes in request.messages[-1].content else 0.1
+    )
 
 
 def test_files_that_samples_agree_on_come_first_and_the_index_keeps_its_own(make_job: MakeJob, tmp_path: Path) -> None:
@@ -142,6 +144,13 @@ def test_a_repository_without_code_has_no_location(make_job: MakeJob) -> None:
     model = scripted("README.md")
     assert locate_fault(make_job(model, {"README.md": "# Nothing\n"}, ISSUE), ()) == ()
     assert model.requests == []
+
+
+@pytest.mark.xfail(reason="test functions are suspected although patches to tests are refused", strict=True)
+def test_tests_are_not_suspected(make_job: MakeJob) -> None:
+    tests = {"test_price.py": "from app.price import gross\n\n\ndef test_gross():\n    assert gross(0) == 0\n"}
+    beam = locate_fault(make_job(scripted("test_price.py::test_gross"), {**FILES, **tests}, ISSUE), ())
+    assert "test_gross" not in names(beam)
 
 
 def test_what_does_not_fit_the_prompt_is_told(make_job: MakeJob, tmp_path: Path) -> None:

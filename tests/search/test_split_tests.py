@@ -177,7 +177,7 @@ CASES = {
     ),
     "a docstring alone is no claim but no crash either": (
         "def test_it():\n    '''To do.'''\n",
-        ["def test_issue():\n    \"\"\"To do.\"\"\""],
+        ['def test_issue():\n    """To do."""'],
     ),
     "a syntax error gives nothing": ("def test_it(:\n    assert f(1)", []),
     "a null byte gives nothing": ("def test_it():\n    assert '\0'", []),

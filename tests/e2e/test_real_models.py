@@ -1,0 +1,104 @@
+"""`patchwright fix` as a user runs it, with real models: the 0.5B goes through every stage, the 1.5B fixes a bug."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from patchwright_engine.model import wire
+from patchwright_engine.model.client import HostedModel
+from patchwright_engine.search.trace import read_trace
+
+pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
+
+RATINGS = """\
+def average(ratings):
+    total = 0
+    for rating in ratings:
+        total += rating
+    return total / len(ratings)
+
+
+def best(ratings):
+    return max(ratings)
+"""
+FILES = {
+    "ratings.py": RATINGS,
+    "shop.py": "from ratings import average\n\n\ndef stars(ratings):\n    return '*' * round(average(ratings))\n",
+    "test_ratings.py": "from ratings import average\n\n\ndef test_average():\n    assert average([1, 3]) == 2\n",
+}
+ISSUE = """\
+average() crashes when there are no ratings
+
+    >>> from ratings import average
+    >>> average([])
+    ZeroDivisionError: division by zero
+
+It should return 0 for an empty list.
+"""
+STAGES = ["understand", "locate", "reproduce", "repair"]
+
+Fix = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fix]:
+    """Runs `patchwright fix --json` over a small repository; gives exit status and result. Ends the hosts it used."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("PATCHWRIGHT_HOME", str(home))
+    used: list[Path] = []
+
+    def run(model: Path, *options: str) -> tuple[int, dict[str, Any]]:
+        root = tmp_path / "project"
+        if not root.exists():
+            root.mkdir()
+            for path, text in FILES.items():
+                (root / path).write_text(text)
+        used.append(model)
+        argv = [sys.executable, "-m", "patchwright_engine", "fix", ISSUE, "--repo", str(root), "--json"]
+        argv += ["--model", str(model), "--python", sys.executable, *options]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=800, check=False, env=dict(os.environ))
+        assert done.stdout, done.stderr
+        assert {path.name: path.read_text() for path in root.iterdir()} == FILES
+        return done.returncode, json.loads(done.stdout)
+
+    yield run
+    for model in dict.fromkeys(used):
+        assert HostedModel(model, model.stem).retire()
+        deadline = time.monotonic() + 20
+        while wire.endpoint(model).socket.exists():
+            assert time.monotonic() < deadline, "the model host did not retire"
+            time.sleep(0.05)
+
+
+def test_the_smallest_model_goes_through_every_stage(fix: Fix, small_model_path: Path) -> None:
+    status, result = fix(small_model_path, "--budget", "quick")
+    assert status in (0, 1)
+    assert (status == 0) == any(one["evidence"] in ("reproduced", "failing_test") for one in result["fixes"])
+    assert result["schema"] == 1
+    assert result["stopped"] in ("verified", "budget", "no_candidates")
+    assert result["cost"]["rollouts"] == 2
+    assert result["cost"]["cached_tokens"] > 0
+    steps = list(read_trace(Path(result["trace"])))
+    exchanges = [step for step in steps if step["kind"] == "complete"]
+    assert list(dict.fromkeys(step["stage"] for step in exchanges)) == STAGES
+    assert all(len(answer["answer"]) for step in exchanges for answer in step["answers"])
+    assert any(step["kind"] == "reproduction" for step in steps)
+    assert steps[-1]["kind"] == "end"
+
+
+def test_the_demo_model_fixes_a_bug_and_does_so_again(fix: Fix, demo_model_path: Path) -> None:
+    status, result = fix(demo_model_path, "--budget", "standard", "--seed", "1")
+    assert status == 0
+    best = result["fixes"][0]
+    assert best["evidence"] == "reproduced"
+    assert best["files"] == ["ratings.py"]
+    assert {run["kind"]: run["exit"] for run in best["runs"]} == {"reproduction": 0, "regression": 0}
+    _, again = fix(demo_model_path, "--budget", "standard", "--seed", "1")
+    assert [one["diff"] for one in again["fixes"]] == [one["diff"] for one in result["fixes"]]
