@@ -55,11 +55,7 @@ KNOWN = frozenset(RepoPath(path) for path in FILES)
         ("app/price.py", []),
         ("I think that gross is wrong.", []),
         ("", []),
-        pytest.param(
-            "app/log.py::log10",
-            ["log10"],
-            marks=pytest.mark.xfail(reason="digits at the end of a name are taken for list markup: log10 reads log"),
-        ),
+        ("app/log.py::log10", ["log10"]),
     ],
 )
 def test_symbols_are_read_from_answers(answer: str, expected: list[str]) -> None:
@@ -146,7 +142,6 @@ def test_a_repository_without_code_has_no_location(make_job: MakeJob) -> None:
     assert model.requests == []
 
 
-@pytest.mark.xfail(reason="test functions are suspected although patches to tests are refused", strict=True)
 def test_tests_are_not_suspected(make_job: MakeJob) -> None:
     tests = {"test_price.py": "from app.price import gross\n\n\ndef test_gross():\n    assert gross(0) == 0\n"}
     beam = locate_fault(make_job(scripted("test_price.py::test_gross"), {**FILES, **tests}, ISSUE), ())

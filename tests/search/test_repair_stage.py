@@ -89,11 +89,7 @@ def location(job: Job, *names: str) -> Location:
         ("wait", "async def wait(n):\n    return n"),
         ("only", 'def only():\n    """Does nothing yet."""'),
         ("joined", 'def joined(text):\n    return text + """\nflush left\n"""'),
-        pytest.param(
-            "one_line",
-            'def one_line(): """Short."""; return 1',
-            marks=pytest.mark.xfail(reason="the line of a docstring is dropped with the code that shares it"),
-        ),
+        ("one_line", 'def one_line(): """Short."""; return 1'),
     ],
 )
 def test_code_is_shown_without_its_indent_and_docstring(make_job: MakeJob, name: str, expected: str) -> None:
@@ -180,7 +176,6 @@ def test_code_that_does_not_fit_is_cut_and_the_cut_is_told(
     assert dropped["what"] == [f"a.py::{name}: the end of its code"]
 
 
-@pytest.mark.xfail(reason="a definition that was cut is still rewritten whole, so its unseen end would be lost")
 def test_code_that_was_cut_is_never_rewritten_whole(make_job: MakeJob) -> None:
     source = "def wide(x):\n" + f"    x = x + {'1' * 40}\n" * 60 + "    return x\n"
     job = make_job(scripted(context_tokens=1024), {"a.py": source}, ISSUE)
@@ -224,7 +219,6 @@ def test_an_issue_of_one_enormous_line_is_cut(make_job: MakeJob, issue: str) -> 
     assert len(job.notes) == 1
 
 
-@pytest.mark.xfail(reason="two lines of which one is enormous are halved for ever", strict=True)
 @pytest.mark.timeout(2)
 def test_an_issue_of_a_few_lines_with_an_enormous_one_is_cut(make_job: MakeJob) -> None:
     job = make_job(scripted(context_tokens=2048), {"shapes.py": SHAPES}, "title\n" + "x" * 50_000 + "\nend")
