@@ -102,7 +102,7 @@ def show_result(result: FixResult, console: Console) -> None:
     for fix in result.fixes:
         _show_fix(fix, len(result.fixes), console)
     for note in result.notes:
-        console.print(f"Note: {note}", style="yellow", markup=False)
+        console.print(f"Note: {note}", style="yellow", markup=False, soft_wrap=True)
     cost = result.cost
     if not result.fixes:
         console.print("No fix found.", style="bold")

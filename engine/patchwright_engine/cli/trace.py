@@ -67,6 +67,12 @@ def _describe(step: dict[str, Any]) -> list[tuple[str, list[str]]]:
             return [(f"{at}reproduction, {step['votes']} votes, {verdict}", step["source"].strip().splitlines())]
         case "candidate":
             return [_candidate(at, step)]
+        case "judge":
+            paid = ", from the recording" if step["replayed"] else ""
+            return [(f"{at}{step['stage']}: judged, P(yes) {_number(step['probability'])}{paid}", [])]
+        case "environment":
+            where = f"{step['runner']} with {step['python']}, sandbox {step['sandbox'] or 'none'}"
+            return [(f"{at}environment: {where}; {step['reason']}", [f"runs {test}" for test in step["tests"]])]
         case "narrowed":
             return [(f"{at}entered by the reproductions: {len(step['entered'])}", [f"kept {k}" for k in step["kept"]])]
         case "round":

@@ -83,7 +83,7 @@ def load_catalog(user_file: Path | None = None) -> Catalog:
     path = user_file or folders().config / "models.toml"
     try:
         entries |= parse_entries(path.read_text(encoding="utf-8"), str(path))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         pass
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"cannot read {path}: {error}", "Mend or delete the file.") from error

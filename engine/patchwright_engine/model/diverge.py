@@ -4,8 +4,8 @@ A repaired definition is nine tenths a copy, and small models sampled freely cop
 as if it were the answer, in one prefill-speed pass, and the logits at every position tell which other token the
 model would rather have written there. Each of the best divergences becomes a candidate: the original up to that
 position, the other token, and then the model's own continuation. N candidates are N different edits, placed where
-the model is least sure of the original, and none is a plain copy. The first is the greedy answer itself, when that
-is no copy.
+the model is least sure of the original, and none is a plain copy. The first is where a greedy answer leaves the
+original, when it does. Changes of comments, of indentation alone, and before the first token are not found.
 
 Measured on Qwen2.5-Coder-1.5B (benchmarks/LOG.md); no published source known to us.
 """

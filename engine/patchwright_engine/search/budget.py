@@ -51,7 +51,8 @@ def parse_budget(text: str) -> Budget:
 def round_sizes(rollouts: int) -> tuple[int, ...]:
     """Sizes of the search rounds: each round doubles what was spent, the last takes what is left.
 
-    The sizes do not depend on the total, so a deeper search begins with exactly the rounds of a shallower one.
+    But for the last one, the sizes do not depend on the total, so a deeper search begins with the whole rounds of a
+    shallower one.
     """
     sizes: list[int] = []
     spent = 0

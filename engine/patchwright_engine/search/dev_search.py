@@ -31,6 +31,8 @@ LAST_RESORT = 2
 """Candidates that fail every reproduction but are still tried on the regression tests when nothing is verified."""
 SEED_STRIDE = 1_000
 
+UNJUDGED = Verification(None, (), 0, None, "")
+
 OpenVerification = Callable[[Sequence[RepoPath]], AbstractContextManager[VerificationContext]]
 """Opens the copy and the baseline for patches that would change files such as these."""
 
@@ -81,7 +83,7 @@ class _Search:
                 break
             if number < REPRODUCING_ROUNDS and self.context.workspace and not self.context.reproductions:
                 feedback = self._reproduce(number, feedback)
-            for attempt in self._round(number, size):
+            for attempt in self._round(number, size) if not settled(pool) else ():
                 self._settle(attempt)
             job.trace.step("round", number=number, rollouts=job.rollouts, alive=len(pool.alive()))
             if settled(pool):
@@ -100,8 +102,12 @@ class _Search:
         self.votes.update(found.votes)
         for reproduction in found.valid:
             self.context = with_reproduction(self.context, reproduction)
-        self.beam = narrow(self.job, self.beam, found.valid)
-        self.spent = [0] * len(self.beam)
+        if found.valid:
+            # The failing test now stands in the prompts, so every location begins again.
+            self.beam = narrow(self.job, self.beam, found.valid)
+            self.spent = [0] * len(self.beam)
+            for candidate in self.pool.alive():  # judged before there was anything to judge them by
+                self._judge(candidate)
         return found.feedback
 
     def _round(self, number: int, size: int) -> Iterator[Attempt]:
@@ -140,31 +146,44 @@ class _Search:
             job.trace.step("candidate", rollout=job.rollouts, patch=known.patch.id, votes=known.votes)
             return
         job.report("verify", f"running candidate {job.rollouts}")
-        verification = self._verify(result)
-        weights = [self.votes[reproduction.path] for reproduction in self.context.reproductions]
-        candidate = Candidate(result, attempt, verification, agreement(verification, weights))
+        candidate = Candidate(result, attempt, UNJUDGED, 0.0)
         self.pool.add(candidate)
+        self._judge(candidate)
+
+    def _judge(self, candidate: Candidate) -> None:
+        """Verify a candidate by all there is now, tell of it when it is the best so far, keep it when it failed."""
+        job = self.job
+        verification = candidate.verification = self._verify(candidate.patch)
+        weights = [self.votes[reproduction.path] for reproduction in self.context.reproductions]
+        candidate.agreement = agreement(verification, weights)
         _trace_candidate(job, candidate)
-        evidence = verification.evidence
-        if evidence is not None and (job.best_evidence is None or evidence.strength > job.best_evidence.strength):
-            job.best_evidence = evidence
-            if self.on_fix:
-                self.on_fix(next(fix for fix in to_fixes(self.pool) if fix.id == result.id))
+        self._tell(candidate)
         if verification.feedback:
             # How near it came: it broke nothing, then how many reproductions it satisfies.
             worth = (0.5 if candidate.alive else 0.0) + 0.5 * candidate.agreement
-            self.failed.append(Failed(attempt, result.id, verification.feedback, worth))
+            self.failed.append(Failed(candidate.attempt, candidate.patch.id, verification.feedback, worth))
+
+    def _tell(self, candidate: Candidate) -> None:
+        job, evidence = self.job, candidate.verification.evidence
+        if evidence is not None and (job.best_evidence is None or evidence.strength > job.best_evidence.strength):
+            job.best_evidence = evidence
+            if self.on_fix:
+                self.on_fix(next(fix for fix in to_fixes(self.pool) if fix.id == candidate.patch.id))
 
     def _verify(self, patch: Patch) -> Verification:
         """The regression tests, which cost most, run only for a patch that satisfies some reproduction."""
         if not self.context.reproductions or self.context.baseline is None:
             return verify_patch(patch, self.context, self.job.cancel)
         screened = verify_patch(patch, replace(self.context, baseline=None), self.job.cancel)
-        if screened.evidence is None:
-            return screened
-        if screened.evidence.verified:
-            return verify_patch(patch, self.context, self.job.cancel)
-        return replace(screened, evidence=None)
+        if screened.evidence is None or not screened.evidence.verified:
+            return replace(screened, evidence=None)
+        rest = replace(self.context, reproductions=(), user_command=None, user_before=None)
+        regressed = verify_patch(patch, rest, self.job.cancel)
+        runs = (*screened.runs, *regressed.runs)
+        if regressed.evidence is None:
+            return replace(screened, evidence=None, runs=runs, feedback=regressed.feedback)
+        strongest = max(screened.evidence, regressed.evidence, key=lambda evidence: evidence.strength)
+        return replace(screened, evidence=strongest, runs=runs, regression=regressed.regression)
 
     def _last_resort(self) -> None:
         """Nothing satisfies a reproduction, which may itself be wrong: offer what at least breaks nothing."""
@@ -175,6 +194,7 @@ class _Search:
             self.job.report("verify", "running the project's tests over the best unproven candidates")
             candidate.verification = verify_patch(candidate.patch, self.context, self.job.cancel)
             _trace_candidate(self.job, candidate)
+            self._tell(candidate)
 
 
 def _trace_candidate(job: Job, candidate: Candidate) -> None:

@@ -14,10 +14,13 @@ from patchwright_engine.search.trace import Trace
 from patchwright_engine.types import Evidence, Issue, Ranking, Snapshot
 
 # Shares of the context window. A prompt is never longer than its share, so an answer always fits behind it.
-ISSUE_SHARE = 0.20
+ISSUE_SHARE = 0.15
 MAP_SHARE = 0.15
-CODE_SHARE = 0.30
+CODE_SHARE = 0.25
+ANSWER_SHARE = 0.25
 THINK_SHARE = 0.25
+MESSAGE_TOKENS = 8
+"""Markup around one message, at most."""
 FENCE_OPEN = "```python\n"
 FENCE_CLOSE = "\n```"
 
@@ -74,11 +77,17 @@ class Job:
         )
 
     def ask(self, stage: str, request: CompletionRequest) -> tuple[Completion, ...]:
-        """N answers to one conversation, with live progress and the job's cap on thinking."""
-        request = replace(request, max_think_tokens=self.tokens(THINK_SHARE))
+        """N answers to one conversation, with live progress; thoughts get their share, or what room there is."""
+        thoughts = min(self.tokens(THINK_SHARE), self.room(request.messages) - request.max_answer_tokens)
+        request = replace(request, max_think_tokens=max(0, thoughts))
         batch = self.model.complete(request, self.cancel, stage=stage, on_progress=self._decode_progress(stage))
         self.generated_tokens += batch.generated_tokens
         return batch.completions
+
+    def room(self, messages: Sequence[Message]) -> int:
+        """Tokens of the context that a conversation leaves for the answer; negative when it does not fit itself."""
+        used = sum(self.model.count_tokens(message.content) + MESSAGE_TOKENS for message in messages)
+        return self.model.context_tokens - used - 2 * MESSAGE_TOKENS
 
     def judge(self, stage: str, questions: Sequence[str]) -> tuple[float | None, ...]:
         """P(yes) for each question about the issue, or None where the backend gives no probabilities."""
@@ -109,13 +118,16 @@ def fit_issue(job: Job) -> str:
     head, tail = lines, list[str]()
     while len(head) > 1 and job.model.count_tokens("\n".join([*head, *tail])) > limit:
         # Keep twice as much of the beginning as of the end, where tracebacks stop.
-        keep = max(2, int((len(head) + len(tail)) * 0.85))
+        keep = min(len(head) + len(tail) - 1, int((len(head) + len(tail)) * 0.85))
         cut_tail = keep // 3
         head, tail = lines[: keep - cut_tail], lines[len(lines) - cut_tail :] if cut_tail else []
     dropped = len(lines) - len(head) - len(tail)
     short = "\n".join([*head, f"[... {dropped} lines left out ...]", *tail])
     if job.model.count_tokens(short) > limit:  # one enormous line
-        short = short[: limit * 2] + " [... left out ...]"
+        size = len(short)
+        while job.model.count_tokens(short[:size]) > limit and size > 1:
+            size = size * 3 // 4
+        short = short[:size] + " [... left out ...]"
     job.note("The issue is longer than the model's context allows; its middle was left out of the prompts.")
     return short
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from patchwright_engine.localize.context import symbol_code
 from patchwright_engine.model.backend import CompletionRequest
 from patchwright_engine.model.prompting import render
+from patchwright_engine.repair.guards import is_judging_file
 from patchwright_engine.search.job import CODE_SHARE, Job, stage_prompt
 from patchwright_engine.syntax.parse import enclosing_symbol
 from patchwright_engine.types import Location, RankedSymbol, RepoPath, Symbol
@@ -92,8 +93,8 @@ def _suspects(job: Job, files: Sequence[RepoPath]) -> list[RankedSymbol]:
     kept: list[RankedSymbol] = []
     for candidate in ranked:
         symbol = candidate.symbol
-        if symbol != _last_definition(job, symbol):
-            continue  # an overload, or a definition that a later one replaces
+        if is_judging_file(symbol.path) or symbol != _last_definition(job, symbol):
+            continue  # a test, an overload, or a definition that a later one replaces
         if symbol.kind == "class" and symbol.end_line - symbol.start_line >= SHORT_CLASS_LINES:
             continue
         if any(_overlap(symbol, other.symbol) for other in kept):
@@ -156,7 +157,7 @@ def narrow(
     for ranked in job.ranking.symbols:
         if len(kept) >= BEAM:
             break
-        if ranked.symbol in entered and ranked.symbol not in have:
+        if ranked.symbol in entered and ranked.symbol not in have and not is_judging_file(ranked.symbol.path):
             prior = ranked.score / top
             kept.append(ScoredLocation(Location((ranked.symbol,), 0), prior + 0.5, prior, None))
     narrowed = tuple(kept[:BEAM]) or tuple(beam)
@@ -172,7 +173,7 @@ def parse_symbols_named(answer: str, suspects: Sequence[Symbol]) -> tuple[Symbol
     """Suspects named in an answer, in order; `path::name`, a qualified name, or an unambiguous last name."""
     found: list[Symbol] = []
     for line in answer.splitlines():
-        text = line.strip().strip("`#-*•1234567890.) ").strip("` ")
+        text = re.sub(r"^(?:[-*•#\s]+|\d+[.)])*\s*", "", line).strip("` ")
         if not text:
             continue
         path, _, name = text.rpartition("::")

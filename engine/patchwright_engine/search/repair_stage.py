@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from patchwright_engine.model.backend import CompletionRequest, Message
 from patchwright_engine.model.prompting import render
 from patchwright_engine.repair.apply import Refusal, build_patch
-from patchwright_engine.search.job import CODE_SHARE, FENCE_CLOSE, FENCE_OPEN, Job, stage_prompt
+from patchwright_engine.search.job import ANSWER_SHARE, CODE_SHARE, FENCE_CLOSE, FENCE_OPEN, Job, stage_prompt
 from patchwright_engine.types import Location, Patch, Symbol
 
 REWRITE_MAX_LINES = 120
@@ -72,6 +72,9 @@ def revise(job: Job, failed: Failed, *, n: int, seed: int) -> list[Attempt]:
         Message("user", render("revise", feedback=feedback)),
     )
     prompt = RepairPrompt(messages, None)
+    if job.room(messages) < job.tokens(ANSWER_SHARE):
+        job.note_dropped("repair", [f"a revision of {failed.patch_id}: it does not fit the context"])
+        return []
     return _attempts(job, failed.attempt.location, prompt, n=n, seed=seed, earlier=1, revised=failed.patch_id)
 
 
@@ -81,6 +84,8 @@ class RepairPrompt:
 
     messages: tuple[Message, ...]
     original: str | None
+    cut: bool = False
+    """Whether the end of the code did not fit and was left out."""
 
 
 def _attempts(
@@ -97,7 +102,7 @@ def _attempts(
     request = CompletionRequest(
         prompt.messages,
         n=n,
-        max_answer_tokens=min(size * 3 // 2 + ANSWER_MARGIN_TOKENS, job.tokens(CODE_SHARE)),
+        max_answer_tokens=min(size * 3 // 2 + ANSWER_MARGIN_TOKENS, job.tokens(ANSWER_SHARE)),
         seed=seed,
         first_greedy=earlier == 0,
     )
@@ -114,7 +119,11 @@ def _attempts(
         closed = completion.finish == "stop" and prompt.original is not None
         answer = completion.answer + FENCE_CLOSE if closed else completion.answer
         result = build_patch(
-            answer, snapshot_text=job.snapshot.read_text, symbols=location.symbols, finish=completion.finish
+            answer,
+            snapshot_text=job.snapshot.read_text,
+            # A definition whose end the model never saw may be edited in part, never replaced as a whole.
+            symbols=() if prompt.cut else location.symbols,
+            finish=completion.finish,
         )
         attempts.append(Attempt(location, answer, result, prompt.messages, revised))
     return attempts
@@ -128,20 +137,21 @@ def repair_prompt(job: Job, location: Location, shown: Shown | None) -> RepairPr
     sources = [_source(job, symbol) if long else shown_source(job, symbol) for symbol in symbols]
     code = "\n\n".join(sources)
     limit = job.tokens(CODE_SHARE)
-    if job.model.count_tokens(code) > limit:
+    cut = job.model.count_tokens(code) > limit
+    if cut:
         dropped = [f"{s.path}::{s.name}: the end of its code" for s in symbols]
         job.note_dropped("repair", dropped)
         while job.model.count_tokens(code) > limit:
             code = "\n".join(code.split("\n")[: int(len(code.split("\n")) * 0.8)])
     messages = stage_prompt(
         job,
-        "repair_search_replace" if long else "repair_rewrite",
+        "repair_search_replace" if long or cut else "repair_rewrite",
         context=failing + _surroundings(job, symbols),
         path=", ".join(dict.fromkeys(s.path for s in symbols)),
         code=code,
         names=" and ".join(f"`{s.name}`" for s in symbols),
     )
-    return RepairPrompt(messages, None if long else code)
+    return RepairPrompt(messages, None if long or cut else code, cut)
 
 
 def shown_source(job: Job, symbol: Symbol) -> str:
@@ -157,6 +167,8 @@ def shown_source(job: Job, symbol: Symbol) -> str:
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or len(node.body) < 2:
         return source
     first = node.body[0]
+    if first.lineno == node.lineno or node.body[1].lineno == first.end_lineno:
+        return source
     if not (
         isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
     ):

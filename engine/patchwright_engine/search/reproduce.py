@@ -108,12 +108,13 @@ def reproduction_prompt(issue: str, imports: str, feedback: str) -> tuple[Messag
 
 def import_lines(issue: str, symbols: Sequence[Symbol], index: Index) -> str:
     """How to import what the test needs: as the issue itself does, the standard library included; where the issue
-    imports nothing of the project, the best symbol's outermost name."""
+    imports nothing of the project, the outermost name of each suspect."""
     own = {module_name(path).partition(".")[0] for path in index.files()}
     lines = {line: (source or plain).partition(".")[0] for line, source, plain in _IMPORT.findall(issue)}
     kept = [line for line, top in lines.items() if top in own or top in sys.stdlib_module_names]
-    if symbols and not own.intersection(lines.values()):
-        kept.append(f"from {module_name(symbols[0].path)} import {symbols[0].name.partition('.')[0]}")
+    if not own.intersection(lines.values()):
+        suspects = (f"from {module_name(s.path)} import {s.name.partition('.')[0]}" for s in symbols)
+        kept += dict.fromkeys(suspects)
     return "\n".join(kept)
 
 
