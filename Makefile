@@ -60,11 +60,11 @@ setup: $(VENV)/.installed system
 
 models-test: setup
 	@$(BIN)/patchwright models pull qwen2.5-coder-0.5b
-	$(BIN)/python -m patchwright_engine.model.selfcheck --name qwen2.5-coder-0.5b
+	$(BIN)/python -P -m patchwright_engine.model.selfcheck --check qwen2.5-coder-0.5b
 
 models-demo: setup
 	@$(BIN)/patchwright models pull qwen2.5-coder-1.5b
-	$(BIN)/python -m patchwright_engine.model.selfcheck --name qwen2.5-coder-1.5b
+	$(BIN)/python -P -m patchwright_engine.model.selfcheck --check qwen2.5-coder-1.5b
 
 demo: models-demo
 	@$(BIN)/python benchmarks/demo.py $(BUG) --seed $(SEED)

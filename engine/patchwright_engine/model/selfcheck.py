@@ -1,6 +1,6 @@
 """Checks that a model really decodes here: in a child process, because a broken build dies instead of raising.
 
-Run by `doctor` and after an install: `python -m patchwright_engine.model.selfcheck MODEL.gguf`. The child reads a few
+Run by `doctor`, and after an install by `python -m patchwright_engine.model.selfcheck --check NAME`. The child reads a few
 lines of plain Python and measures how surprised the model is. An illegal instruction, a kill for memory or numbers
 that make no sense come back as values with a cure; `check_decoding` itself does not raise.
 """
@@ -35,6 +35,7 @@ for i in range(10):
 _MOST_NATS = 6.0
 _CONTEXT = 256
 _MISSING = 3
+_CHECK_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,5 +161,20 @@ def _decode(path: str) -> int:
     return 0
 
 
+def _check(spec: str) -> int:
+    """The parent, for an install script: check the model `spec` names, print what came of it and the cure."""
+    from patchwright_engine.config import Settings
+    from patchwright_engine.model.catalog import resolve_model
+
+    resolved = resolve_model(spec, Settings())
+    if resolved.path is None:
+        return _MISSING
+    check = check_decoding(resolved.path, timeout_seconds=_CHECK_SECONDS)
+    sys.stdout.write(f"{resolved.name} {'decodes' if check.ok else 'does not decode'}: {check.detail}\n")
+    if check.cure:
+        sys.stdout.write(f"  {check.cure}\n")
+    return 0 if check.ok else _MISSING
+
+
 if __name__ == "__main__":
-    raise SystemExit(_decode(sys.argv[1]))
+    raise SystemExit(_check(sys.argv[2]) if sys.argv[1] == "--check" else _decode(sys.argv[1]))
