@@ -74,7 +74,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-timings 2>/dev/null >$(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+	$(BIN)/lint-imports 2>/dev/null >$(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
 
 format: setup
 	@$(BIN)/ruff check --fix .

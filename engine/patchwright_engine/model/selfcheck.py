@@ -1,8 +1,8 @@
 """Checks that a model really decodes here: in a child process, because a broken build dies instead of raising.
 
 Run by `doctor`, and after an install by `python -m patchwright_engine.model.selfcheck --check NAME`. The child reads
-a few lines of plain Python and measures how surprised the model is. An illegal instruction, a kill for memory or numbers
-that make no sense come back as values with a cure; `check_decoding` itself does not raise.
+a few lines of plain Python and measures how surprised the model is. An illegal instruction, a kill for memory or
+numbers that make no sense come back as values with a cure; `check_decoding` itself does not raise.
 """
 
 import json
