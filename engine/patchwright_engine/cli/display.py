@@ -27,7 +27,8 @@ STOPPED = {
 @contextmanager
 def progress_display(console: Console) -> Iterator[ProgressSink]:
     """A sink that shows progress on `console`: a live panel on a terminal, one line a change of stage elsewhere."""
-    if console.is_terminal:
+    # FORCE_COLOR makes rich take any stream for a terminal; a live view needs a real one.
+    if console.is_terminal and console.file.isatty():
         panel = _Panel()
         with Live(panel, console=console, refresh_per_second=8, transient=True):
             yield panel.update
