@@ -23,7 +23,7 @@ help:
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Patchwright needs Python 3.11 or newer. Cure: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	echo "==> virtual environment in $(VENV)"
-	$(PYTHON) -m venv $(VENV) || { echo "Cure: install the venv module (Debian: apt install python3-venv)"; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Cure: install the venv module (Debian: apt install python3-venv)"; exit 1; }
 
 # pip's own wheel cache ignores CMAKE_ARGS, so the wheel is kept under a key of version, flags and Python.
 $(VENV)/.llama: $(VENV)/pyvenv.cfg $(FLAGS)

@@ -1,6 +1,6 @@
 """`make demo`: Patchwright fixes a real, publicly known bug of a real package with a real local model.
 
-    python benchmarks/demo.py [BUG] [--seed N] [--budget B] [--model M] [--list] [--log]
+    python benchmarks/demo.py [BUG] [--seed N] [--budget B] [--model M] [--list]
 
 Takes the package's source at the buggy version from PyPI, gives `patchwright fix` the issue in words, applies the
 verified fix to a copy, and runs upstream's own later test for that bug, which the search never saw. Bugs are listed
@@ -82,7 +82,10 @@ def fetch_source(package: str, version: str) -> Path:
     archive = next(downloads.glob("*.tar.gz"))
     unpacked = downloads / "unpacked"
     with tarfile.open(archive) as tar:
-        tar.extractall(unpacked, filter="data")
+        if hasattr(tarfile, "data_filter"):
+            tar.extractall(unpacked, filter="data")
+        else:  # Python before 3.11.4
+            tar.extractall(unpacked)
     target.parent.mkdir(parents=True, exist_ok=True)
     next(unpacked.iterdir()).rename(target)
     return target
@@ -95,7 +98,17 @@ def prepare(bug: Bug) -> Path:
     shutil.copytree(fetch_source(bug.package, bug.buggy), repo)
     for path in bug.drop:
         shutil.rmtree(repo / path, ignore_errors=True)
-    git = ["git", "-c", "user.name=demo", "-c", "user.email=demo@localhost", "-C", str(repo)]
+    git = [
+        "git",
+        "-c",
+        "user.name=demo",
+        "-c",
+        "user.email=demo@localhost",
+        "-c",
+        "commit.gpgsign=false",
+        "-C",
+        str(repo),
+    ]
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", f"{bug.package} {bug.buggy}"]):
         subprocess.run([*git, *command], check=True)
     return repo

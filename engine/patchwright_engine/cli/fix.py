@@ -88,7 +88,9 @@ def run(arguments: argparse.Namespace) -> int:
     except BrokenPipeError:  # `| head`: the exit status and --apply still count.
         discard_output()
     best = result.fixes[0] if result.fixes else None
-    if arguments.apply:
+    if arguments.apply and result.stopped == "cancelled":
+        Console(stderr=True, highlight=False).print("Nothing applied: the search was cancelled.")
+    elif arguments.apply:
         apply_fix(best, arguments.repo, Console(stderr=True, highlight=False))
     if result.stopped == "cancelled":
         return 130

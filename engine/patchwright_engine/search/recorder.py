@@ -89,7 +89,7 @@ class RecordedModel:
         on_progress: Callable[[DecodeProgress], None] | None = None,
     ) -> CompletionBatch:
         """As `LanguageModel.complete`, recorded under `stage`."""
-        key = _key(self.name, asdict(request))
+        key = _key(asdict(request))
         batch = self._recording.completions.get(key)
         replayed = batch is not None
         if batch is None:
@@ -113,7 +113,7 @@ class RecordedModel:
 
     def judge(self, requests: Sequence[JudgeRequest], cancel: CancelToken, *, stage: str) -> tuple[Verdict, ...]:
         """As `LanguageModel.judge`, recorded under `stage`."""
-        keys = [_key(self.name, asdict(request)) for request in requests]
+        keys = [_key(asdict(request)) for request in requests]
         missing = [i for i, key in enumerate(keys) if key not in self._recording.verdicts]
         paid = dict(
             zip(missing, self._model.judge([requests[i] for i in missing], cancel) if missing else (), strict=True)
@@ -133,6 +133,6 @@ class RecordedModel:
         return verdicts
 
 
-def _key(model: str, request: dict[str, Any]) -> str:
-    """Another model's answers are not this one's."""
-    return hashlib.sha256(json.dumps([model, request], sort_keys=True).encode()).hexdigest()[:24]
+def _key(request: dict[str, Any]) -> str:
+    """The model is not part of it: a server's name may change between two searches, and a resume needs none."""
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:24]

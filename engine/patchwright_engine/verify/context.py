@@ -74,7 +74,7 @@ def open_verification(
         notes=environment.notes,
     )
     if sandbox is None:
-        yield context
+        yield replace(context, notes=(*context.notes, "No sandbox works here, so nothing was run."))
         return
     with WorkspaceCopy(snapshot) as workspace:
         context = replace(context, workspace=workspace)
