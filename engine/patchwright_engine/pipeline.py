@@ -16,7 +16,7 @@ from typing import Any
 
 from patchwright_engine.config import folders, load_settings
 from patchwright_engine.control import CancelToken, Progress, ProgressSink, ignore_progress
-from patchwright_engine.errors import BadInput, Cancelled, SandboxUnavailable
+from patchwright_engine.errors import BadInput, Cancelled, PatchwrightError, SandboxUnavailable
 from patchwright_engine.index import open_index
 from patchwright_engine.localize.combine import locate
 from patchwright_engine.model.backend import LanguageModel
@@ -24,7 +24,7 @@ from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.sandbox.select import select_sandbox
 from patchwright_engine.search.budget import parse_budget
 from patchwright_engine.search.candidates import Pool, to_fixes
-from patchwright_engine.search.dev_search import dev_search
+from patchwright_engine.search.dev_search import OpenVerification, dev_search
 from patchwright_engine.search.job import Job, fit_issue
 from patchwright_engine.search.recorder import RecordedModel, load_recording
 from patchwright_engine.search.trace import Trace, read_trace
@@ -125,12 +125,7 @@ def run_fix(
                 job.note(note)
             job.issue_text = fit_issue(job)
             pool = Pool()
-            try:
-                stopped = dev_search(job, partial(_open_verification, job, request, settings.python), pool, on_fix)
-            except Cancelled as error:
-                stopped = "cancelled" if error.reason != "deadline" else "budget"
-                if stopped == "budget":
-                    job.note(f"The search reached its limit of {budget.seconds:.0f} seconds.")
+            stopped = _search(job, partial(_open_verification, job, request, settings.python), pool, on_fix)
             fixes = to_fixes(pool)
             cost = recorded.cost(job.rollouts, round(time.monotonic() - started, 2))
             result = FixResult(request.issue, fixes, cost, stopped, trace.path, tuple(job.notes))
@@ -147,6 +142,21 @@ def run_fix(
             index.close()
             if owned is not None:
                 owned.close()
+
+
+def _search(job: Job, opened: OpenVerification, pool: Pool, on_fix: Callable[[Fix], None] | None) -> str:
+    """Why the search stopped; what was proven before a failure stays proven."""
+    try:
+        return dev_search(job, opened, pool, on_fix)
+    except Cancelled as error:
+        if error.reason != "deadline":
+            return "cancelled"
+        job.note(f"The search reached its limit of {job.budget.seconds:.0f} seconds.")
+    except PatchwrightError as error:
+        if not pool.alive():
+            raise
+        job.note(f"The search ended early: {error.message}. {error.cure}")
+    return "budget"
 
 
 def _with_deadline(cancel: CancelToken, seconds: float) -> CancelToken:

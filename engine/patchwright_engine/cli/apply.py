@@ -29,7 +29,13 @@ def apply_fix(fix: Fix | None, repo: Path, console: Console) -> bool:
     texts: list[tuple[Path, str, str]] = []
     for edit in fix.patch.edits:
         path = root / edit.path
-        current = path.read_bytes().decode("utf-8", "surrogateescape")
+        try:
+            current = path.read_bytes().decode("utf-8", "surrogateescape")
+        except OSError as error:
+            raise StaleSnapshot(
+                f"cannot read {edit.path}, which the fix changes: {error.strerror}",
+                "Apply the diff by hand, or run the fix again; nothing was written.",
+            ) from error
         rebased = rebase_edit(edit, current)
         if isinstance(rebased, Conflict):
             raise StaleSnapshot(
