@@ -1,6 +1,9 @@
 # Every target does all of its own set-up from nothing and is quick when repeated.
 #   make demo   fix a real bug of a real package with a real local model     make demo BUG=name  another one
 #   make test   everything the project promises, with real models            make check          lint, types, imports
+ifeq ($(filter oneshell,$(.FEATURES)),)
+$(error GNU make 3.82 or newer is needed, this is $(MAKE_VERSION). Cure on macOS: brew install make, then gmake)
+endif
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
@@ -44,15 +47,18 @@ $(VENV)/.installed: pyproject.toml $(VENV)/.llama
 	$(PIP) install -q -e '.[server,llama,dev]'
 	touch $@
 
-system:
-	@if [ "$$(uname)" = Linux ] && ! command -v bwrap >/dev/null; then
+# Tried once: where bubblewrap cannot be had, every later run would only wait for apt again.
+system: $(VENV)/.installed
+	@if [ "$$(uname)" = Linux ] && ! command -v bwrap >/dev/null && [ ! -e $(VENV)/.no-bubblewrap ]; then
 	  if command -v apt-get >/dev/null && { [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; then
 	    echo "==> installing bubblewrap, the sandbox for generated code"
 	    as_root=""; [ "$$(id -u)" = 0 ] || as_root="sudo -n"
-	    { $$as_root apt-get install -y -qq --no-install-recommends bubblewrap || { $$as_root apt-get update -qq && $$as_root apt-get install -y -qq --no-install-recommends bubblewrap; }; } >/dev/null 2>&1 \
-	      || echo "    could not install it; the Landlock launcher serves instead"
-	  else
-	    echo "==> bubblewrap is not installed and may not be installed from here; the Landlock launcher serves instead"
+	    { $$as_root apt-get install -y -qq --no-install-recommends bubblewrap || { $$as_root apt-get update -qq && $$as_root apt-get install -y -qq --no-install-recommends bubblewrap; }; } >/dev/null 2>&1 || true
+	  fi
+	  if ! command -v bwrap >/dev/null; then
+	    touch $(VENV)/.no-bubblewrap
+	    echo "==> bubblewrap is not installed and may not be installed from here; what serves instead:"
+	    $(BIN)/patchwright doctor 2>/dev/null | grep -i -A1 sandbox || true
 	  fi
 	fi
 

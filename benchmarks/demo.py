@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchwright_engine.control import CancelToken
+from patchwright_engine.errors import PatchwrightError
 from patchwright_engine.sandbox.select import select_sandbox
 from patchwright_engine.verify.environment import discover_environment
 from patchwright_engine.verify.runs import run_tests
@@ -106,6 +107,8 @@ def prepare(bug: Bug) -> Path:
         "user.email=demo@localhost",
         "-c",
         "commit.gpgsign=false",
+        "-c",
+        "core.hooksPath=/dev/null",
         "-C",
         str(repo),
     ]
@@ -192,7 +195,14 @@ def main() -> int:
     if name not in bugs:
         print(f"no bug '{name}'; there are: {', '.join(bugs)}", file=sys.stderr)
         return 2
-    outcome = run_demo(bugs[name], arguments.seed, arguments.budget, arguments.model)
+    try:
+        outcome = run_demo(bugs[name], arguments.seed, arguments.budget, arguments.model)
+    except PatchwrightError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return error.exit_code
+    except subprocess.CalledProcessError as error:
+        print(f"demo: `{' '.join(error.cmd[:6])} ...` failed; its message stands above", file=sys.stderr)
+        return 3
     if arguments.json:
         with arguments.json.open("a", encoding="utf-8") as log:
             log.write(json.dumps(outcome) + "\n")

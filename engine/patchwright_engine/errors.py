@@ -6,7 +6,7 @@
     │   ├── ModelUnavailable      no model, a broken model file, a host that will not start
     │   ├── PullFailed            a download that cannot be trusted or stored
     │   └── SandboxUnavailable    nothing here can isolate generated code
-    ├── ModelHostLost       the model host died during a request (the caller may retry)
+    ├── ModelHostLost       the model host died during a request; may be retried  (CLI exit 3)
     ├── StaleSnapshot       the user's files changed under a running job
     └── Cancelled           the user, a deadline or a shutdown ended the job
 
@@ -55,6 +55,8 @@ class SandboxUnavailable(EnvironmentProblem):
 
 class ModelHostLost(PatchwrightError):
     """The model host died or hung up while a request was under way; the request may be sent again."""
+
+    exit_code = 3
 
 
 class StaleSnapshot(PatchwrightError):

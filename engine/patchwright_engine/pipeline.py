@@ -30,7 +30,7 @@ from patchwright_engine.search.recorder import RecordedModel, load_recording
 from patchwright_engine.search.trace import Trace, read_trace
 from patchwright_engine.types import Cost, Fix, FixResult, Issue, RepoPath, RunReport
 from patchwright_engine.verify.context import VerificationContext, open_verification
-from patchwright_engine.verify.discovery import select_regression_tests
+from patchwright_engine.verify.discovery import find_test_files, select_regression_tests
 from patchwright_engine.verify.environment import discover_environment
 from patchwright_engine.workspace.repository import find_repository
 from patchwright_engine.workspace.snapshot import take_snapshot
@@ -107,8 +107,9 @@ def run_fix(
             )
             if model is None:
                 progress(Progress("model", "starting the model", budget=budget.rollouts))
-                owned = model = _open_model(request.model)
-            recorded = RecordedModel(model, trace, recording)
+                owned = model = _open_model(request.model, deadline)
+            foreign = recording is not None and not recording.answers_for(model.name)
+            recorded = RecordedModel(model, trace, None if foreign else recording)
             job = Job(
                 request.issue,
                 snapshot,
@@ -123,6 +124,8 @@ def run_fix(
             )
             for note in report.notes:
                 job.note(note)
+            if recording is not None and foreign:
+                job.note(f"Nothing was resumed: the trace holds answers of {recording.model}, not of {model.name}.")
             job.issue_text = fit_issue(job)
             pool = Pool()
             stopped = _search(job, partial(_open_verification, job, request, settings.python), pool, on_fix)
@@ -165,11 +168,11 @@ def _with_deadline(cancel: CancelToken, seconds: float) -> CancelToken:
     return token
 
 
-def _open_model(spec: str | None) -> LanguageModel:
+def _open_model(spec: str | None, cancel: CancelToken) -> LanguageModel:
     from patchwright_engine.model.catalog import resolve_model
     from patchwright_engine.model.connect import open_model
 
-    return open_model(resolve_model(spec, load_settings()))
+    return open_model(resolve_model(spec, load_settings()), cancel=cancel)
 
 
 @contextmanager
@@ -185,6 +188,9 @@ def _open_verification(
     override = request.python or python
     environment = discover_environment(job.snapshot.root, Path(override) if override else None)
     selection = select_regression_tests(job.snapshot, changed, job.index.importers, MAX_TEST_FILES)
+    found = len(find_test_files(job.snapshot))
+    if found > len(selection):
+        job.note(f"Of {found} test files only the {len(selection)} nearest to the suspected code are run.")
     # The examples in the docstrings of suspected modules are tests of theirs too.
     selection += tuple(path for path in changed if path.endswith(".py") and ">>> " in job.snapshot.read_text(path))
     job.trace.step(

@@ -42,8 +42,8 @@ class Evidence(StrEnum):
         return {
             Evidence.FAILING_TEST: "a test that failed before now passes, and no other test newly fails",
             Evidence.REPRODUCED: "a reproduction test fails before and passes after; no test newly fails",
-            Evidence.REGRESSION_ONLY: "no test newly fails; the issue could not be reproduced",
-            Evidence.PARSES: "not run; it only parses",
+            Evidence.REGRESSION_ONLY: "no test newly fails; nothing shows that the issue is gone",
+            Evidence.PARSES: "it parses; nothing that was run shows more",
         }[self]
 
 
@@ -159,6 +159,8 @@ class FileEdit:
     path: RepoPath
     before: str
     after: str
+    created: bool = False
+    """The file does not exist yet; `before` is then empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,8 @@ class Patch:
 
 
 def _file_diff(edit: FileEdit) -> str:
-    lines = difflib.unified_diff(_lines(edit.before), _lines(edit.after), f"a/{edit.path}", f"b/{edit.path}")
+    old = "/dev/null" if edit.created else f"a/{edit.path}"
+    lines = difflib.unified_diff(_lines(edit.before), _lines(edit.after), old, f"b/{edit.path}")
     return "".join(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines)
 
 

@@ -251,12 +251,14 @@ def fix_action(fix: JobFix, number: int, of: int, revision: int, *, tagged: bool
 def proof_words(fix: JobFix) -> str:
     """The proof in a few words, from run records only."""
     words = []
+    claims = [run["exit"] == 0 for run in fix.found.runs if run["kind"] == "reproduction"]
     for run in fix.found.runs:
         passed = re.search(r"\b(\d+) passed", str(run["after"]))
         if run["exit"] != 0:
             continue
         if run["kind"] == "reproduction":
-            words.append("reproduction passes")
+            some = f"{sum(claims)} of {len(claims)} reproductions pass"
+            words.append("reproduction passes" if all(claims) else some)
         elif run["kind"] == "user_test":
             words.append("your test passes")
         elif passed:

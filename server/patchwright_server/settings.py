@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from patchwright_engine.search.budget import MAX_ROLLOUTS
+
 BUDGETS = ("quick", "standard", "deep")
 
 
@@ -53,10 +55,10 @@ def read_settings(values: object, base: ServerSettings) -> tuple[ServerSettings,
 def budget_name(value: Any) -> str | None:
     """A budget as the engine takes it, or None when it is none."""
     text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    return text if text in BUDGETS or (text.isascii() and text.isdigit() and 0 < int(text) <= 1024) else None
+    return text if text in BUDGETS or (text.isascii() and text.isdigit() and 0 < int(text) <= MAX_ROLLOUTS) else None
 
 
 def next_budget(value: str) -> str:
     """The budget to deepen a search with."""
     following = {"quick": "standard", "standard": "deep", "deep": "64"}
-    return following.get(value) or str(min(1024, int(value) * 2))
+    return following.get(value) or str(min(MAX_ROLLOUTS, int(value) * 2))

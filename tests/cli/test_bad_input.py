@@ -231,8 +231,8 @@ def test_a_file_changed_while_the_fix_is_tested_is_rebased_or_left_alone(
         assert (ended.code, now) == (0, top + FIXED), ended.err
     else:
         assert (ended.code, now) == (1, changed)
-        assert "calc.py changed while the search ran" in ended.err
-        assert "Run the fix again; nothing was written." in ended.err
+        assert "the fix no longer fits: lines 5-5 of calc.py were edited since" in ended.err
+        assert "Run the fix again, or apply the diff by hand; nothing was written." in ended.err
 
 
 @pytest.mark.parametrize("command", ["locate", "index", "models", "--version", "--help"])

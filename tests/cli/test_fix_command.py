@@ -239,9 +239,12 @@ def test_an_option_that_cannot_be_worked_on_is_exit_2_with_its_cure(
 HANGING_REPAIR = Rule(REPAIR.answers, match=REPAIR.match, fault="hang")
 
 
-@pytest.mark.parametrize("busy_with", ["the model", "a run"])
-def test_ctrl_c_ends_at_once_keeps_the_trace_and_leaves_nothing_behind(
-    repository: Path, tmp_path: Path, busy_with: str
+@pytest.mark.parametrize(
+    ("busy_with", "number"),
+    [("the model", signal.SIGINT), ("a run", signal.SIGINT), ("a run", signal.SIGTERM), ("a run", signal.SIGHUP)],
+)
+def test_ctrl_c_or_a_kill_ends_at_once_keeps_the_trace_and_leaves_nothing_behind(
+    repository: Path, tmp_path: Path, busy_with: str, number: signal.Signals
 ) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -255,7 +258,7 @@ def test_ctrl_c_ends_at_once_keeps_the_trace_and_leaves_nothing_behind(
         read_until(process, stage)
         time.sleep(0.5)  # well inside
         pressed = time.monotonic()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         ended = end_of(process)
         seconds = time.monotonic() - pressed
     assert ended.code == 130, ended.err

@@ -245,6 +245,30 @@ def test_claims_of_one_answer_are_judged_alone(search: Search) -> None:
     assert found.result.stopped == "budget"  # half of what was asked of a fix disagrees: not settled
 
 
+def test_a_fix_that_most_reproductions_contradict_is_not_verified(search: Search) -> None:
+    one_of_three = reproduction("add(2, 3) == 5", "add(1, 1) == 3", "add(4, 4) == 9")
+    found = search(rules(fixed(RIGHT), shown=[one_of_three]), budget="quick")
+    assert round(found.steps("candidate")[0]["agreement"], 1) == 0.3
+    assert evidence(found) == [Evidence.REGRESSION_ONLY]
+    assert found.result.stopped == "budget"
+
+
+def test_another_models_answers_are_not_resumed(search: Search, tmp_path: Path) -> None:
+    search(rules(fixed(HARMLESS)), budget="quick", trace=tmp_path / "one.jsonl")
+    other = rules(fixed(RIGHT))
+    other.name = "another"
+    again = search(other, budget="quick", trace=tmp_path / "two.jsonl", resume=tmp_path / "one.jsonl")
+    assert evidence(again) == [Evidence.REPRODUCED]
+    assert any("Nothing was resumed" in note for note in again.result.notes)
+
+
+def test_tests_that_are_not_run_are_said(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("patchwright_engine.pipeline.MAX_TEST_FILES", 1)
+    files = {**PROJECT, "test_more.py": TESTS}
+    found = search(rules(fixed(RIGHT)), files=files, budget="quick")
+    assert "Of 2 test files only the 1 nearest to the suspected code are run." in found.result.notes
+
+
 def test_tied_candidates_are_ordered_by_the_judge(search: Search) -> None:
     model = rules(fixed("b + a", "sum((a, b))"))
     model.yes = lambda request: 0.8 if "sum((a, b))" in request.messages[-1].content else 0.2

@@ -89,6 +89,36 @@ def test_a_trace_that_cannot_be_written_names_the_cure(tmp_path: Path) -> None:
         Trace(blocker / "t.jsonl")
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"kind": "complete"},
+        {"kind": "complete", "key": "k", "answers": [{"text": "of another version"}]},
+        {"kind": "complete", "key": "k", "answers": 7},
+        {"kind": "judge", "key": "k"},
+        {"kind": "model"},
+    ],
+)
+def test_a_damaged_step_is_paid_for_again(step: dict[str, object]) -> None:
+    recording = load_recording([step])
+    assert (recording.completions, recording.verdicts, recording.model) == ({}, {}, None)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "now", "same"),
+    [
+        ("small", "small", True),
+        ("small", "large", False),
+        (None, "large", True),
+        ("http://127.0.0.1:8080/v1", "http://127.0.0.1:9090/v1", True),
+        ("qwen", "http://127.0.0.1:9090/v1", True),
+    ],
+)
+def test_answers_stand_for_the_model_that_gave_them(recorded: str | None, now: str, same: bool) -> None:
+    steps = [{"kind": "model", "name": recorded}] if recorded else []
+    assert load_recording(steps).answers_for(now) == same
+
+
 def test_a_resumed_search_pays_only_for_what_is_new(tmp_path: Path) -> None:
     cancel = CancelToken()
     model = CountingModel()
@@ -111,4 +141,4 @@ def test_a_resumed_search_pays_only_for_what_is_new(tmp_path: Path) -> None:
     # The second trace holds everything, so it can be resumed again.
     again = load_recording(read_trace(tmp_path / "b.jsonl"))
     assert len(again.completions) == 2
-    assert json.loads((tmp_path / "b.jsonl").read_text().splitlines()[0])["replayed"] is True
+    assert json.loads((tmp_path / "b.jsonl").read_text().splitlines()[1])["replayed"] is True

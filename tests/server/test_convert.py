@@ -103,6 +103,12 @@ def test_the_proof_shown_comes_from_runs_never_from_the_model() -> None:
     assert "I fixed" not in convert.fix_action(fix(runs), 1, 1, 1, tagged=False).title
 
 
+def test_a_fix_that_satisfies_only_some_reproductions_says_how_many() -> None:
+    one = {"kind": "reproduction", "command": "c", "before": "1 failed", "after": "1 passed", "seconds": 1}
+    runs = [{**one, "exit": 0}, {**one, "exit": 0}, {**one, "exit": 1}]
+    assert convert.proof_words(fix(runs)) == "2 of 3 reproductions pass"
+
+
 def test_a_run_that_failed_proves_nothing() -> None:
     failed = {
         "kind": "regression",

@@ -49,4 +49,4 @@ def test_deeper_budgets_grow_to_a_limit() -> None:
     while len(chain) < 12:
         chain.append(next_budget(chain[-1]))
     assert chain[:5] == ["quick", "standard", "deep", "64", "128"]
-    assert chain[-1] == "1024"
+    assert chain[-1] == "256"

@@ -52,6 +52,17 @@ def test_without_any_the_own_interpreter_serves_and_says_so(tmp_path: Path) -> N
     assert "may be missing" in environment.notes[0]
 
 
+@pytest.mark.parametrize("committed", [True, False])
+def test_an_environment_that_the_repository_brings_along_is_passed_over(tmp_path: Path, committed: bool) -> None:
+    python = make_venv(tmp_path / ".venv")
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    if committed:
+        subprocess.run(["git", "-C", tmp_path, "add", "-f", ".venv/pyvenv.cfg"], check=True)
+    environment = discover_environment(tmp_path)
+    assert environment.python == (Path(sys.executable) if committed else python)
+    assert ("it belongs to the repository" in " ".join(environment.notes)) == committed
+
+
 def test_a_broken_environment_is_passed_over_with_a_note(tmp_path: Path) -> None:
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv/pyvenv.cfg").write_text("home = /nowhere\n")

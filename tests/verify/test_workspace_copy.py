@@ -2,12 +2,16 @@
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from patchwright_engine.errors import StaleSnapshot
+from patchwright_engine.control import CancelToken
+from patchwright_engine.errors import Cancelled, EnvironmentProblem, StaleSnapshot
 from patchwright_engine.types import FileEdit, Patch, RepoPath, Snapshot
+from patchwright_engine.verify.orphans import PREFIX
 from patchwright_engine.verify.workspace import WorkspaceCopy
 
 
@@ -28,6 +32,41 @@ def test_it_holds_the_snapshot_and_goes_when_closed(project: Snapshot) -> None:
         assert copy.path != project.root
         folder = copy.path
     assert not folder.exists()
+
+
+def test_no_room_for_it_is_an_error_with_a_cure(project: Snapshot) -> None:
+    with pytest.raises(EnvironmentProblem, match="TMPDIR"):
+        WorkspaceCopy(project, Path("/proc"))
+
+
+def test_a_cancel_while_it_is_made_leaves_nothing(project: Snapshot, tmp_path: Path) -> None:
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(Cancelled):
+        WorkspaceCopy(project, tmp_path, cancel)
+    assert list(tmp_path.glob(f"{PREFIX}*")) == []
+
+
+MAKE_AND_DIE = """
+import os, sys
+from pathlib import Path
+from patchwright_engine.verify.workspace import WorkspaceCopy
+from patchwright_engine.workspace.snapshot import take_snapshot
+WorkspaceCopy(take_snapshot(Path(sys.argv[1])), Path(sys.argv[2]))
+os._exit(9)
+"""
+
+
+def test_a_copy_whose_process_was_killed_goes_with_the_next_one(project: Snapshot, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", MAKE_AND_DIE, project.root, tmp_path], check=False)
+    (orphan,) = tmp_path.glob(f"{PREFIX}*")
+    with WorkspaceCopy(project, tmp_path) as living:  # too young to be told from one that is just being made
+        assert orphan.exists()
+        for folder in tmp_path.glob(f"{PREFIX}*"):
+            os.utime(folder / "owner", (0, 0))
+        with WorkspaceCopy(project, tmp_path):
+            assert not orphan.exists()
+            assert living.path.exists()
 
 
 def test_reset_undoes_whatever_a_run_did(project: Snapshot) -> None:

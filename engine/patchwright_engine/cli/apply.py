@@ -3,15 +3,18 @@
 A file that moved since the snapshot is rebased when the fix's hunks still match, else nothing is written.
 """
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from patchwright_engine.errors import EnvironmentProblem, StaleSnapshot
-from patchwright_engine.text.rebase import Conflict, rebase_edit
-from patchwright_engine.types import Fix
+from patchwright_engine.text.rebase import Conflict
+from patchwright_engine.types import FileEdit, Fix
+from patchwright_engine.workspace.landing import land
 from patchwright_engine.workspace.repository import find_repository
 
 
@@ -26,47 +29,63 @@ def apply_fix(fix: Fix | None, repo: Path, console: Console) -> bool:
         console.print("Nothing applied: no fix is verified.")
         return False
     root = find_repository(repo)
-    texts: list[tuple[Path, str, str]] = []
-    for edit in fix.patch.edits:
-        path = root / edit.path
-        try:
-            current = path.read_bytes().decode("utf-8", "surrogateescape")
-        except OSError as error:
-            raise StaleSnapshot(
-                f"cannot read {edit.path}, which the fix changes: {error.strerror}",
-                "Apply the diff by hand, or run the fix again; nothing was written.",
-            ) from error
-        rebased = rebase_edit(edit, current)
-        if isinstance(rebased, Conflict):
-            raise StaleSnapshot(
-                f"{edit.path} changed while the search ran: {rebased.reason}", "Run the fix again; nothing was written."
-            )
-        texts.append((path, current, rebased.after))
-    written: list[tuple[Path, str]] = []
-    try:
-        for path, before, after in texts:
-            _replace(path, after)
-            written.append((path, before))
-    except OSError as error:
-        for path, before in written:
-            _replace(path, before)
-        raise EnvironmentProblem(
-            f"cannot write {path}: {error.strerror}", "Check the permissions; nothing was changed."
-        ) from error
+    landed = land(fix.patch.edits, {}, root)
+    if isinstance(landed, Conflict):
+        raise StaleSnapshot(
+            f"the fix no longer fits: {landed.reason}",
+            "Run the fix again, or apply the diff by hand; nothing was written.",
+        )
+    _write_all(landed, root)
     console.print(f"Applied fix {fix.id} to {', '.join(fix.patch.paths)}.")
     return True
 
 
+def _write_all(edits: Sequence[FileEdit], root: Path) -> None:
+    written: list[FileEdit] = []
+    for edit in edits:
+        try:
+            _replace(root / edit.path, edit.after)
+        except OSError as error:
+            stuck = [other.path for other in reversed(written) if not _put_back(other, root)]
+            left = (
+                f"These were written and cannot be put back: {', '.join(stuck)}." if stuck else "Nothing was changed."
+            )
+            raise EnvironmentProblem(
+                f"cannot write {edit.path}: {error.strerror or error}", f"Check the permissions. {left}"
+            ) from error
+        written.append(edit)
+
+
+def _put_back(edit: FileEdit, root: Path) -> bool:
+    try:
+        if edit.created:
+            (root / edit.path).unlink()
+        else:
+            _replace(root / edit.path, edit.before)
+    except OSError:
+        return False
+    return True
+
+
 def _replace(path: Path, text: str) -> None:
-    """Atomic replacement that keeps the file's mode and follows a symlink to its target."""
+    """Atomic replacement that keeps the file's mode and follows a symlink to its target; makes what is missing."""
     target = path.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=".patchwright-")
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(text.encode("utf-8", "surrogateescape"))
-        temporary.chmod(target.stat().st_mode & 0o7777)
+        temporary.chmod(target.stat().st_mode & 0o7777 if target.exists() else 0o666 & ~_umask())
         temporary.replace(target)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
+
+
+def _umask() -> int:
+    """The process's umask; it can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

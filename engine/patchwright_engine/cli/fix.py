@@ -1,7 +1,7 @@
 """`patchwright fix`: an issue in, ranked fixes with their proof out.
 
-The job runs on a thread of its own, so that Ctrl-C is answered at once: the first one cancels (the trace is kept),
-a second one leaves without waiting. The user's files are written only with --apply.
+The job runs on a thread of its own, so that Ctrl-C (or a kill) is answered at once: the first one cancels (the trace is
+kept), a second one leaves without waiting. The user's files are written only with --apply.
 """
 
 import argparse
@@ -112,7 +112,9 @@ def _run_cancellable(request: FixRequest) -> FixResult:
             os._exit(130)
         threading.Thread(target=cancel.cancel, daemon=True).start()
 
-    previous = signal.signal(signal.SIGINT, interrupt)
+    # A closed terminal or a `kill` ends the job as Ctrl-C does, so that no copy of the code is left behind.
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    previous = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         with progress_display(Console(stderr=True, highlight=False)) as display:
             worker = threading.Thread(target=work, args=(display,), name="fix", daemon=True)
@@ -122,7 +124,8 @@ def _run_cancellable(request: FixRequest) -> FixResult:
                 worker.join(0.05)
                 waited += 0.05 if cancel.cancelled else 0.0
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
     if not outcome:
         sys.stderr.write("patchwright: cancelled; the trace is kept\n")
         sys.stderr.flush()

@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if any(importlib.util.find_spec(name) is None for name in ("patchwright_server", "pygls")):
         raise EnvironmentProblem(
-            "the language server is not installed", "Install it with: pip install 'patchwright[server,llama]'"
+            "the language server is not installed", "Run `pip install '.[server,llama]'` in a clone of Patchwright."
         )
     rest = [argument for argument in arguments.rest if argument != "--"]
     os.execv(sys.executable, [sys.executable, "-P", "-m", "patchwright_server", *rest])

@@ -49,6 +49,8 @@ def _describe(step: dict[str, Any]) -> list[tuple[str, list[str]]]:
         case "index":
             ranked = [f"{score:8.3f}  {path}" for path, score in step["ranking"]]
             return [(f"{at}index: {step['files']} files, {step['symbols']} symbols", ranked)]
+        case "model":
+            return [(f"{at}model: {step['name']}", [])]
         case "complete":
             paid = "from the recording" if step["replayed"] else f"{step['seconds']:.1f} s"
             cost = f"{step['prompt_tokens']} prompt ({step['cached_tokens']} cached), {step['generated_tokens']} new"

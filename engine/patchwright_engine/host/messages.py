@@ -222,7 +222,7 @@ def _title(fix: Fix) -> str:
 
 def pack_edits(edits: Sequence[FileEdit]) -> str:
     """The edits as one short opaque string."""
-    plain = json.dumps([[edit.path, edit.before, edit.after] for edit in edits])
+    plain = json.dumps([[edit.path, edit.before, edit.after, edit.created] for edit in edits])
     return base64.b64encode(zlib.compress(plain.encode("ascii"), 1)).decode("ascii")
 
 
@@ -230,6 +230,6 @@ def unpack_edits(packed: str) -> tuple[FileEdit, ...]:
     """The edits of `pack_edits`. Raises ValueError when it is not one of ours."""
     try:
         rows = json.loads(zlib.decompress(base64.b64decode(packed)))
-        return tuple(FileEdit(RepoPath(path), before, after) for path, before, after in rows)
+        return tuple(FileEdit(RepoPath(path), before, after, created) for path, before, after, created in rows)
     except (zlib.error, TypeError) as error:
         raise ValueError(f"not packed edits: {error}") from error

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from patchwright_engine.text.lines import LineTable
-from patchwright_engine.text.rebase import Conflict, minimal_hunks, rebase_edit
+from patchwright_engine.text.rebase import Conflict, minimal_hunks
 from patchwright_engine.types import FileEdit, RepoPath
+from patchwright_engine.workspace.landing import land
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,28 +75,15 @@ def place(edits: Sequence[FileEdit], current: Mapping[RepoPath, str], root: Path
         current: open buffers; other files are read from disk below `root`.
         root: what the edits' paths are relative to, links resolved.
     """
-    files = []
-    for edit in edits:
-        text = current.get(edit.path)
-        exists = text is not None
-        if text is None:
-            target = _inside(root, edit.path)
-            if target is None:
-                return Placement(conflict=f"{edit.path} lies outside the workspace folder")
-            exists = target.exists()
-            try:
-                text = target.read_bytes().decode("utf-8", "surrogateescape") if exists else ""
-            except OSError as error:
-                return Placement(conflict=f"{edit.path} cannot be read: {error.strerror}")
-        if not exists and edit.before:
-            return Placement(conflict=f"{edit.path} no longer exists")
-        if exists and not edit.before and text:
-            return Placement(conflict=f"{edit.path} has been created by someone else meanwhile")
-        moved = rebase_edit(edit, text)
-        if isinstance(moved, Conflict):
-            return Placement(conflict=moved.reason)
-        files.append(PlacedFile(str(root / edit.path), not exists, tuple(replacements(moved.before, moved.after))))
-    return Placement(tuple(files))
+    landed = land(edits, current, root)
+    if isinstance(landed, Conflict):
+        return Placement(conflict=landed.reason)
+    return Placement(
+        tuple(
+            PlacedFile(str(root / edit.path), edit.created, tuple(replacements(edit.before, edit.after)))
+            for edit in landed
+        )
+    )
 
 
 def replacements(before: str, after: str) -> list[Replacement]:
@@ -127,9 +115,3 @@ def _cuts_crlf(text: str, offset: int) -> bool:
 def _point(table: LineTable, offset: int) -> Point:
     line, column = table.position(offset)
     return Point(line, table.line(line)[:column])
-
-
-def _inside(root: Path, path: RepoPath) -> Path | None:
-    """The absolute path, or None when it or what it links to is not below the root."""
-    target = (root / path).resolve()
-    return target if target.is_relative_to(root) else None

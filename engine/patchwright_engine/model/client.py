@@ -76,6 +76,10 @@ class HostedModel:
         assert self._welcome is not None
         return self._welcome.context_tokens
 
+    def connect(self, cancel: CancelToken) -> None:
+        """Wait until a host has the weights, at most until `cancel`. Raises as `complete`."""
+        self._give_back(self._borrow(cancel))
+
     @property
     def host_pid(self) -> int | None:
         """Process id of the host last spoken to."""

@@ -6,6 +6,7 @@ Invariant: the choice was made by `catalog.resolve_model`, from the user's flags
 import dataclasses
 import sys
 
+from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import ModelUnavailable
 from patchwright_engine.model.backend import LanguageModel
 from patchwright_engine.model.catalog import ResolvedModel
@@ -16,10 +17,13 @@ CPU_POOL_TOKENS = 12288
 MIN_CONTEXT_TOKENS = 4096
 
 
-def open_model(resolved: ResolvedModel, *, idle_seconds: float = 300.0) -> LanguageModel:
-    """The chosen model, ready to be asked; the host is started by the first use.
+def open_model(
+    resolved: ResolvedModel, *, cancel: CancelToken | None = None, idle_seconds: float = 300.0
+) -> LanguageModel:
+    """The chosen model. With `cancel` its weights are loaded before this returns; else by the first use.
 
     Raises:
+        Cancelled: while the weights were loading.
         ModelUnavailable: the file cannot be loaded here.
         BadInput: the URL is none.
     """
@@ -36,7 +40,10 @@ def open_model(resolved: ResolvedModel, *, idle_seconds: float = 300.0) -> Langu
 
     if resolved.path is None:
         raise ModelUnavailable(f"the model {resolved.name} has no file", "Run `patchwright models list`.")
-    return HostedModel(resolved.path, resolved.name, load_parameters(resolved), idle_seconds=idle_seconds)
+    model = HostedModel(resolved.path, resolved.name, load_parameters(resolved), idle_seconds=idle_seconds)
+    if cancel is not None:
+        model.connect(cancel)
+    return model
 
 
 def load_parameters(resolved: ResolvedModel) -> LoadParameters:

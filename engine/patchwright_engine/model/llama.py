@@ -365,7 +365,7 @@ def _library() -> ModuleType:
     except ImportError as error:
         raise ModelUnavailable(
             f"llama-cpp-python cannot be loaded: {error}",
-            "Install it with `pip install 'patchwright[llama]'`, or set a model URL.",
+            "Install it with `pip install '.[llama]'` in a clone of Patchwright, or set a model URL.",
         ) from error
     module: ModuleType = llama_cpp.llama_cpp
     return module

@@ -262,7 +262,7 @@ def _hub_failure(entry: Entry, source: HubSource, output: str) -> PullFailed:
     last = _last_lines(output)
     by_hand = f"Or fetch {entry.file} elsewhere and run `patchwright models pull {entry.name} --from FILE`."
     if re.search(r"No module named '?huggingface_hub", output):
-        cure = f"Run `pip install 'patchwright[hub]'`, then pull again. {by_hand}"
+        cure = f"Run `pip install '.[hub]'` in a clone of Patchwright, then pull again. {by_hand}"
         return PullFailed("the model hub needs the optional package huggingface_hub.", cure)
     if _FULL_DISK.search(output):
         return full_disk("while fetching from the model hub")

@@ -58,7 +58,11 @@ def _build(
             return _CUT
     if isinstance(after, Refusal):
         return after
-    edits = tuple(FileEdit(path, texts(path), text) for path, text in sorted(after.items()) if texts(path) != text)
+    edits = tuple(
+        FileEdit(path, texts(path), text, created=not texts.exists(path))
+        for path, text in sorted(after.items())
+        if texts(path) != text
+    )
     return _checked(edits)
 
 

@@ -58,11 +58,13 @@ def _probed(level: str) -> tuple[Sandbox | None, str]:
     sandbox = makers[level]()
     if sandbox is None:
         return None, "not installed"
-    with tempfile.TemporaryDirectory(prefix="patchwright-probe-") as folder:
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix="patchwright-probe-") as folder:
             report = sandbox.run(Command(("true",), timeout_seconds=20.0), Path(folder), CancelToken())
-        except SandboxUnavailable as error:
-            return None, error.message
+    except SandboxUnavailable as error:
+        return None, error.message
+    except OSError as error:
+        return None, f"no temporary folder for it: {error.strerror or error}"
     if report.exit_code == 0:
         return sandbox, ""
     return None, f"`true` did not run inside ({report.outcome}): {report.output.strip()[:300]}"

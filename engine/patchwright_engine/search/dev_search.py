@@ -18,7 +18,7 @@ from patchwright_engine.search.locate import ScoredLocation, locate_fault, narro
 from patchwright_engine.search.repair_stage import Attempt, Failed, Shown, repair, revise
 from patchwright_engine.search.reproduce import Reproduced, reproduce
 from patchwright_engine.search.understand import understand
-from patchwright_engine.types import Fix, Patch, RepoPath
+from patchwright_engine.types import Evidence, Fix, Patch, RepoPath
 from patchwright_engine.verify.context import VerificationContext, with_reproduction
 from patchwright_engine.verify.evidence import Verification, verify_patch
 from patchwright_engine.verify.reproduction import useful_lines
@@ -27,6 +27,8 @@ FIRST_REVISING_ROUND = 2
 REPRODUCING_ROUNDS = 2
 REVISED_SHARE = 0.25
 LOCATION_TEMPERATURE = 1.0
+REPRODUCED_AGREEMENT = 0.5
+"""Share of the votes for reproductions that a fix must satisfy to count as reproduced: most claims, not a stray one."""
 LAST_RESORT = 2
 """Candidates that fail every reproduction but are still tried on the regression tests when nothing is verified."""
 SEED_STRIDE = 1_000
@@ -156,6 +158,10 @@ class _Search:
         verification = candidate.verification = self._verify(candidate.patch)
         weights = [self.votes[reproduction.path] for reproduction in self.context.reproductions]
         candidate.agreement = agreement(verification, weights)
+        if verification.evidence is Evidence.REPRODUCED and candidate.agreement < REPRODUCED_AGREEMENT:
+            broke_nothing = verification.regression is not None and verification.regression.passed_before > 0
+            weaker = Evidence.REGRESSION_ONLY if broke_nothing else Evidence.PARSES
+            verification = candidate.verification = replace(verification, evidence=weaker)
         _trace_candidate(job, candidate)
         self._tell(candidate)
         if verification.feedback:

@@ -5,6 +5,7 @@ the recorded exchanges walks the same tree without paying for it, and only what 
 A changed repository changes the prompts, and the recording simply stops matching.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -31,24 +32,35 @@ class Recording:
 
     completions: dict[str, CompletionBatch]
     verdicts: dict[str, Verdict]
+    model: str | None = None
+    """Which model answered; None in a trace that ended before one was opened."""
+
+    def answers_for(self, model: str) -> bool:
+        """Whether these may stand for `model`'s own answers. A server goes by its address, which may move."""
+        names = {self.model, model} - {None}
+        return len(names) == 1 or any("://" in name for name in names if name)
 
 
 def load_recording(steps: Iterable[dict[str, Any]]) -> Recording:
-    """Collect the 'complete' and 'judge' steps of a trace."""
+    """Collect the 'model', 'complete' and 'judge' steps of a trace; damaged ones are paid for again."""
     completions: dict[str, CompletionBatch] = {}
     verdicts: dict[str, Verdict] = {}
+    model: str | None = None
     for step in steps:
-        if step["kind"] == "complete":
-            completions[step["key"]] = CompletionBatch(
-                tuple(Completion(**answer) for answer in step["answers"]),
-                step["prompt_tokens"],
-                step["cached_tokens"],
-                step["generated_tokens"],
-                step["seconds"],
-            )
-        elif step["kind"] == "judge":
-            verdicts[step["key"]] = Verdict(step["probability"])
-    return Recording(completions, verdicts)
+        with contextlib.suppress(KeyError, TypeError):
+            if step["kind"] == "complete":
+                completions[step["key"]] = CompletionBatch(
+                    tuple(Completion(**answer) for answer in step["answers"]),
+                    step["prompt_tokens"],
+                    step["cached_tokens"],
+                    step["generated_tokens"],
+                    step["seconds"],
+                )
+            elif step["kind"] == "judge":
+                verdicts[step["key"]] = Verdict(step["probability"])
+            elif step["kind"] == "model":
+                model = str(step["name"])
+    return Recording(completions, verdicts, model)
 
 
 class RecordedModel:
@@ -58,6 +70,7 @@ class RecordedModel:
         self._model = model
         self._trace = trace
         self._recording = recording or Recording({}, {})
+        trace.step("model", name=model.name)
         self._prompt_tokens = 0
         self._cached_tokens = 0
         self._generated_tokens = 0
@@ -134,5 +147,5 @@ class RecordedModel:
 
 
 def _key(request: dict[str, Any]) -> str:
-    """The model is not part of it: a server's name may change between two searches, and a resume needs none."""
+    """The model is not part of it: a server's name may change between two searches (see `answers_for`)."""
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:24]

@@ -60,6 +60,7 @@ def open_verification(
 
     Raises:
         BadInput: the user's command cannot be started at all.
+        EnvironmentProblem: there is no room for the copy.
         Cancelled, SandboxUnavailable: as `Sandbox.run`.
     """
     context = VerificationContext(
@@ -76,7 +77,7 @@ def open_verification(
     if sandbox is None:
         yield replace(context, notes=(*context.notes, "No sandbox works here, so nothing was run."))
         return
-    with WorkspaceCopy(snapshot) as workspace:
+    with WorkspaceCopy(snapshot, cancel=cancel) as workspace:
         context = replace(context, workspace=workspace)
         if user_command is not None:
             context = replace(context, user_before=_user_baseline(context, cancel))

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchwright_engine.errors import BadInput
+from patchwright_engine.types import RepoPath
+from patchwright_engine.workspace.repository import is_tracked
 
 _BASE_PARTS = ("bin", "lib", "lib64", "include", "ssl")
 """What a base interpreter needs of its prefix. Not the whole: a prefix may be ~/.local, which holds key rings."""
@@ -50,6 +52,9 @@ class TestEnvironment:
 def discover_environment(root: Path, override: Path | None = None) -> TestEnvironment:
     """Choose the interpreter: the user's word, an active environment, one in the tree, else Patchwright's own.
 
+    An environment in the tree counts only when git does not track it: what a repository brings along must not
+    choose which folders the sandbox may read.
+
     Raises:
         BadInput: `override` is not an interpreter that can be used.
     """
@@ -58,6 +63,9 @@ def discover_environment(root: Path, override: Path | None = None) -> TestEnviro
     notes: list[str] = []
     for prefix, reason in _candidates(root):
         python = prefix / "bin" / "python"
+        if prefix.parent == root.absolute() and is_tracked(root, RepoPath(prefix.name)):
+            notes.append(f"{prefix} was passed over: it belongs to the repository. Name it with `python` to use it.")
+            continue
         if not os.access(python, os.X_OK):
             notes.append(f"{prefix} was passed over: it has no working bin/python.")
             continue

@@ -5,15 +5,16 @@ Invariant: nothing here writes below the user's root; after `reset` the copy hol
 
 import os
 import shutil
-import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from patchwright_engine.errors import StaleSnapshot
+from patchwright_engine.control import CancelToken
+from patchwright_engine.errors import EnvironmentProblem, StaleSnapshot
 from patchwright_engine.types import Patch, RepoPath, Snapshot
+from patchwright_engine.verify.orphans import PREFIX, claim, delete, make_removable, remove_orphans
 from patchwright_engine.workspace.snapshot import write_copy
 
 
@@ -26,22 +27,49 @@ class _Stamp:
     changed: int
 
 
+def no_room(error: OSError) -> EnvironmentProblem:
+    """What to tell when a throw-away folder cannot be made."""
+    return EnvironmentProblem(
+        f"cannot make a throw-away copy of the project: {error.strerror or error}",
+        "Free disk space, or set TMPDIR to a folder you can write to.",
+    )
+
+
 class WorkspaceCopy:
     """Owns one copy; a context manager. Not thread-safe: one run at a time."""
 
-    def __init__(self, snapshot: Snapshot, parent: Path | None = None) -> None:
-        """`parent` is where the copy is made; None means the system's temporary folder."""
+    def __init__(self, snapshot: Snapshot, parent: Path | None = None, cancel: CancelToken | None = None) -> None:
+        """`parent` is where the copy is made; None means the system's temporary folder.
+
+        Raises:
+            EnvironmentProblem: there is no room for it, or nothing may be written there.
+            Cancelled: while it was made; nothing is left of it.
+        """
+        cancel = cancel or CancelToken()
         self._snapshot = snapshot
-        self._folder = Path(tempfile.mkdtemp(prefix="patchwright-", dir=parent)).resolve()
+        self._owner: int | None = None
+        try:
+            remove_orphans(parent or Path(tempfile.gettempdir()))
+            self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent)).resolve()
+        except OSError as error:
+            raise no_room(error) from error
         self.path = self._folder / "work" / (snapshot.root.name or "workspace")
         """Root of the copy, absolute."""
         self._pristine = self._folder / "pristine"
+
+        def copy(source: str, target: str) -> str:
+            cancel.check()
+            return shutil.copy2(source, target, follow_symlinks=False)
+
         try:
-            write_copy(snapshot, self.path)
-            shutil.copytree(self.path, self._pristine, symlinks=True)
+            self._owner = claim(self._folder)
+            write_copy(snapshot, self.path, cancel)
+            shutil.copytree(self.path, self._pristine, symlinks=True, copy_function=copy)
             self._stamps = self._scan()
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, OSError):
+                raise no_room(error) from error
             raise
 
     def __enter__(self) -> Self:
@@ -55,8 +83,10 @@ class WorkspaceCopy:
     def close(self) -> None:
         """Delete the copy. Repeated calls do nothing."""
         if self._folder.exists():
-            _make_removable(self._folder)
-            shutil.rmtree(self._folder, ignore_errors=True)
+            delete(self._folder)
+        if self._owner is not None:
+            os.close(self._owner)
+            self._owner = None
 
     def apply(self, patch: Patch) -> None:
         """Write the patch's new texts.
@@ -82,7 +112,7 @@ class WorkspaceCopy:
 
     def reset(self) -> None:
         """Undo whatever patches and runs did: changed and deleted files come back, new ones go."""
-        _make_removable(self.path)
+        make_removable(self.path)
         now = self._scan()
         for path in sorted(now.keys() - self._stamps.keys(), reverse=True):
             _remove(self.path / path)
@@ -125,17 +155,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _make_removable(root: Path) -> None:
-    """Give the owner back the right to enter and change every folder: tests of permissions take it away."""
-    _open_folder(root)
-    for folder, below, _ in os.walk(root, topdown=True):
-        for name in below:
-            _open_folder(Path(folder, name))
-
-
-def _open_folder(folder: Path) -> None:
-    mode = folder.lstat().st_mode
-    if stat.S_ISDIR(mode) and mode & stat.S_IRWXU != stat.S_IRWXU:
-        folder.chmod(stat.S_IMODE(mode) | stat.S_IRWXU)

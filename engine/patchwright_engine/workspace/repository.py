@@ -55,6 +55,14 @@ def is_git(root: Path) -> bool:
     return (root / ".git").exists()
 
 
+def is_tracked(root: Path, path: RepoPath) -> bool:
+    """Whether git tracks the file or link at `path`, or anything below a folder there."""
+    try:
+        return is_git(root) and bool(run_git(root, "ls-files", "-z", "--", path))
+    except OSError:
+        return False
+
+
 def run_git(root: Path, *arguments: str) -> bytes:
     """Standard output of one read-only git command at `root`.
 

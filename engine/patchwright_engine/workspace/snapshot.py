@@ -57,7 +57,7 @@ def check_fresh(snapshot: Snapshot, paths: Iterable[RepoPath]) -> tuple[RepoPath
     return tuple(path for path in dict.fromkeys(paths) if _hash_file(snapshot.root, path) != snapshot.files.get(path))
 
 
-def write_copy(snapshot: Snapshot, destination: Path) -> None:
+def write_copy(snapshot: Snapshot, destination: Path, cancel: CancelToken | None = None) -> None:
     """Write every file of the snapshot, as it reads, below `destination` (made when missing); no `.git`.
 
     File modes and links inside the root are kept. Ignored files that imports need (a generated
@@ -67,7 +67,9 @@ def write_copy(snapshot: Snapshot, destination: Path) -> None:
     Raises:
         BadInput: `destination` holds something already.
         OSError: the destination cannot be written.
+        Cancelled: the token was cancelled; what was written stays.
     """
+    cancel = cancel or CancelToken()
     destination.mkdir(parents=True, exist_ok=True)
     if any(destination.iterdir()):
         raise BadInput(f"{destination} is not empty", "Give a new folder for the copy.")
@@ -76,6 +78,7 @@ def write_copy(snapshot: Snapshot, destination: Path) -> None:
     for folder in sorted({str(PurePosixPath(path).parent) for path in present}):
         (destination / folder).mkdir(parents=True, exist_ok=True)
     for path in sorted(present):
+        cancel.check()
         overlay = snapshot.overlays.get(path)
         if overlay is None:
             _copy_entry(snapshot.root, path, destination, present)
