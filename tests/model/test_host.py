@@ -153,6 +153,22 @@ def test_an_illegal_instruction_names_the_cure(open_hosted: Open) -> None:
 
 
 @pytest.mark.model
+def test_waiting_for_the_weights_can_be_cancelled(open_hosted: Open) -> None:
+    cancel = CancelToken()
+    threading.Timer(0.1, cancel.cancel).start()  # starting Python alone takes longer
+    started = time.monotonic()
+    with pytest.raises(Cancelled):
+        open_hosted().connect(cancel)
+    assert time.monotonic() - started < 0.6
+
+
+@pytest.mark.model
+def test_a_connected_model_has_its_weights(open_hosted: Open) -> None:
+    model = open_hosted()
+    model.connect(CancelToken())
+    assert model.host_pid in {host.pid for host in hosts()}
+
+
 @pytest.mark.parametrize("stopped", [False, True], ids=["host at work", "host stopped"])
 def test_a_cancel_returns_within_half_a_second(open_hosted: Open, stopped: bool) -> None:
     model = open_hosted()
