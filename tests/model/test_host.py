@@ -169,6 +169,7 @@ def test_a_connected_model_has_its_weights(open_hosted: Open) -> None:
     assert model.host_pid in {host.pid for host in hosts()}
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("stopped", [False, True], ids=["host at work", "host stopped"])
 def test_a_cancel_returns_within_half_a_second(open_hosted: Open, stopped: bool) -> None:
     model = open_hosted()
