@@ -264,6 +264,7 @@ def test_ctrl_c_or_a_kill_ends_at_once_keeps_the_trace_and_leaves_nothing_behind
     assert ended.code == 130, ended.err
     assert seconds < 2.0  # The rule is half a second; the rest is for a machine that is busy with other tests.
     assert "cancelled" in ended.out
+    assert "Try a larger" not in ended.out
     assert "Traceback" not in ended.err
     steps = [json.loads(line) for line in trace.read_text().splitlines()]
     assert (steps[0]["kind"], steps[-1]["kind"]) == ("start", "end")

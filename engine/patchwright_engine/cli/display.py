@@ -106,8 +106,10 @@ def show_result(result: FixResult, console: Console) -> None:
         console.print(f"Note: {note}", style="yellow", markup=False, soft_wrap=True)
     cost = result.cost
     if not result.fixes:
-        console.print("No fix found.", style="bold")
-        console.print("Try a larger --budget, a --test command that fails, or a more exact description.")
+        cancelled = result.stopped == "cancelled"
+        console.print("Cancelled before a fix was found." if cancelled else "No fix found.", style="bold")
+        if not cancelled:
+            console.print("Try a larger --budget, a --test command that fails, or a more exact description.")
     console.print(
         f"Stopped because {STOPPED.get(result.stopped, result.stopped)}: {cost.rollouts} rollouts, "
         f"{cost.prompt_tokens} prompt tokens ({cost.cached_tokens} cached), {cost.generated_tokens} generated, "
