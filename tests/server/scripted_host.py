@@ -49,7 +49,7 @@ def scripted_fix(request: "FixRequest", *, cancel: CancelToken, progress: Progre
             edits.append(FileEdit(RepoPath("other.py"), other, other.replace("1", "2")))
         fixes = (_fix(tuple(edits), Evidence.PARSES if word == "weak" else Evidence.FAILING_TEST),)
     elif word == "new":
-        fixes = (_fix((FileEdit(RepoPath("new_file.py"), "", "x = 1\n"),), Evidence.REPRODUCED),)
+        fixes = (_fix((FileEdit(RepoPath("new_file.py"), "", "x = 1\n", created=True),), Evidence.REPRODUCED),)
     for fix in fixes:
         if on_fix is not None:
             on_fix(fix)
