@@ -19,7 +19,7 @@ from patchwright_engine.model.gguf import GgufInfo, read_gguf
 from patchwright_engine.model.installed import verify
 from patchwright_engine.model.measure import measure_speed
 from patchwright_engine.model.plan import MemoryPlan, plan_memory
-from patchwright_engine.model.probe import Gpu, Hardware, probe_hardware
+from patchwright_engine.model.probe import Gpu, Hardware, probe_hardware, usable_hardware
 from patchwright_engine.model.pull import pull_model
 
 _GIB = 1 << 30
@@ -59,7 +59,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run_list(args: argparse.Namespace) -> int:
     """Print the catalog."""
     catalog = load_catalog()
-    default = default_entry(catalog, probe_hardware())
+    default = default_entry(catalog, usable_hardware())
     if args.json:
         _print_json(models=[_entry_json(entry) | {"default": entry is default} for entry in catalog.entries])
         return 0
@@ -86,7 +86,7 @@ def run_list(args: argparse.Namespace) -> int:
 def run_pull(args: argparse.Namespace) -> int:
     """Fetch one model. Raises BadInput, PullFailed, Cancelled."""
     catalog = load_catalog()
-    entry = catalog.get(args.name) if args.name else default_entry(catalog, probe_hardware())
+    entry = catalog.get(args.name) if args.name else default_entry(catalog, usable_hardware())
     with _download_display(entry, Console(stderr=True)) as on_progress:
         result = pull_model(entry, source=args.source, from_file=args.from_file, on_progress=on_progress)
     if args.json:
@@ -127,9 +127,9 @@ def run_plan(args: argparse.Namespace) -> int:
         if args.json:
             _print_json(table=table)
         else:
-            sys.stdout.write(_table_markdown(planned, table))
+            sys.stdout.write(_table_markdown(planned, table, args.sequences))
         return 0
-    hardware = probe_hardware()
+    hardware = usable_hardware()
     models = [_named(args.name)] if args.name else planned
     plans = [plan_memory(model, hardware, sequences=args.sequences) for model in models]
     rows = []
@@ -163,8 +163,13 @@ def _machine(hardware: Hardware) -> str:
     return (
         f"processors   {hardware.cores} usable, {hardware.threads} threads for decoding\n"
         f"memory       {hardware.memory_available / _GIB:.1f} of {hardware.memory_total / _GIB:.1f} GiB free\n"
-        f"GPU          {'; '.join(gpus) or 'none found'}\n"
+        f"GPU          {'; '.join(gpus) or _no_gpu()}\n"
     )
+
+
+def _no_gpu() -> str:
+    unused = ", ".join(gpu.name for gpu in probe_hardware().gpus)
+    return f"{unused}, but llama.cpp was built without it (see `patchwright doctor`)" if unused else "none found"
 
 
 def _plan_in_words(row: dict[str, Any]) -> str:
@@ -184,11 +189,19 @@ def _plan_in_words(row: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-_BYTES = {"weights": "weights_bytes", "context": "kv_bytes", "compute": "compute_bytes"}
+_BYTES = {
+    "weights": "weights_bytes",
+    "context": "kv_bytes",
+    "compute": "compute_bytes",
+    "prompts kept": "cache_bytes",
+}
 
 
 def _table(entries: list[Entry], sequences: int) -> list[dict[str, Any]]:
-    """Plans of every entry on common cards, each alone in a machine with 32 GiB of memory, and without a card."""
+    """Plans of every entry on common cards, each alone in a machine with 32 GiB of memory, and without a card.
+
+    The card is taken as empty; what the driver and a display keep is in the plan's reserve.
+    """
     catalog = load_catalog()
     rows = []
     for gigabytes in (0, *_TABLE_CARDS):
@@ -199,31 +212,33 @@ def _table(entries: list[Entry], sequences: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _table_markdown(entries: list[Entry], table: list[dict[str, Any]]) -> str:
+def _table_markdown(entries: list[Entry], table: list[dict[str, Any]], sequences: int) -> str:
     lines = ["| GPU memory | " + " | ".join(entry.name for entry in entries) + " |", "|---" * (len(entries) + 1) + "|"]
     for row in table:
         cells = []
         for entry in entries:
-            cell = _cell(row["plans"][entry.name], row["gpu_gb"])
+            cell = _cell(row["plans"][entry.name], entry, row["gpu_gb"], sequences)
             cells.append(f"**{cell}**" if entry.name == row["default"] else cell)
         lines.append(f"| {row['gpu_gb'] or 'none'} {'GB ' if row['gpu_gb'] else ''}| " + " | ".join(cells) + " |")
     lines.append("")
     lines.append(
-        "Tokens of context shared by all candidates; 'q8' where the context is kept in q8_0; 'n/m' layers on the GPU, "
-        "the rest on the CPU. Bold: the default. Assumes 32 GiB of memory and 8 cores."
+        f"Tokens of context shared by {sequences} candidates, in f16, or in q8_0 where a cell says 'q8'; 'n/m' layers "
+        "on the GPU, the rest on the CPU; 'k at a time' where fewer candidates fit. Bold: the default. Assumes 32 GiB "
+        "of memory and 8 cores."
     )
     return "\n".join(lines) + "\n"
 
 
-def _cell(plan: MemoryPlan, gigabytes: int) -> str:
+def _cell(plan: MemoryPlan, entry: Entry, gigabytes: int, sequences: int) -> str:
     if not plan.fits:
         return "–"
-    context = f"{plan.n_ctx // 1024}k{' q8' if plan.kv_type == 'q8_0' else ''}"
-    partly = next((what for what in plan.gave_up if "layers on the GPU" in what), "")
-    if not gigabytes or not partly:
-        return context
-    words = partly.split()
-    return f"{context}, {words[0]}/{words[2]}"
+    parts = [f"{plan.n_ctx // 1024}k{' q8' if plan.kv_type == 'q8_0' else ''}"]
+    layers = entry.shape.layers + 1 if entry.shape else 0
+    if gigabytes and plan.n_gpu_layers < layers:
+        parts.append(f"{plan.n_gpu_layers}/{layers}")
+    if plan.n_seq < sequences:
+        parts.append(f"{plan.n_seq} at a time")
+    return ", ".join(parts)
 
 
 @contextmanager

@@ -8,16 +8,17 @@ import fnmatch
 import importlib.resources
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from patchwright_engine.config import Settings, folders
+from patchwright_engine.config import ROLES, Settings, folders
 from patchwright_engine.errors import BadInput, ModelUnavailable
 from patchwright_engine.model.entry import Entry, HubSource, PartsSource, parse_entries
 from patchwright_engine.model.gguf import read_gguf
+from patchwright_engine.model.parameters import AdapterFile
 from patchwright_engine.model.plan import Weighted, plan_memory
-from patchwright_engine.model.probe import Hardware, probe_hardware
+from patchwright_engine.model.probe import Hardware, usable_hardware
 
 __all__ = [
     "Catalog",
@@ -70,6 +71,8 @@ class ResolvedModel:
     path: Path | None = None
     url: str | None = None
     entry: Entry | None = None
+    adapters: tuple[AdapterFile, ...] = ()
+    """LoRA adapters to load beside it: `settings.adapters`, else files beside the model (`MODEL.ROLE.gguf`)."""
 
 
 def load_catalog(user_file: Path | None = None) -> Catalog:
@@ -100,9 +103,22 @@ def resolve_model(spec: str | None, settings: Settings) -> ResolvedModel:
         BadInput: the name is not in the catalog.
         ModelUnavailable: the model is not installed, or its file is missing, cut or no GGUF.
     """
-    spec = spec or settings.model
+    resolved = _resolve(spec or settings.model)
+    if resolved.path is None:
+        return resolved
+    return replace(resolved, adapters=find_adapters(resolved.path, settings))
+
+
+def find_adapters(model: Path, settings: Settings) -> tuple[AdapterFile, ...]:
+    """The adapters for `model`: what the settings name for a role, else the file `MODEL.ROLE.gguf` beside it."""
+    found = {role: model.with_name(f"{model.stem}.{role}.gguf") for role in ROLES}
+    files = {role: path for role, path in found.items() if path.is_file()} | dict(settings.adapters)
+    return tuple(AdapterFile(role, files[role]) for role in ROLES if role in files)
+
+
+def _resolve(spec: str | None) -> ResolvedModel:
     if spec is None:
-        return _resolve_default(load_catalog(), probe_hardware())
+        return _resolve_default(load_catalog(), usable_hardware())
     if re.match(r"https?://", spec):
         return ResolvedModel("url", spec, url=spec)
     if spec.lower().endswith(".gguf") or os.sep in spec or Path(spec).is_file():

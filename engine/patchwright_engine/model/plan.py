@@ -1,30 +1,49 @@
 """The memory plan: which part of a model goes where, and how much context is left over.
 
 Invariants: never below 4,096 tokens of context; a plan that `fits` leaves the reserve free; everything given up is
-named, because context that is cut silently costs more than four-bit weights do.
+named, because context that is cut silently costs more than four-bit weights do. What is planned is what is loaded:
+`connect.load_parameters` copies the plan, and the ladder here is the one a host goes down when memory runs out.
 
-Arithmetic (llama.cpp): weights = file size, spread evenly over the layers; KV = 2 * layers * kv_heads * head_dim *
-bytes a value * context; compute = one micro-batch of logits and two of hidden states, 4 * batch * (vocabulary + 2 *
-embedding), which is what llama.cpp reports (0.5B at batch 512: 300.25 MiB), and a row of logits a sequence.
+Arithmetic of llama.cpp (checked by benchmarks/memory.py): weights = file size, and a tied output head once more where
+it goes to a GPU; the input embeddings stay on the CPU. KV = 2 * layers * kv_heads * head_dim * bytes a value * context
+(padded to 256). Compute = the logits of one micro-batch and two of its hidden states, 4 * batch * (vocabulary + 2 *
+embedding). Output = the rows of logits a batch may ask for (reading a reference asks for all of them), in main memory.
 """
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from patchwright_engine.errors import BadInput
 from patchwright_engine.model.gguf import ModelShape
+from patchwright_engine.model.parameters import LoadParameters
 from patchwright_engine.model.probe import Hardware
 
 MIN_CONTEXT = 4096
+"""Tokens below which the stages' prompts are no use."""
+CPU_CONTEXT = 12_288
+"""Without a GPU: one prompt with its answer (8,192) and room for the other answers."""
+GPU_CONTEXT = 16_384
 _ROOMY_CONTEXT = 32_768
+_GPU_BATCH = 512
+_CPU_BATCH = 256
+_LEAST_BATCH = 128
+_LEAST_SEQUENCES = 4
+_PADDING = 256
 _GIB = 1 << 30
 _MIB = 1 << 20
 
-# Bytes a value: f16 has two; a q8_0 block holds 32 values in 34 bytes.
-_KV_BYTES = {"f16": 2.0, "q8_0": 34 / 32}
+# Bytes a value; quantized ones come in blocks of 32 values, q8_0 in 34 bytes.
+_KV_BYTES = {
+    **{"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32},
+    **{"q5_1": 24 / 32, "q5_0": 22 / 32, "q4_1": 20 / 32, "q4_0": 18 / 32},
+}
 # What the driver, the display and the CUDA context keep of a card; what the editor and test runs need of memory.
 _GPU_RESERVE = 640 * _MIB
 _RAM_RESERVE = 1 * _GIB
+# Prompts kept beside the KV cache: as much as the cache itself holds where there is room, half the room where not.
+_LEAST_CACHE = 512 * _MIB
 
 
 class Weighted(Protocol):
@@ -43,31 +62,53 @@ class MemoryPlan:
     n_gpu_layers: int
     """Layers on the GPU, the output layer included: `layers + 1` is everything, 0 is nothing."""
     n_ctx: int
+    context_tokens: int
+    """Tokens one sequence may hold; the rest of the pool is for the answers decoded beside it."""
     n_batch: int
     kv_type: str
-    """'f16' or 'q8_0' (which needs flash attention)."""
+    """'f16' or 'q8_0' (for which llama.cpp turns flash attention on)."""
     n_seq: int
     threads: int
     weights_bytes: int
     kv_bytes: int
     compute_bytes: int
+    cache_bytes: int
+    """Main memory for prompts seen earlier."""
+    gpu_bytes: int
+    """What of all this is on the GPU."""
     fits: bool
     gave_up: tuple[str, ...]
     """What the machine had no room for, in words; empty for the full plan."""
 
     @property
     def total_bytes(self) -> int:
-        return self.weights_bytes + self.kv_bytes + self.compute_bytes
+        return self.weights_bytes + self.kv_bytes + self.compute_bytes + self.cache_bytes
+
+    @property
+    def parameters(self) -> LoadParameters:
+        """What the model host is told."""
+        return LoadParameters(
+            n_ctx=self.n_ctx,
+            context_tokens=self.context_tokens,
+            n_seq=self.n_seq,
+            n_batch=self.n_batch,
+            n_gpu_layers=self.n_gpu_layers,
+            kv_type=self.kv_type,
+            threads=self.threads,
+            cache_bytes=self.cache_bytes,
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
-    """One rung of the ladder: what is asked of the machine."""
+class MemoryNeed:
+    """What llama.cpp allocates for one model and one set of load parameters, in bytes, and how much of it on a GPU."""
 
-    n_ctx: int
-    kv_type: str
-    n_batch: int
-    n_seq: int
+    weights: int
+    kv: int
+    compute: int
+    """Work buffers and output rows."""
+    on_gpu: int
+    in_memory: int
 
 
 def plan_memory(model: Weighted, hardware: Hardware, *, sequences: int = 8, context: int | None = None) -> MemoryPlan:
@@ -77,49 +118,109 @@ def plan_memory(model: Weighted, hardware: Hardware, *, sequences: int = 8, cont
         model: its size in bytes and its shape.
         hardware: from `probe_hardware`, or a made-up machine.
         sequences: candidates decoded together.
-        context: tokens wanted in the shared pool; None: 16,384 with a GPU, twice that where it fits as
-            well, and 8,192 without.
+        context: tokens wanted in the shared pool; None: `GPU_CONTEXT` with a GPU, twice that where it fits as
+            well, and `CPU_CONTEXT` without.
 
     Raises:
         BadInput: the model's size or shape is unknown (a catalog entry without them; see `catalog.weighted`).
     """
-    shape = model.shape
-    if shape is None or not model.size:
-        raise BadInput(
-            "the model's size or shape is unknown, so its memory cannot be planned.", "Give the GGUF file's path."
-        )
-    wanted = max(MIN_CONTEXT, context or (16_384 if hardware.gpus else 8_192))
-    ladder = _ladder(wanted, sequences)
+    shape = _shape(model)
     if hardware.gpus:
-        roomy = [] if context else [_Step(_ROOMY_CONTEXT, "f16", 512, sequences)]
+        wish = _wish(context or GPU_CONTEXT, sequences, _GPU_BATCH, shape.layers + 1)
+        roomy = [] if context else [_wish(_ROOMY_CONTEXT, sequences, _GPU_BATCH, shape.layers + 1)]
+        ladder = [wish, *_rungs(wish)]
         for step in roomy + ladder:
-            whole = _plan(model.size, shape, hardware, step, wish=ladder[0], gpu_layers=shape.layers + 1)
+            whole = _plan(model, hardware, step, wish)
             if whole.fits:
                 return whole
         # Layers on the CPU cost far more than context kept in q8_0, so the split starts from that.
         for step in ladder[1:]:
-            layers = _layers_that_fit(model.size, shape, hardware, step)
-            part = _plan(model.size, shape, hardware, step, wish=ladder[0], gpu_layers=layers)
-            if part.fits:
+            split = _with_layers_that_fit(model, hardware, step)
+            part = _plan(model, hardware, split, wish)
+            if split.n_gpu_layers and part.fits:
                 return part
-    plans = [_plan(model.size, shape, hardware.without_gpus(), step, wish=ladder[0], gpu_layers=0) for step in ladder]
-    return next((plan for plan in plans if plan.fits), plans[-1])
+    wish = _wish(context or CPU_CONTEXT, sequences, _CPU_BATCH, 0)
+    plan = None
+    for step in [wish, *_rungs(wish)]:
+        plan = _plan(model, hardware.without_gpus(), step, wish)
+        if plan.fits:
+            break
+    assert plan is not None
+    if hardware.gpus and plan.fits:
+        return dataclasses.replace(plan, gave_up=(*plan.gave_up, "the GPU, which has no room for any layer"))
+    return plan
 
 
-def _ladder(context: int, sequences: int) -> list[_Step]:
-    """From the full wish to the least that works. KV precision goes first: q8_0 costs almost no quality."""
-    steps = [_Step(context, "f16", 512, sequences), _Step(context, "q8_0", 512, sequences)]
-    smaller = context // 2
-    while smaller > MIN_CONTEXT:
-        steps.append(_Step(smaller, "q8_0", 512, sequences))
-        smaller //= 2
-    steps.append(_Step(MIN_CONTEXT, "q8_0", 256, min(sequences, 4)))
-    return steps
+def less_memory(parameters: LoadParameters) -> tuple[LoadParameters, str] | None:
+    """The next rung down for a model that found no memory, and what is given up; None at the bottom.
+
+    Precision of the context goes first, as q8_0 costs almost no quality (q4_0 costs Qwen2.5 its mind, so it is not on
+    the ladder); then its length, never below `MIN_CONTEXT`; then sequences and batch; then layers on the GPU.
+    """
+    if _KV_BYTES.get(parameters.kv_type, 0) > _KV_BYTES["q8_0"]:
+        words = f"context kept in q8_0 instead of {parameters.kv_type}"
+        return dataclasses.replace(parameters, kv_type="q8_0"), words
+    if parameters.n_ctx > MIN_CONTEXT:
+        n_ctx = max(MIN_CONTEXT, parameters.n_ctx // 2)
+        own = min(parameters.context_tokens, _own_share(n_ctx))
+        words = f"context {n_ctx:,} tokens instead of {parameters.n_ctx:,}"
+        return dataclasses.replace(parameters, n_ctx=n_ctx, context_tokens=own), words
+    n_seq, n_batch = min(parameters.n_seq, _LEAST_SEQUENCES), min(parameters.n_batch, _LEAST_BATCH)
+    if (n_seq, n_batch) != (parameters.n_seq, parameters.n_batch):
+        words = f"{n_seq} candidates at a time instead of {parameters.n_seq}, batches of {n_batch} tokens"
+        return dataclasses.replace(parameters, n_seq=n_seq, n_batch=n_batch), words
+    if parameters.n_gpu_layers:
+        layers = parameters.n_gpu_layers * 3 // 4 if parameters.n_gpu_layers > 0 else 0
+        return dataclasses.replace(parameters, n_gpu_layers=layers), f"{layers} layers on the GPU"
+    return None
 
 
-def _plan(size: int, shape: ModelShape, hardware: Hardware, step: _Step, *, wish: _Step, gpu_layers: int) -> MemoryPlan:
-    kv = _kv_bytes(shape, step)
-    compute = _compute_bytes(shape, step)
+def memory_need(model: Weighted, parameters: LoadParameters) -> MemoryNeed:
+    """What loading `model` with `parameters` takes. Raises BadInput as `plan_memory`."""
+    shape = _shape(model)
+    whole = shape.layers + 1
+    on_gpu = whole if parameters.n_gpu_layers < 0 else min(parameters.n_gpu_layers, whole)
+    padded = -(-parameters.n_ctx // _PADDING) * _PADDING
+    kv = int(2 * shape.layers * shape.kv_heads * shape.head_dim * padded * _KV_BYTES[parameters.kv_type])
+    batch = min(parameters.n_batch, padded)
+    work = 4 * batch * (shape.vocabulary + 2 * shape.embedding)
+    output = 4 * max(batch, parameters.n_seq + 1) * shape.vocabulary
+    weights = model.size + (shape.output_bytes if shape.tied and on_gpu else 0)
+    gpu = 0
+    if on_gpu:
+        # llama.cpp takes the output layer first, then the last layers.
+        repeated = (on_gpu - 1) / shape.layers
+        gpu = int(_head_bytes(model) + repeated * (_layers_bytes(model) + kv)) + work
+    compute = work + output + (work if 0 < on_gpu < whole else 0)
+    return MemoryNeed(weights, kv, compute, gpu, weights + kv + compute - gpu)
+
+
+def _wish(context: int, sequences: int, batch: int, gpu_layers: int) -> LoadParameters:
+    n_ctx = max(MIN_CONTEXT, context)
+    return LoadParameters(
+        n_ctx=n_ctx,
+        context_tokens=_own_share(n_ctx),
+        n_seq=sequences,
+        n_batch=batch,
+        n_gpu_layers=gpu_layers,
+    )
+
+
+def _own_share(n_ctx: int) -> int:
+    """Two thirds for one sequence leave room for the answers decoded beside it."""
+    return min(n_ctx, max(MIN_CONTEXT, n_ctx * 2 // 3))
+
+
+def _rungs(wish: LoadParameters) -> Iterator[LoadParameters]:
+    """What `less_memory` does to `wish`, as long as its layers stay where they are."""
+    step: LoadParameters = wish
+    while (lower := less_memory(step)) and lower[0].n_gpu_layers == wish.n_gpu_layers:
+        step = lower[0]
+        yield step
+
+
+def _plan(model: Weighted, hardware: Hardware, step: LoadParameters, wish: LoadParameters) -> MemoryPlan:
+    shape = _shape(model)
     gave_up = []
     if step.n_ctx < wish.n_ctx:
         gave_up.append(f"context {step.n_ctx:,} tokens instead of {wish.n_ctx:,}")
@@ -127,44 +228,57 @@ def _plan(size: int, shape: ModelShape, hardware: Hardware, step: _Step, *, wish
         gave_up.append(f"context kept in {step.kv_type} instead of {wish.kv_type}")
     if step.n_seq < wish.n_seq:
         gave_up.append(f"{step.n_seq} candidates at a time instead of {wish.n_seq}")
-    if hardware.gpus and gpu_layers <= shape.layers:
-        gave_up.append(f"{gpu_layers} of {shape.layers + 1} layers on the GPU, the rest on the CPU")
-    share = gpu_layers / (shape.layers + 1)
-    on_gpu = int((size + kv) * share) + (compute if gpu_layers else 0)
-    in_memory = size + kv + compute - on_gpu
-    fits = on_gpu <= _gpu_room(hardware) and in_memory <= _memory_room(hardware)
-    if hardware.unified:
-        fits = fits and size + kv + compute <= _memory_room(hardware)
+    if hardware.gpus and step.n_gpu_layers <= shape.layers:
+        gave_up.append(f"{step.n_gpu_layers} of {shape.layers + 1} layers on the GPU, the rest on the CPU")
+    need = memory_need(model, step)
+    in_memory = need.in_memory + (need.on_gpu if hardware.unified else 0)
+    left = _memory_room(hardware) - in_memory
+    cache = min(max(_LEAST_CACHE, need.kv), max(0, left // 2))
     return MemoryPlan(
-        n_gpu_layers=gpu_layers,
+        n_gpu_layers=step.n_gpu_layers,
         n_ctx=step.n_ctx,
+        context_tokens=step.context_tokens,
         n_batch=step.n_batch,
         kv_type=step.kv_type,
         n_seq=step.n_seq,
         threads=hardware.threads,
-        weights_bytes=size,
-        kv_bytes=kv,
-        compute_bytes=compute,
-        fits=fits,
+        weights_bytes=need.weights,
+        kv_bytes=need.kv,
+        compute_bytes=need.compute,
+        cache_bytes=cache,
+        gpu_bytes=need.on_gpu,
+        fits=need.on_gpu <= _gpu_room(hardware) and left >= 0,
         gave_up=tuple(gave_up),
     )
 
 
-def _kv_bytes(shape: ModelShape, step: _Step) -> int:
-    values = 2 * shape.layers * shape.kv_heads * shape.head_dim * step.n_ctx
-    return int(values * _KV_BYTES[step.kv_type])
+def _with_layers_that_fit(model: Weighted, hardware: Hardware, step: LoadParameters) -> LoadParameters:
+    shape = _shape(model)
+    least = memory_need(model, dataclasses.replace(step, n_gpu_layers=1))
+    per_layer = (_layers_bytes(model) + least.kv) / shape.layers
+    layers = 1 + int((_gpu_room(hardware) - least.on_gpu) / per_layer)
+    # The output layer alone is not worth the way to the card.
+    return dataclasses.replace(step, n_gpu_layers=min(shape.layers, layers) if layers > 1 else 0)
 
 
-def _compute_bytes(shape: ModelShape, step: _Step) -> int:
-    micro_batch = 4 * step.n_batch * (shape.vocabulary + 2 * shape.embedding)
-    output = 4 * step.n_seq * shape.vocabulary
-    return micro_batch + output
+def _shape(model: Weighted) -> ModelShape:
+    if model.shape is None or not model.size:
+        raise BadInput(
+            "the model's size or shape is unknown, so its memory cannot be planned.", "Give the GGUF file's path."
+        )
+    return model.shape
 
 
-def _layers_that_fit(size: int, shape: ModelShape, hardware: Hardware, step: _Step) -> int:
-    per_layer = (size + _kv_bytes(shape, step)) / (shape.layers + 1)
-    room = _gpu_room(hardware) - _compute_bytes(shape, step)
-    return max(0, min(shape.layers, int(room / per_layer)))
+def _head_bytes(model: Weighted) -> int:
+    """The output layer; as large as any other where the shape does not tell."""
+    shape = _shape(model)
+    return shape.output_bytes or model.size // (shape.layers + 1)
+
+
+def _layers_bytes(model: Weighted) -> int:
+    """All repeated layers together."""
+    shape = _shape(model)
+    return model.size - shape.input_bytes - (0 if shape.tied else _head_bytes(model))
 
 
 def _gpu_room(hardware: Hardware) -> int:

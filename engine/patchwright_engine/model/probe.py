@@ -3,6 +3,7 @@
 Invariant: probing never fails. What cannot be found out is left out; every outside command has a time limit.
 """
 
+import importlib.util
 import json
 import os
 import platform
@@ -17,6 +18,7 @@ import psutil
 
 _COMMAND_SECONDS = 5.0
 _MIB = 1 << 20
+_GPU_LIBRARY = re.compile(r"ggml-(cuda|hip|metal|vulkan|sycl|musa)\b")
 # Metal lets a process wire about three quarters of unified memory (recommendedMaxWorkingSetSize).
 _METAL_SHARE = 0.75
 
@@ -75,6 +77,28 @@ def probe_hardware() -> Hardware:
         gpus=gpus,
         unified=any(gpu.backend == "metal" for gpu in gpus),
     )
+
+
+def usable_hardware() -> Hardware:
+    """This machine as the installed llama.cpp can use it: without its cards when it was built for the CPU alone."""
+    hardware = probe_hardware()
+    return hardware if library_offloads() is not False else hardware.without_gpus()
+
+
+def library_offloads(package: str = "llama_cpp") -> bool | None:
+    """Whether the installed llama.cpp was built for a GPU, told by its files; None: none is installed, or they are
+    not laid out as we know.
+
+    Loading the library would tell as well, but takes long, and the model host alone does that.
+    """
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        return None
+    folders = [Path(place) / "lib" for place in found.submodule_search_locations]
+    names = [file.name for folder in folders if folder.is_dir() for file in folder.iterdir()]
+    if not any("ggml-" in name for name in names):
+        return None
+    return any(_GPU_LIBRARY.search(name) for name in names)
 
 
 def _allowed_cores() -> int:
