@@ -1,0 +1,229 @@
+"""How fast are N answers to one prompt and N verdicts on them, against llama-cpp-python's loop and llama-server?
+
+    python benchmarks/inference.py [--model NAME|PATH] [--prompts 1k,4k,8k] [--n 1,2,4,8,16] [--tokens 256]
+                                   [--engines ours,loop,server,server-best] [--no-judge] [--busy] [--passive] [--quick] [--json OUT]
+
+Engines, each in a fresh process for each cell, one at a time, with the same weights and threads:
+ours         Patchwright's model as the model host runs it
+loop         llama-cpp-python's create_chat_completion, answer by answer, its prefix kept
+server       llama-server with N slots: N chat requests at once, then N verdicts at once
+server-best  llama-server: one request with n_cmpl, verdicts pinned to the slots that wrote the answers
+Ratios are an engine's seconds over ours. llama-server is built first by `benchmarks/llama_server.py`. Run it on a
+quiet machine; --busy keeps one core busy with another process. Threads wait as each engine has them wait: ours
+asleep, the others spinning; --passive lets all of them sleep.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import sys
+import sysconfig
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from inference_engines import KINDS, Result, Work, run
+from llama_server import ServerProblem, server_path
+from patchwright_engine.config import load_settings
+from patchwright_engine.errors import BadInput, PatchwrightError
+from patchwright_engine.model.build_flags import VERSION, cmake_args
+from patchwright_engine.model.catalog import resolve_model
+from patchwright_engine.model.llama import quiet_environment
+from patchwright_engine.model.parameters import default_threads
+
+SYSTEM = "You are a careful programmer."
+TASK = "Rewrite this code so that it is easier to read, function by function.\n\n"
+SOURCE = "argparse.py"
+"""From Python's own library: real code, long enough for the longest prompt, on every machine."""
+
+
+def main() -> int:
+    """Measure, print a table, and write OUT when asked."""
+    arguments = parse()
+    engines = arguments.engines
+    binary = server_path()
+    if any(kind.startswith("server") for kind in engines) and not binary.is_file():
+        print("llama-server is not built. Cure: python benchmarks/llama_server.py", file=sys.stderr)
+        return 3
+    try:
+        model = resolve_model(arguments.model, load_settings()).path
+        if model is None:
+            raise BadInput("a server's speed is its own", "Give the name or path of a GGUF model.")
+    except PatchwrightError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    if arguments.passive:
+        os.environ.update(quiet_environment())
+    rows: list[dict[str, Any]] = []
+    cells = [(prompt, n) for prompt in arguments.prompts for n in arguments.n]
+    code = {prompt: cut_code(model, prompt) for prompt in arguments.prompts}
+    try:
+        for number, (prompt, n) in enumerate(cells):
+            work = Work(
+                str(model),
+                SYSTEM,
+                code[prompt],
+                prompt,
+                n,
+                arguments.tokens,
+                arguments.judge,
+                arguments.threads,
+                arguments.gpu_layers,
+            )
+            for kind in engines:
+                print(f"cell {number + 1} of {len(cells)}: {prompt} tokens, N = {n}, {kind}", file=sys.stderr)
+                rows.append(measure(kind, work, arguments.busy, binary))
+    except KeyboardInterrupt:
+        print("interrupted; what was measured:", file=sys.stderr)
+        show(rows, arguments)
+        return 130
+    show(rows, arguments)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"machine": machine(model, arguments), "rows": rows}, indent=1) + "\n")
+    return 1 if any("error" in row for row in rows) else 0
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line; --quick is a grid of seconds that proves nothing but that everything works."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="qwen2.5-coder-0.5b", metavar="NAME|PATH")
+    parser.add_argument("--prompts", type=sizes, default=sizes("1k,4k,8k"), metavar="TOKENS,…")
+    parser.add_argument("--n", type=sizes, default=sizes("1,2,4,8,16"), metavar="N,…")
+    parser.add_argument("--tokens", type=int, default=256, help="tokens of an answer (default: 256)")
+    parser.add_argument("--engines", type=kinds, default=list(KINDS), metavar="ENGINE,…")
+    parser.add_argument("--judge", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--threads", type=int, default=default_threads())
+    parser.add_argument("--gpu-layers", type=int, default=0, metavar="N", help="layers on the GPU (default: 0)")
+    parser.add_argument("--busy", action="store_true", help="keep one core busy with another process")
+    parser.add_argument("--passive", action="store_true", help="no engine's threads spin while they wait")
+    parser.add_argument("--quick", action="store_true", help="256-token prompts, N = 1 and 2, answers of 8 tokens")
+    parser.add_argument("--json", type=Path, metavar="OUT")
+    arguments = parser.parse_args(argv)
+    if arguments.quick:
+        arguments.prompts, arguments.n, arguments.tokens = [256], [1, 2], 8
+    return arguments
+
+
+def sizes(text: str) -> list[int]:
+    """'1k,512' is [1024, 512]. Raises ValueError."""
+    found = [int(part[:-1]) * 1024 if part.endswith("k") else int(part) for part in text.split(",")]
+    if min(found) < 1:
+        raise ValueError(text)
+    return found
+
+
+def kinds(text: str) -> list[str]:
+    """Names of engines. Raises ValueError."""
+    found = text.split(",")
+    if not set(found) <= set(KINDS):
+        raise ValueError(text)
+    return found
+
+
+def cut_code(model: Path, tokens: int) -> str:
+    """A request about so much code that the whole prompt has `tokens` tokens."""
+    import llama_cpp
+
+    from patchwright_engine.model.chat import chatml
+
+    llm = llama_cpp.Llama(str(model), vocab_only=True, verbose=False)
+    try:
+        around = chatml([("system", SYSTEM), ("user", TASK)])
+        room = tokens - len(llm.tokenize(around.encode(), add_bos=False, special=True))
+        source = (Path(sysconfig.get_path("stdlib")) / SOURCE).read_bytes()
+        code = llm.tokenize(source, add_bos=False)[: max(1, room)]
+        return TASK + llm.detokenize(code).decode("utf-8", "ignore")
+    finally:
+        llm.close()
+
+
+def measure(kind: str, work: Work, busy: bool, binary: Path) -> dict[str, Any]:
+    """One row of the result; an engine that fails has an 'error' instead of numbers."""
+    row: dict[str, Any] = {"prompt": work.prompt_tokens, "n": work.n, "engine": kind}
+    started = time.perf_counter()
+    try:
+        result = run(kind, work, busy, binary)
+    except (RuntimeError, ServerProblem, OSError) as error:
+        print(f"  {kind}: {error}", file=sys.stderr)
+        return {**row, "error": str(error)}
+    wanted = work.n * work.tokens
+    total = result.generate_seconds + result.judge_seconds
+    print(f"  {total:.2f} s, with loading {time.perf_counter() - started:.1f} s", file=sys.stderr)
+    return {
+        **row,
+        **{name: value for name, value in dataclasses.asdict(result).items() if name != "peak_bytes"},
+        "peak_mib": round(result.peak_bytes / (1 << 20)),
+        "total_seconds": total,
+        # As if every answer had its full length; equal to what was measured when it has.
+        "even_seconds": even_seconds(result, wanted),
+        "tokens_per_second": result.tokens / result.generate_seconds,
+    }
+
+
+def even_seconds(result: Result, wanted: int) -> float:
+    """Seconds for generating and judging, the first scaled to `wanted` tokens."""
+    return result.generate_seconds * wanted / max(1, result.tokens) + result.judge_seconds
+
+
+def ratio(rows: Sequence[dict[str, Any]], row: dict[str, Any]) -> float | None:
+    """How many times the seconds of ours in the same cell; None without ours."""
+    ours = [
+        one
+        for one in rows
+        if (one["prompt"], one["n"], one["engine"]) == (row["prompt"], row["n"], "ours") and "error" not in one
+    ]
+    return row["even_seconds"] / ours[0]["even_seconds"] if ours and "error" not in row else None
+
+
+def show(rows: Sequence[dict[str, Any]], arguments: argparse.Namespace) -> None:
+    """Print the table; adds 'ratio' to the rows."""
+    title = f"{arguments.model}, {arguments.threads} threads{', one core busy' if arguments.busy else ''}"
+    table = Table(title=title)
+    heads = ("prompt", "N", "engine", "generate s", "judge s", "total s", "tok/s", "prefill", "judged", "MiB", "ratio")
+    for head in heads:
+        table.add_column(head, justify="left" if head == "engine" else "right")
+    for row in rows:
+        first = (str(row["prompt"]), str(row["n"]), row["engine"])
+        if "error" in row:
+            table.add_row(*first, "failed")
+            continue
+        row["ratio"] = ratio(rows, row)
+        seconds = (row[name] for name in ("generate_seconds", "judge_seconds", "total_seconds"))
+        counts = (row[name] for name in ("prefill", "judge_prefill", "peak_mib"))
+        table.add_row(
+            *first,
+            *(f"{value:.2f}" for value in seconds),
+            f"{row['tokens_per_second']:.1f}",
+            *map(str, counts),
+            f"{row['ratio']:.2f}" if row["ratio"] else "–",
+        )
+    console = Console()
+    console.width = max(console.width, 110)
+    console.print(table)
+
+
+def machine(model: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the numbers depend on."""
+    return {
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "llama_cpp_python": VERSION,
+        "cmake": cmake_args(),
+        "model": model.name,
+        "threads": arguments.threads,
+        "gpu_layers": arguments.gpu_layers,
+        "tokens": arguments.tokens,
+        "busy": arguments.busy,
+        "passive": arguments.passive,
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
