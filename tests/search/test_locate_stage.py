@@ -164,3 +164,23 @@ def test_what_does_not_fit_the_prompt_is_told(make_job: MakeJob, tmp_path: Path)
         assert what
         for piece in what:
             assert f"### {piece}" not in request.messages[-1].content
+
+
+def test_answers_may_name_only_what_their_prompt_shows(make_job: MakeJob) -> None:
+    model = scripted("app/price.py", "app/price.py::gross")
+    job = make_job(model, {**FILES, "my app/odd name.py": "def odd():\n    return 1\n"}, ISSUE)
+    locate_fault(job, understand(job))
+    files, headings = (request.choices for request in model.requests)
+    assert set(files) == {*FILES, "my app/odd name.py"}
+    assert "app/price.py::gross" in headings
+    shown = model.requests[1].messages[-1].content
+    assert all(f"### {heading} (" in shown for heading in headings)
+    assert shown.count("\n### ") + shown.startswith("### ") == len(headings)
+
+
+@pytest.mark.parametrize("path", ["my app/odd name.py", "app/price.py"])
+def test_a_line_that_is_a_choice_is_read_as_it_stands(path: str) -> None:
+    known = KNOWN | {RepoPath("my app/odd name.py"), RepoPath("other/name.py")}
+    assert parse_paths(f"{path}\n{path}\n", known) == (path,)
+    suspects = [symbol(path, "odd"), symbol(path, "Odd.odd")]
+    assert parse_symbols_named(f"{path}::odd\n", suspects) == (suspects[0],)

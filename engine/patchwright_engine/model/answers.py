@@ -12,9 +12,11 @@ from typing import Any
 
 from patchwright_engine.model.backend import Completion, CompletionRequest
 from patchwright_engine.model.diverge import Divergence, find_divergences
-from patchwright_engine.model.llama import LlamaContext, Row, Sampler
+from patchwright_engine.model.grammar import choices_grammar
+from patchwright_engine.model.llama import LlamaContext, Row
 from patchwright_engine.model.output import AnswerStream, Step
 from patchwright_engine.model.prefix import BASE
+from patchwright_engine.model.sampler import Sampler
 
 CLOSE_THINK = "\n</think>\n\n"
 
@@ -123,6 +125,7 @@ class Answers:
         sampler = context.sampler(0.0 if greedy else request.temperature, request.top_p, request.seed + index)
         one = _Live(index, sequence, len(self.prompt) + len(copied), sampler, stream)
         self.live.append(one)
+        self._constrain(one)
         if divergence:
             one.sampled += 1
             one.logprob += math.log(divergence.probability)
@@ -149,6 +152,11 @@ class Answers:
             if not one.pending:
                 self._take(one, one.sampler.sample(row), context.logits(row))
 
+    def _constrain(self, one: _Live) -> None:
+        """Let the answer be choices only; thoughts before it are free."""
+        if self.request.choices and not one.stream.thinking and not one.sampler.constrained:
+            one.sampler.constrain(choices_grammar(self.request.choices, self.request.max_choices))
+
     def _take(self, one: _Live, token: int, logits: Any) -> None:
         """Account for one sampled token and queue what is to be decoded next."""
         context = self.context
@@ -169,10 +177,11 @@ class Answers:
                 one.stream.close_think()
                 one.pending += context.tokenize(CLOSE_THINK, special=True)
                 one.pending += context.tokenize(self.request.answer_prefix)
-            case Step.THINK_CLOSED if self.request.answer_prefix:
+            case Step.THINK_CLOSED if self.request.answer_prefix or self.request.choices:
                 one.pending += context.tokenize("\n\n") + context.tokenize(self.request.answer_prefix)
             case Step.THINK_CLOSED | Step.GO_ON:
                 pass
+        self._constrain(one)
 
 
 def _logprob(logits: Any, token: int) -> float:

@@ -46,6 +46,10 @@ class CompletionRequest:
     copy. Backends that cannot read logits, and models that think first, sample freely instead."""
     skip_divergences: int = 0
     """Divergences that earlier requests have used up."""
+    choices: tuple[str, ...] = ()
+    """When given, an answer is one to `max_choices` of these names, one a line, and nothing else (see `grammar.py`).
+    Not for code, nor together with `reference` or `answer_prefix`. Backends without grammars answer freely."""
+    max_choices: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def _alternatives(words: Sequence[str]) -> str:
     parts = []
     for _, group in itertools.groupby(words, key=lambda word: word[0]):
         alike = list(group)
-        common = os.path.commonprefix(alike)
+        common = os.path.commonprefix(alike)  # noqa: RUF071 - by character is what is wanted
         rest = [word[len(common) :] for word in alike if word != common]
         option = "?" if len(rest) < len(alike) else ""
         parts.append(f"{_quoted(common)} ({_alternatives(rest)}){option}" if rest else _quoted(common))

@@ -17,12 +17,10 @@ from typing import Any
 
 from patchwright_engine.errors import ModelUnavailable
 from patchwright_engine.model.parameters import LoadParameters, default_threads
+from patchwright_engine.model.sampler import Sampler
 
-TOP_K = 100
 LOG_ERROR = 3
 KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8}
-# llama.cpp takes this one seed as "choose by the clock".
-RANDOM_SEED = 0xFFFFFFFF
 
 
 class Aborted(Exception):
@@ -277,51 +275,9 @@ class LlamaContext:
 
     # Sampling
 
-    def sampler(self, temperature: float, top_p: float, seed: int) -> "Sampler":
+    def sampler(self, temperature: float, top_p: float, seed: int) -> Sampler:
         """A chain of its own for one answer; temperature 0 takes the likeliest token."""
         return Sampler(self._lib, self._context, temperature, top_p, seed)
-
-
-class Sampler:
-    """llama.cpp's sampler chain top-k, top-p, temperature, draw, with its own seed."""
-
-    def __init__(self, lib: ModuleType, context: Any, temperature: float, top_p: float, seed: int) -> None:
-        self._lib = lib
-        self._context = context
-        params = lib.llama_sampler_chain_default_params()
-        params.no_perf = True
-        self._chain: Any = lib.llama_sampler_chain_init(params)
-        if temperature <= 0:
-            lib.llama_sampler_chain_add(self._chain, lib.llama_sampler_init_greedy())
-            return
-        lib.llama_sampler_chain_add(self._chain, lib.llama_sampler_init_top_k(TOP_K))
-        lib.llama_sampler_chain_add(self._chain, lib.llama_sampler_init_top_p(top_p, 1))
-        lib.llama_sampler_chain_add(self._chain, lib.llama_sampler_init_temp(temperature))
-        lib.llama_sampler_chain_add(self._chain, lib.llama_sampler_init_dist(seed % RANDOM_SEED))
-
-    def sample(self, index: int) -> int:
-        """Draw from row `index` of the last decode."""
-        return int(self._lib.llama_sampler_sample(self._chain, self._context, index))
-
-    def sample_from(self, logits: Any) -> int:
-        """Draw from logits kept from an earlier decode (a numpy array, left as it is)."""
-        import numpy
-
-        table = numpy.zeros(len(logits), dtype=[("id", "i4"), ("logit", "f4"), ("p", "f4")])
-        table["id"] = numpy.arange(len(logits), dtype="i4")
-        table["logit"] = logits
-        pointer = table.ctypes.data_as(ctypes.POINTER(self._lib.llama_token_data))
-        array = self._lib.llama_token_data_array(pointer, len(logits), -1, False)
-        self._lib.llama_sampler_apply(self._chain, ctypes.byref(array))
-        token = int(array.data[array.selected].id)
-        self._lib.llama_sampler_accept(self._chain, token)
-        return token
-
-    def close(self) -> None:
-        """Free the chain; repeated calls do nothing."""
-        if self._chain is not None:
-            self._lib.llama_sampler_free(self._chain)
-            self._chain = None
 
 
 def check_model_file(path: Path) -> None:

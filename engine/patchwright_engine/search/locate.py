@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from patchwright_engine.localize.context import symbol_code
 from patchwright_engine.model.backend import CompletionRequest
+from patchwright_engine.model.grammar import as_choices
 from patchwright_engine.model.prompting import render
 from patchwright_engine.repair.guards import is_judging_file
 from patchwright_engine.search.job import CODE_SHARE, Job, stage_prompt
@@ -21,6 +22,7 @@ CANDIDATES = 4
 SHOWN_SYMBOLS = 8
 BEAM = 3
 JUDGED = 4
+MAX_NAMED = 3
 ANSWER_TOKENS = 120
 # A symbol whose file understanding picked is worth about one rank step more than one whose file it did not.
 FILE_BONUS = 1.5
@@ -45,18 +47,23 @@ def locate_fault(job: Job, files: Sequence[RepoPath]) -> tuple[ScoredLocation, .
         return ()
     code = symbol_code([s.symbol for s in shown], job.snapshot, job.model.count_tokens, job.tokens(CODE_SHARE))
     job.note_dropped("locate", code.dropped)
+    suspects = [s.symbol for s in shown]
     answers = job.ask(
         "locate",
         CompletionRequest(
-            stage_prompt(job, "locate", code=code.text), n=CANDIDATES, seed=job.seed, max_answer_tokens=ANSWER_TOKENS
+            stage_prompt(job, "locate", code=code.text),
+            n=CANDIDATES,
+            seed=job.seed,
+            max_answer_tokens=ANSWER_TOKENS,
+            choices=as_choices(_heading(symbol) for symbol in suspects if f"### {_heading(symbol)} (" in code.text),
+            max_choices=MAX_NAMED,
         ),
     )
-    suspects = [s.symbol for s in shown]
     named = [parse_symbols_named(answer.answer, suspects) for answer in answers]
     votes: Counter[tuple[Symbol, ...]] = Counter()
     for symbols in named:
         # The first name is the vote; the ones after it are weaker votes of their own, not a joint change.
-        for place, symbol in enumerate(symbols[:3]):
+        for place, symbol in enumerate(symbols[:MAX_NAMED]):
             votes[(symbol,)] += 1 if place == 0 else 0.5  # type: ignore[assignment]  # half votes
     joint = Counter(symbols for symbols in named if len(symbols) in (2, 3))
     votes.update({symbols: count for symbols, count in joint.items() if count >= 2})
@@ -80,6 +87,10 @@ def locate_fault(job: Job, files: Sequence[RepoPath]) -> tuple[ScoredLocation, .
         kept=min(BEAM, len(scored)),
     )
     return tuple(scored[:BEAM])
+
+
+def _heading(symbol: Symbol) -> str:
+    return f"{symbol.path}::{symbol.name}"
 
 
 def _suspects(job: Job, files: Sequence[RepoPath]) -> list[RankedSymbol]:
@@ -172,7 +183,11 @@ def narrow(
 def parse_symbols_named(answer: str, suspects: Sequence[Symbol]) -> tuple[Symbol, ...]:
     """Suspects named in an answer, in order; `path::name`, a qualified name, or an unambiguous last name."""
     found: list[Symbol] = []
-    for line in answer.splitlines():
+    headings = {_heading(symbol): symbol for symbol in suspects}
+    for line in answer.split("\n"):
+        if line in headings:
+            found.append(headings[line])
+            continue
         text = re.sub(r"^(?:[-*•#\s]+|\d+[.)])*\s*", "", line).strip("` ")
         if not text:
             continue

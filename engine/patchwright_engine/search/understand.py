@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from patchwright_engine.localize.context import repo_map
 from patchwright_engine.model.backend import CompletionRequest
+from patchwright_engine.model.grammar import as_choices
 from patchwright_engine.model.prompting import render
 from patchwright_engine.search.job import MAP_SHARE, Job, stage_prompt
 from patchwright_engine.types import FileSet, RepoPath
@@ -33,6 +34,9 @@ def understand(job: Job) -> tuple[RepoPath, ...]:
     job.report("understand", "reading the repository map")
     shown = repo_map(job.ranking, job.snapshot, job.index, job.model.count_tokens, job.tokens(MAP_SHARE))
     job.note_dropped("understand", shown.dropped)
+    known = frozenset(job.index.files())
+    absent = set(shown.dropped)
+    offered = [file.path for file in job.ranking.files if file.path in known and file.path not in absent]
     answers = job.ask(
         "understand",
         CompletionRequest(
@@ -40,9 +44,10 @@ def understand(job: Job) -> tuple[RepoPath, ...]:
             n=CANDIDATES,
             seed=job.seed,
             max_answer_tokens=ANSWER_TOKENS,
+            choices=as_choices(offered),
+            max_choices=MAX_FILES,
         ),
     )
-    known = frozenset(job.index.files())
     votes = Counter(paths for answer in answers if (paths := parse_paths(answer.answer, known)))
     sets = [FileSet(paths, count) for paths, count in votes.most_common()]
     questions = [render("judge_files", files="\n".join(files.paths)) for files in sets]
@@ -61,14 +66,18 @@ def understand(job: Job) -> tuple[RepoPath, ...]:
 
 
 def parse_paths(answer: str, known: frozenset[RepoPath]) -> tuple[RepoPath, ...]:
-    """Known file paths named in an answer, in order; a path's unique tail counts as the path."""
+    """Known file paths named in an answer, in order: a line that is one, or words in it.
+
+    A path's unique tail counts as the path.
+    """
     found: list[RepoPath] = []
-    for token in re.findall(r"[\w./\-]+\.\w+", answer):
-        name = token.removeprefix("./")
-        if name in known:
-            found.append(RepoPath(name))
-            continue
-        tails = [path for path in known if path.endswith("/" + name)]
-        if len(tails) == 1:
-            found.append(tails[0])
+    for line in answer.split("\n"):
+        for token in [line] if line in known else re.findall(r"[\w./\-]+\.\w+", line):
+            name = token.removeprefix("./")
+            if name in known:
+                found.append(RepoPath(name))
+                continue
+            tails = [path for path in known if path.endswith("/" + name)]
+            if len(tails) == 1:
+                found.append(tails[0])
     return tuple(dict.fromkeys(found))[:MAX_FILES]
