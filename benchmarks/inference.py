@@ -1,7 +1,8 @@
 """How fast are N answers to one prompt and N verdicts on them, against llama-cpp-python's loop and llama-server?
 
     python benchmarks/inference.py [--model NAME|PATH] [--prompts 1k,4k,8k] [--n 1,2,4,8,16] [--tokens 256]
-                                   [--engines ours,loop,server,server-best] [--no-judge] [--busy] [--passive] [--quick] [--json OUT]
+                                   [--engines ours,loop,server,server-best] [--no-judge] [--busy] [--passive]
+                                   [--threads N] [--gpu-layers N] [--quick] [--json OUT]
 
 Engines, each in a fresh process for each cell, one at a time, with the same weights and threads:
 ours         Patchwright's model as the model host runs it

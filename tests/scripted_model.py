@@ -149,6 +149,7 @@ class ScriptedServer(ThreadingHTTPServer):
         self.hang_ups = 0
         self.closing = threading.Event()
         self._given: dict[str, int] = {}
+        self._seeds: dict[str, int] = {}
         self._turn = threading.Lock()
 
     @property
@@ -161,6 +162,11 @@ class ScriptedServer(ThreadingHTTPServer):
             first = 0 if greedy else self._given.get(conversation, 0)
             self._given[conversation] = first + wanted
             return first
+
+    def candidate_of_seed(self, conversation: str, seed: int) -> int:
+        """Which candidate a request for one is for, when several are under way: told by its seed."""
+        with self._turn:
+            return seed - self._seeds.setdefault(conversation, seed)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up is no news."""
@@ -199,9 +205,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, rule: Rule, body: dict[str, Any], messages: tuple[Message, ...]) -> dict[str, Any]:
         prefix = messages[-1].content if messages[-1].role == "assistant" else ""
-        wanted = 1 if rule.fault == "one_choice" else int(body.get("n", 1))
+        conversation = json.dumps(body["messages"])
         greedy = body.get("temperature") == 0
-        first = self.server.first_candidate(json.dumps(body["messages"]), wanted, greedy=greedy)
+        if rule.fault == "one_choice":
+            wanted, first = 1, self.server.candidate_of_seed(conversation, int(body.get("seed", 0)))
+        else:
+            wanted = int(body.get("n", 1))
+            first = self.server.first_candidate(conversation, wanted, greedy=greedy)
         texts = [rule.answers[(first + i) % len(rule.answers)].removeprefix(prefix) for i in range(wanted)]
         choices = [
             {"index": i, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}

@@ -5,18 +5,19 @@ A cancel closes the connection, so the server sees a hang-up; a caller waits at 
 The key comes from `PATCHWRIGHT_API_KEY` alone and is never written anywhere.
 """
 
-import contextlib
 import functools
 import math
 import os
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from patchwright_engine.control import CancelToken
-from patchwright_engine.errors import BadInput, ModelHostLost, ModelUnavailable
+from patchwright_engine.errors import BadInput, Cancelled, ModelHostLost, ModelUnavailable
 from patchwright_engine.model.backend import (
     Completion,
     CompletionBatch,
@@ -25,23 +26,40 @@ from patchwright_engine.model.backend import (
     JudgeRequest,
     Verdict,
 )
-from patchwright_engine.model.openai_http import Server, exchange
+from patchwright_engine.model.openai_http import PromptTooLong, Server, StillLoading, exchange
 from patchwright_engine.model.openai_values import (
+    Facts,
     Usage,
     choices_of,
     completion_body,
     completion_of,
+    facts_of,
     judge_body,
     p_yes,
+    plain_body,
     with_tokens,
 )
 
 BYTES_PER_TOKEN = 2.5
 """Code has three to four bytes a token; fewer makes the count an upper estimate."""
-MAX_JUDGES = 8
-"""Verdicts asked for at once; the server batches them."""
+MAX_PARALLEL = 8
+"""Requests under way at once; the server batches them."""
+DECODE_COST = 8
+"""A token costs at least this much more time decoded alone than as part of a prompt (CPU 8, GPU 30 and more)."""
 RESENDS = 2
 RESEND_SECONDS = 0.5
+LOADING_SECONDS = 300.0
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Candidates asked for in one request: `count` from `first` on."""
+
+    first: int
+    count: int
+    greedy: bool = False
 
 
 class OpenAIModel:
@@ -50,7 +68,7 @@ class OpenAIModel:
     def __init__(self, url: str, model: str | None = None, *, context_tokens: int = 16384) -> None:
         """`url` is the API's base, e.g. 'http://127.0.0.1:8080/v1'; without `model` the server's first is taken.
 
-        `context_tokens` is what prompts are budgeted for; the server decides what it takes.
+        `context_tokens` is what prompts are budgeted for, less where the server says that it takes less.
 
         Raises:
             BadInput: the URL is not http or https.
@@ -61,7 +79,9 @@ class OpenAIModel:
         self._server = Server(url.rstrip("/"), os.environ.get("PATCHWRIGHT_API_KEY"))
         self._model = model
         self._context_tokens = context_tokens
-        self._strict = False
+        self._facts: Facts | None = None
+        self._plain = False
+        self._one_by_one = False
 
     @property
     def name(self) -> str:
@@ -69,7 +89,17 @@ class OpenAIModel:
 
     @property
     def context_tokens(self) -> int:
-        return self._context_tokens
+        said = self._facts.context_tokens if self._facts else None
+        return min(self._context_tokens, said or self._context_tokens)
+
+    def connect(self, cancel: CancelToken) -> None:
+        """Ask the server what it is, waiting while it loads its model; later calls do nothing.
+
+        Raises:
+            Cancelled: meanwhile.
+            ModelUnavailable: nobody answers, or it is no such server.
+        """
+        self._known(cancel)
 
     def count_tokens(self, text: str) -> int:
         """An upper estimate for code and English; the server's tokenizer is out of reach."""
@@ -88,105 +118,175 @@ class OpenAIModel:
         Also raises ModelUnavailable when the server cannot be used. A server that ignores `n` is asked again.
         """
         started = time.monotonic()
-        done: list[Completion] = []
+        facts = self._known(cancel)
+        done: dict[int, Completion] = {}
         usage = Usage()
         while len(done) < request.n:
-            greedy = request.first_greedy and not done
-            wanted = 1 if greedy else request.n - len(done)
-            reply = self._post(completion_body(request, len(done), wanted, greedy=greedy), cancel)
-            choices = choices_of(reply)
-            if not choices:
-                raise ModelUnavailable("the model server answered without a choice", "Check the server and its model.")
-            usage.add(reply, first=not done)
-            for choice in choices[:wanted]:
-                done.append(completion_of(choice, request.answer_prefix))
-                if on_completion:
-                    on_completion(len(done) - 1, done[-1])
-            if on_progress:
-                spent = max(time.monotonic() - started, 1e-3)
-                on_progress(DecodeProgress(usage.prompt, usage.prompt, usage.generated, usage.generated / spent))
-        done = with_tokens(done, usage.generated)
-        return CompletionBatch(tuple(done), usage.prompt, usage.cached, usage.generated, time.monotonic() - started)
+            parts = self._parts(request, [index for index in range(request.n) if index not in done], facts)
+            tasks = [functools.partial(self._ask, request, part) for part in parts]
+            # A prompt nobody has computed yet is better computed once than by every request for itself.
+            warm = bool(done) or (facts.batches and self._decoding_dominates(request))
+            for number, reply in in_parallel(tasks, cancel, MAX_PARALLEL if warm else 1):
+                part, choices = parts[number], choices_of(reply)
+                usage.add(reply)
+                for index, choice in enumerate(choices[: part.count], start=part.first):
+                    done[index] = completion_of(choice, request.answer_prefix)
+                    if on_completion:
+                        on_completion(index, done[index])
+                if len(choices) < part.count:
+                    self._one_by_one = True
+                if on_progress:
+                    spent = max(time.monotonic() - started, 1e-3)
+                    on_progress(DecodeProgress(usage.prompt, usage.prompt, usage.generated, usage.generated / spent))
+        completions = with_tokens([done[index] for index in range(request.n)], usage.generated)
+        seconds = time.monotonic() - started
+        return CompletionBatch(tuple(completions), usage.prompt, usage.cached, usage.generated, seconds)
 
     def judge(self, requests: Sequence[JudgeRequest], cancel: CancelToken) -> tuple[Verdict, ...]:
         """As `backend.LanguageModel.judge`; probability None when the server gives no log-probabilities."""
-        inner = CancelToken(cancel.deadline)
-        with _linked(cancel, inner):
-            return tuple(_in_parallel([functools.partial(self._judge, one, inner) for one in requests], inner))
+        tasks = [functools.partial(self._judge, one) for one in requests]
+        # llama-server keeps a prompt for each slot: verdicts one after another each find the slot that holds most of
+        # theirs, while eight at once would compute what they share eight times.
+        workers = 1 if self._known(cancel).slots else MAX_PARALLEL
+        verdicts = dict(in_parallel(tasks, cancel, workers))
+        return tuple(verdicts[index] for index in range(len(requests)))
 
     def close(self) -> None:
         """Nothing is kept open between requests."""
 
+    def _known(self, cancel: CancelToken) -> Facts:
+        if self._facts is None:
+            models: dict[str, Any] = {}
+            try:
+                models = self._send("GET", "/models", None, cancel)
+            except ModelUnavailable:
+                if self._model is None:
+                    raise
+            props: dict[str, Any] = {}
+            root = self._server.url.removesuffix("/v1")
+            if root != self._server.url:
+                try:
+                    props = exchange(Server(root, self._server.key), "GET", "/props", None, cancel)
+                except Cancelled:
+                    raise
+                except (BadInput, ModelHostLost, ModelUnavailable):
+                    pass  # only llama-server has it
+            self._facts = facts_of(models, props)
+            self._model = self._model or self._facts.model
+        return self._facts
+
+    def _parts(self, request: CompletionRequest, missing: Sequence[int], facts: Facts) -> list[_Part]:
+        """Which candidates are asked for together: temperature is one for a request, and slots bound `n`."""
+        most = 1 if self._one_by_one else (facts.slots or request.n)
+        if request.first_greedy and request.n > 1 and most > 1 and facts.slots:
+            most -= 1
+        parts: list[_Part] = []
+        for index in missing:
+            last = parts[-1] if parts else None
+            if request.first_greedy and index == 0:
+                parts.append(_Part(0, 1, greedy=True))
+            elif last and not last.greedy and last.count < most and last.first + last.count == index:
+                parts[-1] = _Part(last.first, last.count + 1)
+            else:
+                parts.append(_Part(index, 1))
+        return parts
+
+    def _decoding_dominates(self, request: CompletionRequest) -> bool:
+        prompt = sum(self.count_tokens(message.content) for message in request.messages)
+        return prompt <= DECODE_COST * (request.max_answer_tokens + request.max_think_tokens)
+
+    def _ask(self, request: CompletionRequest, part: _Part, cancel: CancelToken) -> dict[str, Any]:
+        """The reply for `part`; one with fewer choices, even none, when the server will not give that many at once.
+
+        Raises as `complete`.
+        """
+        body = completion_body(request, part.first, part.count, greedy=part.greedy)
+        try:
+            reply = self._post(body, cancel)
+        except PromptTooLong:
+            raise
+        except BadInput:
+            if part.count == 1:
+                raise
+            return {}
+        if not choices_of(reply):
+            raise ModelUnavailable("the model server answered without a choice", "Check the server and its model.")
+        return reply
+
     def _judge(self, request: JudgeRequest, cancel: CancelToken) -> Verdict:
         reply = self._post(judge_body(request), cancel)
         usage = Usage()
-        usage.add(reply, first=True)
+        usage.add(reply)
         choices = choices_of(reply)
         return Verdict(p_yes(choices[0] if choices else {}, request.yes, request.no), usage.prompt, usage.cached)
 
     def _post(self, body: dict[str, Any], cancel: CancelToken) -> dict[str, Any]:
-        """Ask for a completion; a server that fails or hangs up is asked again."""
-        if self._model is None:
-            self._model = self._first_model(cancel)
+        """Ask for a completion; servers that check every field get none that is not OpenAI's."""
         body = {"model": self._model, **body}
-        if self._strict:
-            body.pop("chat_template_kwargs", None)
-        for attempt in range(RESENDS + 1):
-            try:
-                return exchange(self._server, "POST", "/chat/completions", body, cancel)
-            except BadInput:
-                # Servers that check every field refuse this one; llama-server and vLLM know it, others ignore it.
-                if body.pop("chat_template_kwargs", None) is None:
-                    raise
-                self._strict = True
-            except ModelHostLost:
-                if attempt == RESENDS:
-                    raise
-                cancel.wait(RESEND_SECONDS)
-        return exchange(self._server, "POST", "/chat/completions", body, cancel)
-
-    def _first_model(self, cancel: CancelToken) -> str:
-        listed = exchange(self._server, "GET", "/models", None, cancel).get("data")
+        plain = plain_body(body)
+        if self._plain:
+            return self._send("POST", "/chat/completions", plain, cancel)
         try:
-            return str(listed[0]["id"])  # type: ignore[index]
-        except (TypeError, LookupError):
-            return "default"
+            return self._send("POST", "/chat/completions", body, cancel)
+        except PromptTooLong:
+            raise
+        except BadInput:
+            if plain == body:
+                raise
+            reply = self._send("POST", "/chat/completions", plain, cancel)
+            self._plain = True
+            return reply
+
+    def _send(self, method: str, path: str, body: dict[str, Any] | None, cancel: CancelToken) -> dict[str, Any]:
+        """One exchange; a server that fails or hangs up is asked again, one that loads its model is waited for."""
+        failures, patience = 0, time.monotonic() + LOADING_SECONDS
+        while True:
+            try:
+                return exchange(self._server, method, path, body, cancel)
+            except StillLoading:
+                if time.monotonic() > patience:
+                    raise
+            except ModelHostLost:
+                failures += 1
+                if failures > RESENDS:
+                    raise
+            cancel.wait(RESEND_SECONDS)
 
 
-def _in_parallel(tasks: Sequence[Callable[[], Verdict]], cancel: CancelToken) -> Iterator[Verdict]:
-    """Results in order, up to `MAX_JUDGES` at once; the first failure stops the rest."""
-    results: dict[int, Verdict] = {}
-    errors: list[BaseException] = []
+def in_parallel(
+    tasks: Sequence[Callable[[CancelToken], Result]], cancel: CancelToken, workers: int
+) -> Iterator[tuple[int, Result]]:
+    """(index, result) as each task ends, on the caller's thread; the first failure stops the rest and is raised.
+
+    Every task gets a token of its own and must raise soon after its cancel.
+    """
+    inner = CancelToken(cancel.deadline)
+    forget = cancel.on_cancel(inner.cancel)
+    ended: queue.SimpleQueue[tuple[int, Result] | BaseException] = queue.SimpleQueue()
     todo = iter(enumerate(tasks))
     lock = threading.Lock()
 
     def work() -> None:
-        while not errors:
+        while True:
             with lock:
-                index, task = next(todo, (None, None))
-            if index is None or task is None:
+                index, task = next(todo, (0, None))
+            if task is None:
                 return
             try:
-                results[index] = task()
+                ended.put((index, task(inner)))
             except BaseException as error:  # noqa: BLE001 - a worker's edge: handed to the caller
-                errors.append(error)
-                cancel.cancel("shutdown")
+                ended.put(error)
+                return
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(MAX_JUDGES, len(tasks)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    for index in range(len(tasks)):
-        yield results[index]
-
-
-@contextlib.contextmanager
-def _linked(outer: CancelToken, inner: CancelToken) -> Iterator[None]:
-    forget = outer.on_cancel(inner.cancel)
     try:
-        yield
+        for _ in range(min(workers, len(tasks))):
+            threading.Thread(target=work, daemon=True).start()
+        for _ in tasks:
+            result = ended.get()
+            if isinstance(result, BaseException):
+                cancel.check()
+                raise result
+            yield result
     finally:
         forget()
+        inner.cancel("shutdown")

@@ -6,7 +6,9 @@ are not followed, and a proxy from the environment is never used for loopback.
 
 import contextlib
 import ipaddress
+import json
 import queue
+import re
 import socket
 import threading
 from dataclasses import dataclass
@@ -17,9 +19,20 @@ import httpx
 
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput, ModelHostLost, ModelUnavailable
+from patchwright_engine.model.openai_values import error_text
 
 POLL_SECONDS = 0.05
 MAX_REPLY_BYTES = 64 << 20
+# llama-server: "exceeds the available context size"; vLLM and OpenAI: "maximum context length is …".
+_TOO_LONG = re.compile(r"context (size|length|window)", re.IGNORECASE)
+
+
+class PromptTooLong(BadInput):
+    """The server's context is too short for the request."""
+
+
+class StillLoading(ModelHostLost):
+    """The server is there, its model is not yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +51,9 @@ def exchange(
 
     Raises:
         Cancelled: the token was cancelled; the connection is closed.
-        BadInput: the server refuses the request itself (400, 413, 422).
+        BadInput: the server refuses the request itself (400, 413, 422); PromptTooLong when it says so.
         ModelUnavailable: nobody answers, access is refused, or the other side speaks another language.
-        ModelHostLost: the server failed or hung up; the request may be sent again.
+        ModelHostLost: the server failed, is busy or hung up; the request may be sent again. StillLoading: later.
     """
     cancel.check()
     results: queue.SimpleQueue[dict[str, Any] | BaseException] = queue.SimpleQueue()
@@ -83,7 +96,7 @@ def _reply(url: str, stream: contextlib.AbstractContextManager[httpx.Response]) 
                 data += chunk
                 if len(data) > MAX_REPLY_BYTES:
                     raise ModelUnavailable("the model server's reply has no end", "Check the server.")
-            _check_status(url, response.status_code, bytes(data))
+            _check_status(url, response.status_code, bytes(data), response.headers.get("location", ""))
             reply = httpx.Response(200, content=bytes(data)).json()
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise ModelUnavailable(
@@ -98,19 +111,37 @@ def _reply(url: str, stream: contextlib.AbstractContextManager[httpx.Response]) 
     return reply
 
 
-def _check_status(url: str, status: int, data: bytes) -> None:
+def _check_status(url: str, status: int, data: bytes, location: str) -> None:
     if status < 300:
         return
-    said = data[:300].decode("utf-8", "replace").strip()
+    said = _said(data)
+    if status < 400:
+        # Whatever stands there, the user has not named it, and their code is in the request.
+        raise _no_api(url, f"it redirects to '{location}', which is not followed")
     if status in {401, 403}:
         raise ModelUnavailable(
             f"the model server refuses access ({status})", "Put its key into the environment: PATCHWRIGHT_API_KEY."
         )
     if status in {400, 413, 422}:
-        raise BadInput(f"the model server refuses the request ({status}): {said}", "Its context may be too short.")
-    if status >= 500:
+        if _TOO_LONG.search(said):
+            raise PromptTooLong(
+                f"the request is too long for the model server ({status}): {said}",
+                "Start it with a longer context (llama-server -c, vLLM --max-model-len), or narrow the issue.",
+            )
+        raise BadInput(f"the model server refuses the request ({status}): {said}", "Check the server and its version.")
+    if status == 503 and "loading" in said.lower():
+        raise StillLoading(f"the model server at {url} is still loading its model")
+    if status >= 500 or status in {408, 429}:
         raise ModelHostLost(f"the model server failed ({status}): {said}")
     raise _no_api(url, f"it answers {status}: {said}")
+
+
+def _said(data: bytes) -> str:
+    """The message in an error reply, or its beginning."""
+    text = data.decode("utf-8", "replace").strip()
+    with contextlib.suppress(ValueError, RecursionError):
+        text = error_text(json.loads(text)) or text
+    return text[:300]
 
 
 class _Line:

@@ -9,8 +9,34 @@ from collections.abc import Sequence
 from typing import Any
 
 from patchwright_engine.model.backend import Completion, CompletionRequest, JudgeRequest, Message
+from patchwright_engine.model.grammar import choices_grammar
 
 TOP_LOGPROBS = 20
+NOT_OPENAI = ("chat_template_kwargs", "continue_final_message", "add_generation_prompt", "grammar")
+"""Fields that llama-server and vLLM know, most servers ignore, and some refuse."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Facts:
+    """What a server says about itself; None where it says nothing."""
+
+    model: str
+    context_tokens: int | None = None
+    slots: int | None = None
+    """llama-server only: requests it decodes side by side, each slot keeping the prompt it saw last."""
+    batches: bool = False
+    """Known to decode requests side by side."""
+
+
+def facts_of(models: dict[str, Any], props: dict[str, Any]) -> Facts:
+    """From the replies to `GET /v1/models` and llama-server's `GET /props` (empty elsewhere)."""
+    listed = models.get("data")
+    first = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else {}
+    meta = first.get("meta")
+    context = _count(first.get("max_model_len")) or (_count(meta.get("n_ctx")) if isinstance(meta, dict) else 0)
+    slots = _count(props.get("total_slots"))
+    batches = slots > 1 or "max_model_len" in first
+    return Facts(str(first.get("id") or "default"), context or None, slots or None, batches)
 
 
 @dataclasses.dataclass(slots=True)
@@ -21,12 +47,17 @@ class Usage:
     cached: int = 0
     generated: int = 0
 
-    def add(self, reply: dict[str, Any], *, first: bool) -> None:
+    def add(self, reply: dict[str, Any]) -> None:
         usage = reply.get("usage")
         if not isinstance(usage, dict):
             return
-        self.generated += _count(usage.get("completion_tokens"))
-        if first:
+        generated = _count(usage.get("completion_tokens"))
+        sizes = [len(completion_of(choice, "").answer) for choice in choices_of(reply)]
+        if "timings" in reply and sizes and sizes[0]:
+            # llama-server counts the tokens of its first choice only.
+            generated = round(generated * sum(sizes) / sizes[0])
+        self.generated += generated
+        if not self.prompt:
             self.prompt = _count(usage.get("prompt_tokens"))
             details = usage.get("prompt_tokens_details")
             self.cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
@@ -36,7 +67,6 @@ def completion_body(request: CompletionRequest, index: int, wanted: int, *, gree
     """The body that asks for `wanted` answers from candidate `index` on."""
     messages = _messages(request.messages)
     if request.answer_prefix and not request.max_think_tokens:
-        # llama-server, vLLM and others go on from a last assistant message; the rest begin anew.
         messages.append({"role": "assistant", "content": request.answer_prefix})
     body: dict[str, Any] = {
         "messages": messages,
@@ -50,7 +80,17 @@ def completion_body(request: CompletionRequest, index: int, wanted: int, *, gree
         body["stop"] = list(request.stop)
     if request.max_think_tokens == 0:
         body["chat_template_kwargs"] = {"enable_thinking": False}
+    if messages[-1]["role"] == "assistant":
+        # vLLM goes on from a last assistant message when told so, llama-server unasked; others begin anew.
+        body |= {"continue_final_message": True, "add_generation_prompt": False}
+    if request.choices:
+        body["grammar"] = choices_grammar(request.choices, request.max_choices)
     return body
+
+
+def plain_body(body: dict[str, Any]) -> dict[str, Any]:
+    """`body` with OpenAI's own fields only."""
+    return {name: value for name, value in body.items() if name not in NOT_OPENAI}
 
 
 def judge_body(request: JudgeRequest) -> dict[str, Any]:
@@ -75,6 +115,15 @@ def choices_of(reply: dict[str, Any]) -> list[dict[str, Any]]:
     """The answers in a reply, possibly none."""
     choices = reply.get("choices")
     return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+
+
+def error_text(reply: object) -> str | None:
+    """What a server says is wrong: `{"error": {"message": …}}` or a flatter form of it; None when it says nothing."""
+    if isinstance(reply, dict):
+        for key in ("error", "message", "detail"):
+            if key in reply:
+                return error_text(reply[key])
+    return reply if isinstance(reply, str) else None
 
 
 def completion_of(choice: dict[str, Any], prefix: str) -> Completion:
