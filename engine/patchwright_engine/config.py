@@ -13,6 +13,9 @@ import platformdirs
 from patchwright_engine.errors import BadInput
 
 
+ROLES = ("reasoner", "prm", "orm")
+"""Who may have a LoRA adapter: the one who writes, the judge of stages, the judge of patches."""
+
 @dataclass(frozen=True, slots=True)
 class Folders:
     """The platform's folders for us. None is created before something is written to it."""
@@ -74,11 +77,26 @@ def load_settings(path: Path | None = None) -> Settings:
         return Settings()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput(f"cannot read the settings in {path}: {error}", "Mend or delete the file.") from error
-    types: dict[str, type] = {"model": str, "offline": bool, "python": str}
+    adapters: tuple[tuple[str, Path], ...] = ()
+    """(role, GGUF file) of the LoRA adapters to load beside the model, from the table `[adapters]`."""
+    types: dict[str, type] = {"model": str, "offline": bool, "python": str, "adapters": dict}
     for key, value in values.items():
         expected = types.get(key)
         if expected is None:
             raise BadInput(f"{path}: unknown setting '{key}'", f"Known settings: {', '.join(types)}.")
         if not isinstance(value, expected):
-            raise BadInput(f"{path}: '{key}' must be a {expected.__name__}", "Mend the value.")
-    return Settings(**values)
+            kind = "table" if expected is dict else expected.__name__
+            raise BadInput(f"{path}: '{key}' must be a {kind}", "Mend the value.")
+    return Settings(**{**values, "adapters": _adapters(path, values.get("adapters", {}))})
+
+
+def _adapters(path: Path, table: dict[str, object]) -> tuple[tuple[str, Path], ...]:
+    """(role, file) of each line; a relative path starts at the settings' folder."""
+    files: list[tuple[str, Path]] = []
+    for role, file in table.items():
+        if role not in ROLES:
+            raise BadInput(f"{path}: unknown adapter role '{role}'", f"Roles: {', '.join(ROLES)}.")
+        if not isinstance(file, str) or not file:
+            raise BadInput(f"{path}: the adapter '{role}' must be the path of a GGUF file", "Mend the value.")
+        files.append((role, path.parent / Path(file).expanduser()))
+    return tuple(files)

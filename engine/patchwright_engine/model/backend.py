@@ -46,6 +46,8 @@ class CompletionRequest:
     copy. Backends that cannot read logits, and models that think first, sample freely instead."""
     skip_divergences: int = 0
     """Divergences that earlier requests have used up."""
+    adapter: str = ""
+    """Role whose adapter is to answer; the base model where none is installed for it."""
     choices: tuple[str, ...] = ()
     """When given, an answer is one to `max_choices` of these names, one a line, and nothing else (see `grammar.py`).
     Not for code, nor together with `reference` or `answer_prefix`. Backends without grammars answer freely."""
@@ -83,6 +85,8 @@ class JudgeRequest:
     messages: tuple[Message, ...]
     yes: str = "Yes"
     no: str = "No"
+    adapter: str = ""
+    """Role whose adapter is to judge; the base model (zero-shot) where none is installed for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,31 @@ Invariant: importing this module loads no model library.
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
 EXIT_TAKEN = 75
 """Exit status of a model host that finds another one serving its model."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterFile:
+    """A LoRA adapter and the role it plays. As text: ROLE=PATH."""
+
+    role: str
+    path: Path
+
+    def __str__(self) -> str:
+        return f"{self.role}={self.path}"
+
+    @classmethod
+    def parse(cls, text: str) -> "AdapterFile":
+        """What `str` gave. Raises ValueError."""
+        role, equals, path = text.partition("=")
+        if not equals:
+            raise ValueError(f"'{text}' is not ROLE=PATH")
+        return cls(role, Path(path))
 
 
 def default_threads() -> int:
@@ -38,3 +58,7 @@ class LoadParameters:
     """Threads for decoding and prefill; 0 for `default_threads`."""
     cache_bytes: int = 512 << 20
     """Memory for prompts seen earlier, outside the KV cache."""
+    disk_cache_bytes: int = 1 << 30
+    """Disk for prompts that a later model host may go on from; 0 keeps none and deletes what is there."""
+    adapters: tuple[AdapterFile, ...] = ()
+    """LoRA adapters loaded beside the base, at most one for each role."""

@@ -93,9 +93,8 @@ def judge_ties(job: Job, pool: Pool) -> None:
     job.report("rank", f"judging {len(tied)} candidates")
     limit = job.tokens(CODE_SHARE)
     fitting = [c for c in tied if job.model.count_tokens(c.patch.diff) <= limit]
-    for candidate, probability in zip(
-        fitting, job.judge("rank", [render("judge_patch", diff=c.patch.diff) for c in fitting]), strict=True
-    ):
+    questions = [render("judge_patch", diff=c.patch.diff) for c in fitting]
+    for candidate, probability in zip(fitting, job.judge("rank", questions, adapter="orm"), strict=True):
         candidate.orm = probability
 
 

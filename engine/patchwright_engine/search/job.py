@@ -79,7 +79,7 @@ class Job:
     def ask(self, stage: str, request: CompletionRequest) -> tuple[Completion, ...]:
         """N answers to one conversation, with live progress; thoughts get their share, or what room there is."""
         thoughts = min(self.tokens(THINK_SHARE), self.room(request.messages) - request.max_answer_tokens)
-        request = replace(request, max_think_tokens=max(0, thoughts))
+        request = replace(request, max_think_tokens=max(0, thoughts), adapter="reasoner")
         batch = self.model.complete(request, self.cancel, stage=stage, on_progress=self._decode_progress(stage))
         self.generated_tokens += batch.generated_tokens
         return batch.completions
@@ -89,9 +89,20 @@ class Job:
         used = sum(self.model.count_tokens(message.content) + MESSAGE_TOKENS for message in messages)
         return self.model.context_tokens - used - 2 * MESSAGE_TOKENS
 
-    def judge(self, stage: str, questions: Sequence[str]) -> tuple[float | None, ...]:
+    def judge_answers(self, stage: str, asked: Sequence[Message], answers: Sequence[str]) -> tuple[float | None, ...]:
+        """The PRM's P(right) for each answer to the conversation `asked`, or None as `judge`.
+
+        The verdict goes on from the stage's own prompt, and from the answer when it was just generated, both of
+        which the model has read already.
+        """
+        question = Message("user", render("judge_answer"))
+        requests = [JudgeRequest((*asked, Message("assistant", text), question), adapter="prm") for text in answers]
+        return tuple(verdict.probability for verdict in self.model.judge(requests, self.cancel, stage=stage))
+
+    def judge(self, stage: str, questions: Sequence[str], *, adapter: str = "prm") -> tuple[float | None, ...]:
         """P(yes) for each question about the issue, or None where the backend gives no probabilities."""
-        requests = [JudgeRequest(conversation(self.issue_text, question)) for question in questions]
+        asked = [conversation(self.issue_text, question) for question in questions]
+        requests = [JudgeRequest(messages, adapter=adapter) for messages in asked]
         return tuple(verdict.probability for verdict in self.model.judge(requests, self.cancel, stage=stage))
 
     def _decode_progress(self, stage: str) -> Callable[[DecodeProgress], None]:
