@@ -272,6 +272,18 @@ def test_a_server_that_refuses_fields_of_other_servers_is_sent_none_from_then_on
     assert ["grammar" in body for body in server.completions()] == [True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("template", "bound"), [("{{ content }}", True), ("{{ content }}<think>", False), (None, False)]
+)
+def test_a_grammar_never_forbids_thoughts(template: str | None, bound: bool) -> None:
+    def reply(path: str, body: dict[str, Any]) -> Reply:
+        return (200, {"chat_template": template}) if path == "/props" else llama_server(path, body)
+
+    with programmed(reply) as server:
+        answers(OpenAIModel(f"{server.root}/v1"), choices=("a.py",), max_think_tokens=100)
+    assert ["grammar" in body for body in server.completions()] == [bound]
+
+
 def test_a_request_that_is_too_long_is_sent_once_and_told_with_a_cure() -> None:
     def full(path: str, body: dict[str, Any]) -> Reply:
         if not body:

@@ -201,6 +201,8 @@ class OpenAIModel:
         Raises as `complete`.
         """
         body = completion_body(request, part.first, part.count, greedy=part.greedy)
+        if request.max_think_tokens and not self._known(cancel).straight:
+            body.pop("grammar", None)  # it would forbid the thoughts
         try:
             reply = self._post(body, cancel)
         except PromptTooLong:

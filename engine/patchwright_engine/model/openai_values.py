@@ -26,6 +26,8 @@ class Facts:
     """llama-server only: requests it decodes side by side, each slot keeping the prompt it saw last."""
     batches: bool = False
     """Known to decode requests side by side."""
+    straight: bool = False
+    """llama-server only: the model is known not to think first, so a grammar may hold from the first token."""
 
 
 def facts_of(models: dict[str, Any], props: dict[str, Any]) -> Facts:
@@ -36,7 +38,9 @@ def facts_of(models: dict[str, Any], props: dict[str, Any]) -> Facts:
     context = _count(first.get("max_model_len")) or (_count(meta.get("n_ctx")) if isinstance(meta, dict) else 0)
     slots = _count(props.get("total_slots"))
     batches = slots > 1 or "max_model_len" in first
-    return Facts(str(first.get("id") or "default"), context or None, slots or None, batches)
+    template = props.get("chat_template")
+    straight = isinstance(template, str) and "<think>" not in template
+    return Facts(str(first.get("id") or "default"), context or None, slots or None, batches, straight)
 
 
 @dataclasses.dataclass(slots=True)
