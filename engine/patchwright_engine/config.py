@@ -4,6 +4,7 @@
 """
 
 import os
+import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,9 @@ import platformdirs
 
 from patchwright_engine.errors import BadInput
 
-
 ROLES = ("reasoner", "prm", "orm")
 """Who may have a LoRA adapter: the one who writes, the judge of stages, the judge of patches."""
+
 
 @dataclass(frozen=True, slots=True)
 class Folders:
@@ -47,9 +48,23 @@ def folders() -> Folders:
         return Folders(base / "data", base / "cache", base / "state", base / "run", base / "config")
     dirs = platformdirs.PlatformDirs("patchwright", appauthor=False)
     cache = Path(dirs.user_cache_dir)
-    # Without a session's runtime folder platformdirs falls back to a shared one; sockets must be the user's own.
-    runtime = Path(dirs.user_runtime_dir) if os.environ.get("XDG_RUNTIME_DIR") else cache / "run"
+    runtime = _runtime(cache)
     return Folders(Path(dirs.user_data_dir), cache, Path(dirs.user_state_dir), runtime, Path(dirs.user_config_dir))
+
+
+def _runtime(cache: Path) -> Path:
+    """The same for every process of a user: whether it was started by a session, by `cron` or with `docker exec`.
+
+    A session's folder that is somebody else's (left in the environment by `su`) is none.
+    """
+    default = f"/run/user/{os.getuid()}" if sys.platform == "linux" else ""
+    session = os.environ.get("XDG_RUNTIME_DIR") or default
+    try:
+        if session and Path(session).stat().st_uid == os.getuid():
+            return Path(session) / "patchwright"
+    except OSError:
+        pass
+    return cache / "run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +77,8 @@ class Settings:
     """Refuse every socket that would leave this machine, except `models pull` and a model URL given by hand."""
     python: str | None = None
     """Interpreter that runs the user's tests. None: discovered."""
+    adapters: tuple[tuple[str, Path], ...] = ()
+    """(role, GGUF file) of the LoRA adapters to load beside the model, from the table `[adapters]`."""
 
 
 def load_settings(path: Path | None = None) -> Settings:
@@ -77,8 +94,6 @@ def load_settings(path: Path | None = None) -> Settings:
         return Settings()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput(f"cannot read the settings in {path}: {error}", "Mend or delete the file.") from error
-    adapters: tuple[tuple[str, Path], ...] = ()
-    """(role, GGUF file) of the LoRA adapters to load beside the model, from the table `[adapters]`."""
     types: dict[str, type] = {"model": str, "offline": bool, "python": str, "adapters": dict}
     for key, value in values.items():
         expected = types.get(key)

@@ -32,9 +32,11 @@ from patchwright_engine.model.backend import (
     Verdict,
 )
 
-VERSION = 2
+VERSION = 3
 """Part of the meeting point: a host of an older language is left to idle out, never spoken to."""
 MAX_FRAME = 64 << 20
+MAX_HELLO = 4096
+"""Bytes of a first message; whoever has not shown the token yet may not make the host hold more."""
 POLL_SECONDS = 0.05
 # Unix socket addresses hold 104 bytes on macOS, 108 on Linux.
 MAX_ADDRESS = 100
@@ -49,15 +51,21 @@ class Hello:
     """First message of a client."""
 
     token: str
+    client: str = ""
+    """Who shares the model's time as one, over several connections; '' for this connection alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The model is loaded."""
+    """The model is loaded. `n_ctx` is what the host was asked for, `context_tokens` what it found memory for."""
 
     n_ctx: int
     context_tokens: int
     pid: int
+    adapters: tuple[str, ...] = ()
+    """`adapters.identity` of each that is loaded."""
+    gave_up: tuple[str, ...] = ()
+    """What there was no memory for, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,11 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """The request no longer waits for others: a host that dies from here on died on it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Progressed:
     progress: DecodeProgress
 
@@ -137,6 +150,7 @@ Message = (
     | Retire
     | Retired
     | Failed
+    | Started
     | Progressed
     | Ended
     | Completed
@@ -158,7 +172,7 @@ def decode(data: bytes) -> Message:
     try:
         fields = json.loads(data)
         return typing.cast(Message, _build(kinds[fields.pop("type")], fields))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WireError(f"not a message: {error!r}") from error
 
 
@@ -186,6 +200,9 @@ def _build(kind: Any, value: Any) -> Any:
 
 class Channel:
     """Messages over a connected socket. One thread may receive while others send."""
+
+    limit = MAX_FRAME
+    """Bytes of the largest message that is received."""
 
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
@@ -250,7 +267,7 @@ class Channel:
         if len(self._buffer) < 4:
             return None
         size = struct.unpack(">I", self._buffer[:4])[0]
-        if size > MAX_FRAME:
+        if size > self.limit:
             raise WireError(f"a frame of {size} bytes")
         if len(self._buffer) < 4 + size:
             return None
@@ -281,12 +298,11 @@ def endpoint(model: Path) -> Endpoint:
 
     Raises:
         EnvironmentProblem: the folder for sockets belongs to somebody else or cannot be made.
+        OSError: the model file cannot be found.
     """
-    path = model.resolve()
-    status = path.stat()
     runtime = folders().runtime
-    identity = f"{VERSION}|{runtime}|{path}|{status.st_size}|{status.st_mtime_ns}"
-    name = "model-" + hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    whole = f"{VERSION}|{runtime}|{file_identity(model)}"
+    name = "model-" + hashlib.sha256(whole.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     if len(os.fsencode(runtime / name)) + len(".sock") > MAX_ADDRESS:
         runtime = Path(tempfile.gettempdir()) / f"patchwright-{os.getuid()}"
     try:
@@ -300,5 +316,35 @@ def endpoint(model: Path) -> Endpoint:
     if owner.st_uid != os.getuid() or not runtime.is_dir() or runtime.is_symlink():
         raise EnvironmentProblem(f"{runtime} is not a folder of yours", "Remove it, or set PATCHWRIGHT_HOME.")
     if owner.st_mode & 0o077:
-        runtime.chmod(0o700)
+        try:
+            runtime.chmod(0o700)
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"{runtime} is open to others and cannot be made private: {error.strerror}", "Set PATCHWRIGHT_HOME."
+            ) from error
     return Endpoint(runtime / f"{name}.sock", runtime / f"{name}.token", runtime / f"{name}.lock")
+
+
+def file_identity(model: Path) -> str:
+    """Changes when the file at `model` is replaced or written to, whatever it is called. Raises OSError."""
+    status = model.stat()
+    return f"{status.st_dev}|{status.st_ino}|{status.st_size}|{status.st_mtime_ns}"
+
+
+def check_writable(place: Endpoint) -> None:
+    """Make sure that a host can put its socket and its token there.
+
+    Raises:
+        EnvironmentProblem: the disk is full or read-only.
+    """
+    trial = place.token.with_suffix(f".{os.getpid()}")
+    try:
+        try:
+            trial.write_bytes(bytes(4096))
+        finally:
+            trial.unlink(missing_ok=True)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"the folder {place.token.parent} for the model host's socket cannot be written: {error.strerror}",
+            "Free disk space there, or set PATCHWRIGHT_HOME to a folder you can write.",
+        ) from error
