@@ -3,11 +3,12 @@
 Invariant: the choice was made by `catalog.resolve_model`, from the user's flags and settings alone.
 """
 
+import contextlib
 import dataclasses
 import sys
 
 from patchwright_engine.control import CancelToken
-from patchwright_engine.errors import ModelUnavailable
+from patchwright_engine.errors import ModelHostLost, ModelUnavailable
 from patchwright_engine.model.backend import LanguageModel
 from patchwright_engine.model.catalog import ResolvedModel
 from patchwright_engine.model.parameters import LoadParameters
@@ -28,7 +29,9 @@ def open_model(
 
         server = OpenAIModel(resolved.url or "", None)
         if cancel is not None:
-            server.connect(cancel)
+            # A resumed job may need no answer at all; if it does, the first request tells what is wrong.
+            with contextlib.suppress(ModelUnavailable, ModelHostLost):
+                server.connect(cancel)
         return server
     if sys.platform == "win32":
         raise ModelUnavailable(
