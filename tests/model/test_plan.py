@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from patchwright_engine.errors import BadInput
 from patchwright_engine.model.catalog import load_catalog
 from patchwright_engine.model.gguf import ModelShape
+from patchwright_engine.model.ladder import least_memory, less_memory
 from patchwright_engine.model.parameters import LoadParameters
-from patchwright_engine.model.plan import MemoryPlan, less_memory, memory_need, plan_memory
+from patchwright_engine.model.plan import MemoryPlan, memory_need, plan_memory
 from patchwright_engine.model.probe import Gpu, Hardware
 
 GIB = 1 << 30
@@ -99,7 +100,7 @@ def test_the_ladder_ends_at_the_least_that_works() -> None:
         LoadParameters(), n_ctx=4096, context_tokens=4096, kv_type="q8_0", n_seq=4, n_batch=128, n_gpu_layers=0
     )
     assert words[:2] == ["context kept in q8_0 instead of f16", "context 10,000 tokens instead of 20,000"]
-    assert words[-1] == "0 layers on the GPU"
+    assert words[-1] == "only 0 layers on the GPU"
 
 
 def test_every_rung_takes_less_than_the_one_above() -> None:
@@ -108,6 +109,24 @@ def test_every_rung_takes_less_than_the_one_above() -> None:
         above, below = memory_need(MODEL_32B, step), memory_need(MODEL_32B, lower[0])
         assert (below.on_gpu, below.in_memory) < (above.on_gpu, above.in_memory)
         step = lower[0]
+
+
+def test_heads_that_are_no_whole_blocks_keep_their_precision() -> None:
+    """llama.cpp refuses q8_0 for them."""
+    model = Model(MODEL_32B.size, replace(MODEL_32B.shape or SHAPE, head_dim=80))
+    plans = [plan_memory(model, machine(0, gib)) for gib in (24, 20.8)]
+    assert [(plan.kv_type, plan.n_ctx) for plan in plans] == [("f16", 12_288), ("f16", 6144)]
+
+
+def test_after_a_death_by_memory_the_prompts_still_fit() -> None:
+    parameters = LoadParameters(n_ctx=12_288, context_tokens=8192, n_gpu_layers=40)
+    lower = least_memory(parameters)
+    assert lower
+    least, words = lower
+    assert (least.n_ctx, least.context_tokens, least.kv_type, least.n_seq) == (8192, 8192, "q8_0", 4)
+    assert (least.n_gpu_layers, least.cache_bytes) == (35, 64 * MIB)
+    assert words == "4 candidates at a time, a context of 8,192 tokens kept in q8_0"
+    assert least_memory(replace(least, n_gpu_layers=0)) is None
 
 
 def test_a_prompt_cache_never_makes_a_plan_fail() -> None:

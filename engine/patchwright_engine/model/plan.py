@@ -1,8 +1,7 @@
 """The memory plan: which part of a model goes where, and how much context is left over.
 
 Invariants: never below 4,096 tokens of context; a plan that `fits` leaves the reserve free; everything given up is
-named, because context that is cut silently costs more than four-bit weights do. What is planned is what is loaded:
-`connect.load_parameters` copies the plan, and the ladder here is the one a host goes down when memory runs out.
+named, because context that is cut silently costs more than four-bit weights do. What is planned is what is loaded.
 
 Arithmetic of llama.cpp (checked by benchmarks/memory.py): weights = file size, and a tied output head once more where
 it goes to a GPU; the input embeddings stay on the CPU. KV = 2 * layers * kv_heads * head_dim * bytes a value * context
@@ -17,28 +16,26 @@ from typing import Protocol
 
 from patchwright_engine.errors import BadInput
 from patchwright_engine.model.gguf import ModelShape
+from patchwright_engine.model.ladder import (
+    KV_BYTES,
+    MIN_CONTEXT,
+    ROOMY_CONTEXT,
+    can_quantize,
+    less_memory,
+    own_share,
+)
 from patchwright_engine.model.parameters import LoadParameters
 from patchwright_engine.model.probe import Hardware
 
-MIN_CONTEXT = 4096
-"""Tokens below which the stages' prompts are no use."""
 CPU_CONTEXT = 12_288
 """Without a GPU: one prompt with its answer (8,192) and room for the other answers."""
 GPU_CONTEXT = 16_384
-_ROOMY_CONTEXT = 32_768
 _GPU_BATCH = 512
 _CPU_BATCH = 256
-_LEAST_BATCH = 128
-_LEAST_SEQUENCES = 4
 _PADDING = 256
 _GIB = 1 << 30
 _MIB = 1 << 20
 
-# Bytes a value; quantized ones come in blocks of 32 values, q8_0 in 34 bytes.
-_KV_BYTES = {
-    **{"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32},
-    **{"q5_1": 24 / 32, "q5_0": 22 / 32, "q4_1": 20 / 32, "q4_0": 18 / 32},
-}
 # What the driver, the display and the CUDA context keep of a card; what the editor and test runs need of memory.
 _GPU_RESERVE = 640 * _MIB
 _RAM_RESERVE = 1 * _GIB
@@ -127,8 +124,8 @@ def plan_memory(model: Weighted, hardware: Hardware, *, sequences: int = 8, cont
     shape = _shape(model)
     if hardware.gpus:
         wish = _wish(context or GPU_CONTEXT, sequences, _GPU_BATCH, shape.layers + 1)
-        roomy = [] if context else [_wish(_ROOMY_CONTEXT, sequences, _GPU_BATCH, shape.layers + 1)]
-        ladder = [wish, *_rungs(wish)]
+        roomy = [] if context else [_wish(ROOMY_CONTEXT, sequences, _GPU_BATCH, shape.layers + 1)]
+        ladder = [wish, *_rungs(wish, shape)]
         for step in roomy + ladder:
             whole = _plan(model, hardware, step, wish)
             if whole.fits:
@@ -141,7 +138,7 @@ def plan_memory(model: Weighted, hardware: Hardware, *, sequences: int = 8, cont
                 return part
     wish = _wish(context or CPU_CONTEXT, sequences, _CPU_BATCH, 0)
     plan = None
-    for step in [wish, *_rungs(wish)]:
+    for step in [wish, *_rungs(wish, shape)]:
         plan = _plan(model, hardware.without_gpus(), step, wish)
         if plan.fits:
             break
@@ -151,37 +148,13 @@ def plan_memory(model: Weighted, hardware: Hardware, *, sequences: int = 8, cont
     return plan
 
 
-def less_memory(parameters: LoadParameters) -> tuple[LoadParameters, str] | None:
-    """The next rung down for a model that found no memory, and what is given up; None at the bottom.
-
-    Precision of the context goes first, as q8_0 costs almost no quality (q4_0 costs Qwen2.5 its mind, so it is not on
-    the ladder); then its length, never below `MIN_CONTEXT`; then sequences and batch; then layers on the GPU.
-    """
-    if _KV_BYTES.get(parameters.kv_type, 0) > _KV_BYTES["q8_0"]:
-        words = f"context kept in q8_0 instead of {parameters.kv_type}"
-        return dataclasses.replace(parameters, kv_type="q8_0"), words
-    if parameters.n_ctx > MIN_CONTEXT:
-        n_ctx = max(MIN_CONTEXT, parameters.n_ctx // 2)
-        own = min(parameters.context_tokens, _own_share(n_ctx))
-        words = f"context {n_ctx:,} tokens instead of {parameters.n_ctx:,}"
-        return dataclasses.replace(parameters, n_ctx=n_ctx, context_tokens=own), words
-    n_seq, n_batch = min(parameters.n_seq, _LEAST_SEQUENCES), min(parameters.n_batch, _LEAST_BATCH)
-    if (n_seq, n_batch) != (parameters.n_seq, parameters.n_batch):
-        words = f"{n_seq} candidates at a time instead of {parameters.n_seq}, batches of {n_batch} tokens"
-        return dataclasses.replace(parameters, n_seq=n_seq, n_batch=n_batch), words
-    if parameters.n_gpu_layers:
-        layers = parameters.n_gpu_layers * 3 // 4 if parameters.n_gpu_layers > 0 else 0
-        return dataclasses.replace(parameters, n_gpu_layers=layers), f"{layers} layers on the GPU"
-    return None
-
-
 def memory_need(model: Weighted, parameters: LoadParameters) -> MemoryNeed:
     """What loading `model` with `parameters` takes. Raises BadInput as `plan_memory`."""
     shape = _shape(model)
     whole = shape.layers + 1
     on_gpu = whole if parameters.n_gpu_layers < 0 else min(parameters.n_gpu_layers, whole)
     padded = -(-parameters.n_ctx // _PADDING) * _PADDING
-    kv = int(2 * shape.layers * shape.kv_heads * shape.head_dim * padded * _KV_BYTES[parameters.kv_type])
+    kv = int(2 * shape.layers * shape.kv_heads * shape.head_dim * padded * KV_BYTES[parameters.kv_type])
     batch = min(parameters.n_batch, padded)
     work = 4 * batch * (shape.vocabulary + 2 * shape.embedding)
     output = 4 * max(batch, parameters.n_seq + 1) * shape.vocabulary
@@ -199,22 +172,17 @@ def _wish(context: int, sequences: int, batch: int, gpu_layers: int) -> LoadPara
     n_ctx = max(MIN_CONTEXT, context)
     return LoadParameters(
         n_ctx=n_ctx,
-        context_tokens=_own_share(n_ctx),
+        context_tokens=own_share(n_ctx),
         n_seq=sequences,
         n_batch=batch,
         n_gpu_layers=gpu_layers,
     )
 
 
-def _own_share(n_ctx: int) -> int:
-    """Two thirds for one sequence leave room for the answers decoded beside it."""
-    return min(n_ctx, max(MIN_CONTEXT, n_ctx * 2 // 3))
-
-
-def _rungs(wish: LoadParameters) -> Iterator[LoadParameters]:
+def _rungs(wish: LoadParameters, shape: ModelShape) -> Iterator[LoadParameters]:
     """What `less_memory` does to `wish`, as long as its layers stay where they are."""
     step: LoadParameters = wish
-    while (lower := less_memory(step)) and lower[0].n_gpu_layers == wish.n_gpu_layers:
+    while (lower := less_memory(step, quantizable=can_quantize(shape))) and lower[0].n_gpu_layers == wish.n_gpu_layers:
         step = lower[0]
         yield step
 
