@@ -124,6 +124,8 @@ def run_fix(
             )
             for note in report.notes:
                 job.note(note)
+            for what in getattr(model, "gave_up", ()):
+                job.note(f"Memory is short for {model.name}: {what}.")
             if recording is not None and foreign:
                 job.note(f"Nothing was resumed: the trace holds answers of {recording.model}, not of {model.name}.")
             job.issue_text = fit_issue(job)

@@ -8,19 +8,25 @@ on CPU, without the interpreter lock; on a GPU it bites between two prefill step
 import ctypes
 import functools
 import os
+import re
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from patchwright_engine.errors import ModelUnavailable
+from patchwright_engine.model.adapters import Adapter, check_adapters
+from patchwright_engine.model.gguf import read_gguf
+from patchwright_engine.model.ladder import can_quantize, fewer_layers, less_memory
 from patchwright_engine.model.parameters import LoadParameters, default_threads
 from patchwright_engine.model.sampler import Sampler
 
-LOG_ERROR = 3
+LOG_ERROR = 4
+_SHORT_OF_MEMORY = re.compile(r"alloc|memory", re.IGNORECASE)
 KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8}
+QUANTIZED = frozenset(KV_TYPES) - {"f32", "f16"}
 
 
 class Aborted(Exception):
@@ -56,9 +62,10 @@ class SequenceState:
 def quiet_environment() -> dict[str, str]:
     """What must stand in the environment before the library loads: threads that wait without spinning.
 
-    Two spinning threads on two contended cores fall to a tenth of their speed.
+    Two spinning threads on two contended cores fall to a tenth of their speed. And a ggml that aborts does so at once,
+    instead of calling a debugger on itself.
     """
-    return {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+    return {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "GGML_NO_BACKTRACE": "1"}
 
 
 class LlamaContext:
@@ -77,15 +84,29 @@ class LlamaContext:
         self._context: Any = None
         self._model: Any = None
         check_model_file(path)
-        self._model = self._load(path)
+        checked = check_adapters(parameters.adapters, path)
+        self.adapters = {adapter.role: adapter for adapter in checked}
+        self.adapter_in_use = ""
+        self._loaded: dict[str, Any] = {}
+        self._abort_flag = ctypes.create_string_buffer(2)
+        self.gave_up: list[str] = []
+        """What there was no memory for, in words; `parameters` are those that were possible."""
+        self._repack = True
+        quantizable = can_quantize(read_gguf(path).shape)
+        if not quantizable and parameters.kv_type in QUANTIZED:
+            self.parameters = replace(parameters, kv_type="f16")
+        try:
+            while not self._open(path):
+                self._give_way(path, quantizable=quantizable)
+        except ModelUnavailable:
+            self.close()
+            raise
         self._vocab = self._lib.llama_model_get_vocab(self._model)
         self.n_vocab = int(self._lib.llama_vocab_n_tokens(self._vocab))
         trained = int(self._lib.llama_model_n_ctx_train(self._model))
-        self.context_tokens = min(parameters.context_tokens, parameters.n_ctx, trained)
-        self._abort_flag = ctypes.create_string_buffer(2)
-        self._context = self._create_context(path)
+        self.context_tokens = min(self.parameters.context_tokens, self.parameters.n_ctx, trained)
         self._memory = self._lib.llama_get_memory(self._context)
-        self._batch = self._lib.llama_batch_init(parameters.n_batch, 0, 1)
+        self._batch = self._lib.llama_batch_init(self.parameters.n_batch, 0, 1)
         self._pieces: dict[int, bytes] = {}
 
     def __enter__(self) -> "LlamaContext":
@@ -100,24 +121,77 @@ class LlamaContext:
             self._lib.llama_batch_free(self._batch)
             self._lib.llama_free(self._context)
             self._context = None
+        self._free_model()
+
+    def _free_model(self) -> None:
         if self._model is not None:
+            for adapter in self._loaded.values():
+                self._lib.llama_adapter_lora_free(adapter)
+            self._loaded.clear()
             self._lib.llama_model_free(self._model)
             self._model = None
 
     # Loading
 
-    def _load(self, path: Path) -> Any:
-        params = self._lib.llama_model_default_params()
-        params.n_gpu_layers = self.parameters.n_gpu_layers
-        model = self._lib.llama_model_load_from_file(os.fsencode(path), params)
-        if not model:
-            raise ModelUnavailable(
-                f"llama.cpp cannot load {path}: {self.last_error or 'no reason given'}",
+    def _open(self, path: Path) -> bool:
+        """Try to have weights, adapters and context."""
+        self._errors.clear()
+        if self._model is None:
+            self._model = self._load(path)
+        if self._model is not None:
+            # Before the context, which makes room for their part of the graph.
+            missing = [adapter for role, adapter in self.adapters.items() if role not in self._loaded]
+            self._loaded |= {adapter.role: self._load_adapter(adapter, path) for adapter in missing}
+            self._context = self._create_context()
+        return self._context is not None
+
+    def _give_way(self, path: Path, *, quantizable: bool) -> None:
+        """After `_open` failed: take the next rung down. Raises ModelUnavailable when there is none."""
+        loaded, layers = self._model is not None, self.parameters.n_gpu_layers
+        if not _SHORT_OF_MEMORY.search(" ".join(self._errors)):
+            raise self._unavailable(path)
+        if not loaded and not layers and self._repack:
+            self._repack = False
+            self.gave_up.append("weights used as they are in the file, which reads prompts more slowly")
+            return
+        lower = less_memory(self.parameters, quantizable=quantizable) if loaded else fewer_layers(self.parameters)
+        if lower is None:
+            raise self._unavailable(path)
+        self.parameters, words = lower
+        self.gave_up.append(words)
+        if self.parameters.n_gpu_layers != layers:
+            self._free_model()
+
+    def _unavailable(self, path: Path) -> ModelUnavailable:
+        error = self.last_error or "no reason given"
+        if self._model is None:
+            return ModelUnavailable(
+                f"llama.cpp cannot load {path}: {error}",
                 "Check the file with `patchwright models verify` and pull it again, or choose another model.",
             )
-        return model
+        return ModelUnavailable(
+            f"llama.cpp cannot make a context of {self.parameters.n_ctx:,} tokens with {path.name}: {error}",
+            "Run `patchwright models plan` for what fits here, or close other programs.",
+        )
 
-    def _create_context(self, path: Path) -> Any:
+    def _load(self, path: Path) -> Any:
+        """None when llama.cpp cannot, which its errors explain."""
+        params = self._lib.llama_model_default_params()
+        params.n_gpu_layers = self.parameters.n_gpu_layers
+        params.use_extra_bufts = params.use_extra_bufts and self._repack
+        return self._lib.llama_model_load_from_file(os.fsencode(path), params) or None
+
+    def _load_adapter(self, adapter: Adapter, base: Path) -> Any:
+        loaded = self._lib.llama_adapter_lora_init(self._model, os.fsencode(adapter.path))
+        if not loaded:
+            raise ModelUnavailable(
+                f"llama.cpp cannot load the {adapter.role} adapter {adapter.path} beside {base}: {self.last_error}",
+                f"Convert it again for this model, or take '{adapter.role}' out of [adapters] in config.toml.",
+            )
+        return loaded
+
+    def _create_context(self) -> Any:
+        """None when llama.cpp cannot, which its errors explain."""
         wanted = self.parameters
         params = self._lib.llama_context_default_params()
         params.n_ctx = wanted.n_ctx
@@ -133,15 +207,7 @@ class LlamaContext:
         libc = ctypes.CDLL(None)
         params.abort_callback = ctypes.cast(libc.strlen, self._lib.ggml_abort_callback)
         params.abort_callback_data = ctypes.cast(self._abort_flag, ctypes.c_void_p)
-        context = self._lib.llama_init_from_model(self._model, params)
-        if not context:
-            self._lib.llama_model_free(self._model)
-            self._model = None
-            raise ModelUnavailable(
-                f"no memory for a context of {wanted.n_ctx} tokens with {path.name}: {self.last_error}",
-                "Run `patchwright models plan` for what fits here, or close other programs.",
-            )
-        return context
+        return self._lib.llama_init_from_model(self._model, params) or None
 
     @property
     def last_error(self) -> str:
@@ -236,6 +302,19 @@ class LlamaContext:
         if code != 0:
             raise DecodeFailed(code, self.last_error)
 
+    def use_adapter(self, role: str) -> None:
+        """Let the adapter of `role` act on every later decode; '' or a role without one: the base alone.
+
+        What the KV cache holds stays as it was read: the caller knows by whom.
+        """
+        loaded = self._loaded.get(role)
+        one = (self._lib.llama_adapter_lora_p_ctypes * 1)()
+        if loaded:
+            one[0] = ctypes.cast(loaded, self._lib.llama_adapter_lora_p_ctypes)
+        scale = (ctypes.c_float * 1)(1.0)
+        self._lib.llama_set_adapters_lora(self._context, one, 1 if loaded else 0, scale)
+        self.adapter_in_use = role if loaded else ""
+
     def logits(self, index: int) -> Any:
         """The logits of row `index` of the last decode, as a numpy array that the next decode overwrites."""
         import numpy
@@ -252,6 +331,12 @@ class LlamaContext:
     def drop(self, sequence: int, start: int = -1) -> bool:
         """Forget a sequence from position `start` on (-1: all of it); False when the model cannot forget a part."""
         return bool(self._lib.llama_memory_seq_rm(self._memory, sequence, start, -1))
+
+    @property
+    def forgets(self) -> bool:
+        """Whether the end of a sequence can be dropped; recurrent models only forget all of it."""
+        recurrent = self._lib.llama_model_is_recurrent(self._model) or self._lib.llama_model_is_hybrid(self._model)
+        return not recurrent
 
     def drop_all(self) -> None:
         """Forget every sequence."""
