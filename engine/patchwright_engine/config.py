@@ -24,7 +24,7 @@ class Folders:
     data: Path
     """Models."""
     cache: Path
-    """Indexes and partial downloads; may be deleted at any time."""
+    """Indexes, computed prompts and partial downloads; may be deleted at any time."""
     state: Path
     """Traces and logs."""
     runtime: Path
@@ -77,6 +77,8 @@ class Settings:
     """Refuse every socket that would leave this machine, except `models pull` and a model URL given by hand."""
     python: str | None = None
     """Interpreter that runs the user's tests. None: discovered."""
+    disk_cache_bytes: int = 1 << 30
+    """Disk for computed prompts, from which a later model host goes on; 0 keeps none."""
     adapters: tuple[tuple[str, Path], ...] = ()
     """(role, GGUF file) of the LoRA adapters to load beside the model, from the table `[adapters]`."""
 
@@ -94,7 +96,7 @@ def load_settings(path: Path | None = None) -> Settings:
         return Settings()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput(f"cannot read the settings in {path}: {error}", "Mend or delete the file.") from error
-    types: dict[str, type] = {"model": str, "offline": bool, "python": str, "adapters": dict}
+    types: dict[str, type] = {"model": str, "offline": bool, "python": str, "disk_cache_bytes": int, "adapters": dict}
     for key, value in values.items():
         expected = types.get(key)
         if expected is None:

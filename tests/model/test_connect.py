@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from patchwright_engine.config import folders
 from patchwright_engine.control import CancelToken
 from patchwright_engine.model.backend import CompletionRequest, Message
 from patchwright_engine.model.catalog import ResolvedModel
@@ -26,6 +27,11 @@ def test_a_file_is_loaded_as_the_memory_plan_says(small_model_path: Path) -> Non
     parameters = load_parameters(resolved)
     assert 4096 <= parameters.context_tokens <= parameters.n_ctx
     assert parameters.n_seq >= 2
+    assert parameters.disk_cache_bytes == 1 << 30
+    settings = folders().config / "config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("disk_cache_bytes = 0\n")
+    assert load_parameters(resolved).disk_cache_bytes == 0
     model = open_model(resolved)
     assert isinstance(model, HostedModel)
     assert model.host_pid is None

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import sys
 
+from patchwright_engine.config import load_settings
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import ModelHostLost, ModelUnavailable
 from patchwright_engine.model.backend import LanguageModel
@@ -59,4 +60,5 @@ def load_parameters(resolved: ResolvedModel) -> LoadParameters:
     if resolved.path is None:
         return LoadParameters()
     planned = plan_memory(read_gguf(resolved.path), usable_hardware()).parameters
-    return dataclasses.replace(planned, adapters=resolved.adapters)
+    disk = load_settings().disk_cache_bytes
+    return dataclasses.replace(planned, adapters=resolved.adapters, disk_cache_bytes=disk)

@@ -26,6 +26,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from patchwright_engine.config import folders
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput, Cancelled, EnvironmentProblem
 from patchwright_engine.model import wire
@@ -71,7 +72,7 @@ class Host:
             inode = self._endpoint.socket.stat().st_ino
             threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
             try:
-                self.model = LocalModel(self._path, self._parameters)
+                self.model = LocalModel(self._path, self._parameters, prefixes=folders().cache / "prefixes")
             except EnvironmentProblem as error:
                 log.error("%s", error)
                 self.failure = error
@@ -272,10 +273,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not alone:
             return EXIT_TAKEN
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        host = Host(args.model, parameters, args.idle_seconds)
         try:
-            Host(args.model, parameters, args.idle_seconds).serve()
+            host.serve()
         except EnvironmentProblem as error:
             return error.exit_code
+        except SystemExit:
+            if host.model:
+                host.model.save_prompts()  # for the next host
+            raise
     return 0
 
 

@@ -21,17 +21,26 @@ from patchwright_engine.model.chat import ChatFormat
 from patchwright_engine.model.llama import LlamaContext
 from patchwright_engine.model.parameters import LoadParameters
 from patchwright_engine.model.prefix import PromptCache
+from patchwright_engine.model.prefix_store import PrefixStore, identities_of
 
 
 class LocalModel:
     """Weights and context in this process. Implements `backend.LanguageModel`."""
 
-    def __init__(self, path: Path, parameters: LoadParameters, name: str | None = None) -> None:
-        """Load the model. Raises ModelUnavailable."""
+    def __init__(
+        self, path: Path, parameters: LoadParameters, name: str | None = None, *, prefixes: Path | None = None
+    ) -> None:
+        """Load the model. `prefixes` is the folder for computed prompts; None: none is read or left on disk.
+
+        Raises:
+            ModelUnavailable: the model cannot be loaded.
+        """
         self._context = LlamaContext(path, parameters)
         chat = ChatFormat(self._context.chat_template, self._context.apply_template)
-        self._session = decode.Session(self._context, PromptCache(self._context, parameters.cache_bytes), chat)
+        store = _store(path, self._context, prefixes) if prefixes else None
+        self._session = decode.Session(self._context, PromptCache(self._context, parameters.cache_bytes, store), chat)
         self._turn = threading.Lock()
+        self._saved = False
         self._name = name or path.stem
 
     @property
@@ -41,6 +50,11 @@ class LocalModel:
     @property
     def context_tokens(self) -> int:
         return self._context.context_tokens
+
+    @property
+    def gave_up(self) -> tuple[str, ...]:
+        """What there was no memory for when the model was loaded, in words."""
+        return tuple(self._context.gave_up)
 
     def count_tokens(self, text: str) -> int:
         """Exact; callable from any thread, also while another one decodes."""
@@ -64,9 +78,29 @@ class LocalModel:
             return verdict.judge(self._session, requests, cancel)
 
     def close(self) -> None:
-        """Free the weights and the context."""
+        """As `save_prompts`, and free the weights and the context."""
         with self._turn:
+            self.save_prompts()
             self._context.close()
+
+    def save_prompts(self) -> None:
+        """Leave computed prompts on disk for the next process, if there is a folder for them; only the first call does.
+
+        Not while another thread computes.
+        """
+        if not self._saved:
+            self._saved = True
+            self._session.cache.save()
+
+
+def _store(path: Path, context: LlamaContext, folder: Path) -> PrefixStore | None:
+    parameters = context.parameters
+    adapters = [(file.role, file.path) for file in parameters.adapters]
+    try:
+        identities = identities_of(path, parameters, adapters, "; ".join(context.gave_up))
+    except OSError:
+        return None
+    return PrefixStore(folder, parameters.disk_cache_bytes, identities)
 
 
 class _Abortable:
