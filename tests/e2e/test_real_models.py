@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from model_hosts import hosts_of
 from patchwright_engine.model import wire
+from patchwright_engine.model.child import LOG_NAME
 from patchwright_engine.model.client import HostedModel
 from patchwright_engine.search.trace import read_trace
 
@@ -91,6 +94,36 @@ def test_the_smallest_model_goes_through_every_stage(fix: Fix, small_model_path:
     assert all(len(answer["answer"]) for step in exchanges for answer in step["answers"])
     assert any(step["kind"] == "reproduction" for step in steps)
     assert steps[-1]["kind"] == "end"
+
+
+def test_a_model_host_killed_twice_in_the_middle_of_a_search_costs_no_result(
+    fix: Fix, small_model_path: Path, tmp_path: Path
+) -> None:
+    home, killed, over = tmp_path / "home", list[int](), threading.Event()
+    log = home / "state" / "log" / LOG_NAME
+
+    def kill() -> None:
+        # First when some of the search is done, then the one that took its place, right after it loaded.
+        for words, count in (("Completed in", 1), ("loaded", 2)):
+            while not log.exists() or log.read_text().count(words) < count:
+                if over.wait(0.05):
+                    return
+            time.sleep(0.5)  # into the next request
+            for host in hosts_of(home):
+                host.kill()
+                killed.append(host.pid)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    status, result = fix(small_model_path, "--budget", "1")
+    over.set()
+    killer.join()
+    assert len(set(killed)) == 2
+    assert status in (0, 1)
+    assert result["stopped"] in ("verified", "budget", "no_candidates")
+    assert result["cost"]["rollouts"] == 1
+    assert not any("ended early" in note for note in result["notes"])
+    assert [step["kind"] for step in read_trace(Path(result["trace"]))][-1] == "end"
 
 
 def test_the_demo_model_fixes_a_bug_and_does_so_again(fix: Fix, demo_model_path: Path) -> None:

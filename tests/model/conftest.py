@@ -1,10 +1,13 @@
-"""Small real GGUF files, and a Patchwright home of its own for every test of this folder."""
+"""Small real GGUF files, model hosts, and a Patchwright home of its own for every test of this folder."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from model_hosts import PARAMETERS, Open, hosts
+from patchwright_engine.model.client import HostedModel
 
 GgufMaker = Callable[..., Path]
 
@@ -55,3 +58,21 @@ def patchwright_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "home"
     monkeypatch.setenv("PATCHWRIGHT_HOME", str(home))
     return home
+
+
+@pytest.fixture
+def open_hosted(small_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """Opens clients of a host in a home of its own; whatever host is left is killed."""
+    monkeypatch.setenv("PATCHWRIGHT_HOME", str(tmp_path))
+    opened: list[HostedModel] = []
+
+    def open_one(path: Path = small_model_path, *, idle_seconds: float = 60.0) -> HostedModel:
+        opened.append(HostedModel(path, "small", PARAMETERS, idle_seconds=idle_seconds))
+        return opened[-1]
+
+    yield open_one
+    for model in opened:
+        model.close()
+    for process in hosts():
+        process.kill()
+        process.wait(5)

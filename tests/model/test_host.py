@@ -7,75 +7,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
+from model_hosts import LONG, PARAMETERS, TALK, TINY, WORK, Open, hosts, kill_during, wait_until
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput, Cancelled, ModelHostLost, ModelUnavailable
 from patchwright_engine.model import wire
-from patchwright_engine.model.backend import CompletionRequest, JudgeRequest, Message
+from patchwright_engine.model.backend import CompletionRequest, DecodeProgress, JudgeRequest
 from patchwright_engine.model.client import HostedModel
-from patchwright_engine.model.parameters import LoadParameters
-
-PARAMETERS = LoadParameters(n_ctx=2048, context_tokens=2048, n_seq=4)
-TALK = (Message("user", "Write a Python function that reverses a list. " * 8),)
-WORK = CompletionRequest(TALK, n=3, max_answer_tokens=24, seed=1)
-LONG = CompletionRequest(TALK, n=4, max_answer_tokens=400)
-
-Open = Callable[..., HostedModel]
-
-
-@pytest.fixture
-def open_hosted(small_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
-    """Opens clients of a host in a home of its own; whatever host is left is killed."""
-    monkeypatch.setenv("PATCHWRIGHT_HOME", str(tmp_path))
-    opened: list[HostedModel] = []
-
-    def open_one(path: Path = small_model_path, *, idle_seconds: float = 60.0) -> HostedModel:
-        opened.append(HostedModel(path, "small", PARAMETERS, idle_seconds=idle_seconds))
-        return opened[-1]
-
-    yield open_one
-    for model in opened:
-        model.close()
-    for process in hosts():
-        process.kill()
-        process.wait(5)
-
-
-def hosts() -> list[psutil.Process]:
-    """Hosts this test process has started."""
-    mine = psutil.Process().children()
-    return [child for child in mine if child.status() != psutil.STATUS_ZOMBIE and is_host(child)]
-
-
-def is_host(process: psutil.Process) -> bool:
-    try:
-        return "patchwright_engine.model.host" in process.cmdline()
-    except psutil.Error:
-        return False
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-
-
-def kill_during(model: HostedModel, how: signal.Signals) -> Callable[[object], None]:
-    """A progress watcher that sends the host a signal once it generates."""
-    sent: list[int] = []
-
-    def watch(_progress: object) -> None:
-        if not sent and model.host_pid:
-            sent.append(model.host_pid)
-            os.kill(model.host_pid, how)
-
-    return watch
 
 
 @pytest.mark.model
@@ -116,20 +57,37 @@ def test_two_clients_share_one_host_and_take_turns(open_hosted: Open) -> None:
 
 
 @pytest.mark.model
-def test_a_host_killed_during_a_request_is_replaced_and_the_answer_is_the_same(open_hosted: Open) -> None:
+@pytest.mark.parametrize("moment", ["between requests", "during prefill", "during decode"])
+def test_a_host_killed_is_replaced_and_the_answer_is_the_same(open_hosted: Open, moment: str) -> None:
     model = open_hosted()
     wanted = model.complete(WORK, CancelToken()).completions
     before = model.host_pid
+    assert before
+    if moment == "between requests":
+        os.kill(before, signal.SIGKILL)
+    elif moment == "during prefill":  # a new host has all of it to do
+        os.kill(before, signal.SIGKILL)
+        model.connect(CancelToken())
+        before = model.host_pid
     seen: list[int] = []
+    killed: list[DecodeProgress] = []
+
+    def kill(progress: DecodeProgress) -> None:
+        if not killed and (progress.prompt_done < progress.prompt_tokens) == (moment == "during prefill"):
+            killed.append(progress)
+            assert model.host_pid
+            os.kill(model.host_pid, signal.SIGKILL)
+
     batch = model.complete(
         WORK,
         CancelToken(),
-        on_progress=kill_during(model, signal.SIGKILL),
+        on_progress=None if moment == "between requests" else kill,
         on_completion=lambda i, _c: seen.append(i),
     )
     assert batch.completions == wanted
     assert model.host_pid != before
     assert sorted(seen) == [0, 1, 2]
+    assert len(killed) == (moment != "between requests")
 
 
 @pytest.mark.model
@@ -194,7 +152,7 @@ def test_a_cancel_returns_within_half_a_second(open_hosted: Open, stopped: bool)
         os.kill(pid, signal.SIGCONT)
     # The compute is free again: a small request does not wait behind the cancelled one.
     started = time.monotonic()
-    model.complete(CompletionRequest((Message("user", "hi"),), max_answer_tokens=1), CancelToken())
+    model.complete(TINY, CancelToken())
     assert time.monotonic() - started < 5
     assert model.host_pid == pid
 
@@ -205,10 +163,11 @@ def test_a_client_that_hangs_up_frees_the_host(open_hosted: Open) -> None:
     model.complete(CompletionRequest(TALK, max_answer_tokens=1), CancelToken())
     channel = model._borrow(CancelToken())
     channel.send(wire.Complete(LONG))
+    assert isinstance(channel.receive(20), wire.Started)
     assert isinstance(channel.receive(20), wire.Progressed)
     channel.close()
     started = time.monotonic()
-    model.complete(CompletionRequest((Message("user", "hi"),), max_answer_tokens=1), CancelToken())
+    model.complete(TINY, CancelToken())
     assert time.monotonic() - started < 5
 
 

@@ -2,10 +2,10 @@
 
     python -m patchwright_engine.model.host --model FILE.gguf [--idle-seconds 300] [load parameters]
 
-Invariant: at most one host a model file (an exclusive lock held for life); requests are served one at a time in
-the order they came, and a connection has one at a time, so connections take turns. The host exits when nobody
-asked for anything for a while, when its socket file is gone, and when anything happens that it does not understand:
-clients start a new one and ask again.
+Invariant: at most one host a model file (an exclusive lock held for life); requests are served one at a time, whole,
+in the order `turns.py` gives: clients share the time, a connection has one request at a time. The host exits when
+nobody asked for anything for a while, when nobody comes for it at all, when its socket is gone or its model file is
+another one, and when anything happens that it does not understand: clients start a new one and ask again.
 """
 
 import argparse
@@ -14,7 +14,6 @@ import fcntl
 import hmac
 import logging
 import os
-import queue
 import secrets
 import signal
 import socket
@@ -26,21 +25,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from patchwright_engine.config import folders
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput, Cancelled, EnvironmentProblem
 from patchwright_engine.model import wire
+from patchwright_engine.model.adapters import identity
 from patchwright_engine.model.llama import quiet_environment
 from patchwright_engine.model.local import LocalModel
-from patchwright_engine.model.parameters import EXIT_TAKEN, LoadParameters
+from patchwright_engine.model.parameters import EXIT_TAKEN, AdapterFile, LoadParameters
+from patchwright_engine.model.turns import Turns
 
 LOG_BYTES = 1 << 20
 WATCH_SECONDS = 0.5
+FIRST_USE_SECONDS = 15.0
+"""How long a host waits, once loaded, for a client to come: the one that started it may have died."""
+HELLO_SECONDS = 10.0
+DEAF_SECONDS = 2.0
+"""How long a client that does not read may hold up everybody before it is hung up on."""
+EXIT_CRASH = 70
 
 log = logging.getLogger("patchwright.model-host")
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class _Job:
     work: wire.Complete | wire.Judge
     peer: "_Peer"
@@ -54,25 +60,29 @@ class Host:
         self._path = model
         self._parameters = parameters
         self._idle_seconds = idle_seconds
-        self._endpoint = wire.endpoint(model)
+        self._file = wire.file_identity(model)
+        self.endpoint = wire.endpoint(model)
         self._token = secrets.token_hex(32)
-        self._jobs: queue.Queue[_Job] = queue.Queue()
+        self._turns: Turns[_Job] = Turns()
         self._peers: set[_Peer] = set()
         self._lock = threading.Lock()
         self._loaded = threading.Event()
         self._last_use = time.monotonic()
         self._retired = False
         self._served = False
+        self._welcomed = False
+        self._adapters: tuple[str, ...] = ()
         self.failure: EnvironmentProblem | None = None
         self.model: LocalModel | None = None
 
     def serve(self) -> None:
         """Load and serve. Raises EnvironmentProblem when the model cannot be loaded (clients are told first)."""
         with self._listening() as listener:
-            inode = self._endpoint.socket.stat().st_ino
+            inode = self.endpoint.socket.stat().st_ino
             threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
             try:
-                self.model = LocalModel(self._path, self._parameters, prefixes=folders().cache / "prefixes")
+                self._adapters = tuple(map(identity, self._parameters.adapters))
+                self.model = LocalModel(self._path, self._parameters)
             except EnvironmentProblem as error:
                 log.error("%s", error)
                 self.failure = error
@@ -82,15 +92,17 @@ class Host:
             self._loaded.set()
             self._touch()
             log.info("loaded %s", self._path.name)
-            while self._wanted(inode):
-                with contextlib.suppress(queue.Empty):
-                    self._run(self._jobs.get(timeout=WATCH_SECONDS), self.model)
+            while self._wanted(inode) and self._current():
+                job = self._turns.take(WATCH_SECONDS)
+                if job:
+                    self._run(job, self.model)
         self._close_peers()
-        self.model.close()
+        if self.endpoint.lock.exists():  # A home that was removed is not to come back with computed prompts in it.
+            self.model.close()
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[socket.socket]:
-        place = self._endpoint
+        place = self.endpoint
         for stale in (place.socket, place.token):
             stale.unlink(missing_ok=True)
         number = os.open(place.token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -102,13 +114,13 @@ class Host:
                 listener.bind(str(place.socket))
             finally:
                 os.umask(old)
-            listener.listen(16)
+            listener.listen(128)
             inode = place.socket.stat().st_ino
             try:
                 yield listener
             finally:
                 # Files somebody else has put there since are not ours to remove.
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(OSError):
                     if place.socket.stat().st_ino == inode:
                         place.socket.unlink()
                         place.token.unlink()
@@ -117,15 +129,28 @@ class Host:
         if self._retired:
             return False
         try:
-            if self._endpoint.socket.stat().st_ino != inode:
+            if self.endpoint.socket.stat().st_ino != inode:
                 return False
-        except FileNotFoundError:
+        except OSError:
             log.info("the socket is gone")
             return False
-        if self._jobs.empty() and time.monotonic() - self._last_use > self._idle_seconds:
-            log.info("idle")
+        patience = self._idle_seconds if self._welcomed else min(self._idle_seconds, FIRST_USE_SECONDS)
+        if not self._turns and time.monotonic() - self._last_use > patience:
+            log.info("idle" if self._welcomed else "nobody came")
             return False
         return True
+
+    def _current(self) -> bool:
+        """Whether the model file is still the one that was loaded; one deleted stays for those who work with it."""
+        try:
+            current = wire.file_identity(self._path) == self._file
+        except FileNotFoundError:
+            current = bool(self._peers)
+        except OSError:
+            current = True  # A disk that is away for a while says nothing about the file.
+        if not current:
+            log.info("the model file is another one, or gone")
+        return current
 
     def _farewell(self) -> None:
         """Give the client that started this host a moment to come and read why there is no model."""
@@ -149,28 +174,38 @@ class Host:
             try:
                 connection, _ = listener.accept()
             except OSError:
-                return
+                if listener.fileno() < 0:
+                    return
+                time.sleep(0.1)  # Out of file descriptors: whoever says no hello is hung up on soon.
+                continue
             if not _same_user(connection):
                 connection.close()
                 continue
             peer = _Peer(wire.Channel(connection))
-            threading.Thread(target=self._attend, args=(peer,), daemon=True).start()
+            try:
+                threading.Thread(target=self._attend, args=(peer,), daemon=True).start()
+            except RuntimeError:  # no more threads
+                connection.close()
 
     def _attend(self, peer: "_Peer") -> None:
         with self._lock:
             self._peers.add(peer)
             self._served = True
         try:
-            hello = peer.channel.receive(seconds=10.0)
-            if isinstance(hello, wire.Hello) and hmac.compare_digest(hello.token, self._token):
+            peer.channel.limit = wire.MAX_HELLO
+            hello = peer.channel.receive(HELLO_SECONDS)
+            if isinstance(hello, wire.Hello) and _equal(hello.token, self._token):
+                peer.channel.limit = wire.MAX_FRAME
+                peer.client = hello.client or f"connection {id(peer)}"
                 self._welcome(peer)
                 while (message := peer.channel.receive()) is not None:
                     self._hear(peer, message)
         except (EOFError, wire.WireError):
             pass  # A client that leaves or talks nonsense is simply gone.
         finally:
-            if peer.job:
-                peer.job.cancel.cancel("shutdown")
+            if job := peer.job:
+                job.cancel.cancel("shutdown")
+                self._turns.remove(peer.client, job)
             peer.channel.close()
             with self._lock:
                 self._peers.discard(peer)
@@ -179,20 +214,27 @@ class Host:
         self._loaded.wait()
         if self.failure or self.model is None:
             error = self.failure or EnvironmentProblem("the model host is stopping")
-            peer.channel.send(wire.Failed("unavailable", error.message, error.cure))
+            adapters = tuple(map(str, self._parameters.adapters))
+            peer.channel.send(wire.Failed("unavailable", error.message, error.cure, adapters))
             return
         self._touch()
-        peer.channel.send(wire.Welcome(self._parameters.n_ctx, self.model.context_tokens, os.getpid()))
+        asked, model = self._parameters.n_ctx, self.model
+        peer.channel.send(wire.Welcome(asked, model.context_tokens, os.getpid(), self._adapters))
+        self._welcomed = True  # and not when the client died while the weights were loading
 
     def _hear(self, peer: "_Peer", message: wire.Message) -> None:
         match message:
             case wire.Complete() | wire.Judge():
+                if peer.job:
+                    raise wire.WireError("a request before the last one was answered")
                 self._touch()
                 peer.job = _Job(message, peer)
-                self._jobs.put(peer.job)
+                self._turns.put(peer.client, peer.job)
             case wire.Cancel():
-                if peer.job:
-                    peer.job.cancel.cancel()
+                if job := peer.job:
+                    job.cancel.cancel()
+                    if self._turns.remove(peer.client, job):
+                        self._reply(job, wire.Failed("cancelled"))
             case wire.Count() if self.model:
                 self._touch()
                 peer.channel.send(wire.Counted(self.model.count_tokens(message.text)))
@@ -207,31 +249,38 @@ class Host:
 
     def _run(self, job: _Job, model: LocalModel) -> None:
         started = time.monotonic()
+        self._tell(job, wire.Started())
         try:
             reply = self._answer(job, model)
         except Cancelled:
             reply = wire.Failed("cancelled")
         except BadInput as error:
             reply = wire.Failed("bad_input", error.message, error.cure)
-        log.info("%s: %s in %.1f s", type(job.work).__name__, type(reply).__name__, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        self._turns.charge(job.peer.client, seconds)
+        log.info("%s: %s in %.1f s", type(job.work).__name__, type(reply).__name__, seconds)
         self._touch()
+        self._reply(job, reply)
+
+    def _reply(self, job: _Job, reply: wire.Message) -> None:
+        job.peer.job = None  # before the reply, after which the client may ask again
         with contextlib.suppress(EOFError):
-            job.peer.channel.send(reply)
+            job.peer.channel.send(reply, seconds=DEAF_SECONDS)
+
+    def _tell(self, job: _Job, message: wire.Message) -> None:
+        try:
+            job.peer.channel.send(message, seconds=DEAF_SECONDS)
+        except EOFError:
+            job.cancel.cancel("shutdown")
 
     def _answer(self, job: _Job, model: LocalModel) -> wire.Message:
-        def tell(message: wire.Message) -> None:
-            try:
-                job.peer.channel.send(message)
-            except EOFError:
-                job.cancel.cancel("shutdown")
-
         match job.work:
             case wire.Complete(request):
                 batch = model.complete(
                     request,
                     job.cancel,
-                    on_progress=lambda progress: tell(wire.Progressed(progress)),
-                    on_completion=lambda index, completion: tell(wire.Ended(index, completion)),
+                    on_progress=lambda progress: self._tell(job, wire.Progressed(progress)),
+                    on_completion=lambda index, completion: self._tell(job, wire.Ended(index, completion)),
                 )
                 return wire.Completed(batch)
             case wire.Judge(requests):
@@ -241,6 +290,7 @@ class Host:
 @dataclass(eq=False, slots=True)
 class _Peer:
     channel: wire.Channel
+    client: str = ""
     job: _Job | None = None
 
 
@@ -256,33 +306,46 @@ class _BoundedLog(logging.StreamHandler):  # type: ignore[type-arg]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a host. Exit status 0: no longer wanted; 3: the model cannot be loaded; 75: another host has it."""
+    """Run a host. Exit status 0: no longer wanted; 3: the model cannot be loaded; 70: it broke, as its log says;
+    75: another host has the model."""
     parser = argparse.ArgumentParser(prog="patchwright-model-host", description="Serves one local model.")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--idle-seconds", type=float, default=300.0)
+    parser.add_argument("--adapters", type=AdapterFile.parse, action="append", default=[], metavar="ROLE=PATH")
     for item in fields(LoadParameters):
-        parser.add_argument(f"--{item.name.replace('_', '-')}", type=type(item.default), default=item.default)
+        if item.name == "adapters":
+            continue
+        kind = _flag if isinstance(item.default, bool) else type(item.default)
+        parser.add_argument(f"--{item.name.replace('_', '-')}", type=kind, default=item.default)
     args = parser.parse_args(argv)
+    args.adapters = tuple(args.adapters)
     parameters = LoadParameters(**{item.name: getattr(args, item.name) for item in fields(LoadParameters)})
+    model = args.model.absolute()
     # The library reads these when it is loaded, which happens after this line.
     os.environ.update(quiet_environment())
     logging.basicConfig(
         level=logging.INFO, handlers=[_BoundedLog(sys.stderr)], format="%(asctime)s %(process)d %(message)s"
     )
-    with _only_one(wire.endpoint(args.model).lock) as alone:
-        if not alone:
-            return EXIT_TAKEN
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        host = Host(args.model, parameters, args.idle_seconds)
-        try:
+    try:
+        host = Host(model, parameters, args.idle_seconds)
+        with _only_one(host.endpoint.lock) as alone:
+            if not alone:
+                return EXIT_TAKEN
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+            os.chdir("/")  # The client's folder may be on a disk that somebody wants to unmount.
             host.serve()
-        except EnvironmentProblem as error:
-            return error.exit_code
-        except SystemExit:
-            if host.model:
-                host.model.save_prompts()  # for the next host
-            raise
+    except EnvironmentProblem as error:
+        return error.exit_code
+    except SystemExit:
+        return 0
+    except Exception:
+        log.exception("the host broke")
+        return EXIT_CRASH
     return 0
+
+
+def _flag(text: str) -> bool:
+    return text == "True"
 
 
 @contextlib.contextmanager
@@ -294,9 +357,17 @@ def _only_one(path: Path) -> Iterator[bool]:
         except BlockingIOError:
             yield False
         else:
+            with contextlib.suppress(OSError):  # Only clients that find this host stopped want to know.
+                os.ftruncate(number, 0)
+                os.write(number, str(os.getpid()).encode())
             yield True
     finally:
         os.close(number)
+
+
+def _equal(given: str, wanted: str) -> bool:
+    """Compared in constant time; whatever text was sent."""
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), wanted.encode())
 
 
 def _same_user(connection: socket.socket) -> bool:
