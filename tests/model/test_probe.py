@@ -5,9 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from patchwright_engine.model.probe import CgroupLimits, cgroup_limits, probe_hardware
+from patchwright_engine.model.probe import (
+    CgroupLimits,
+    Gpu,
+    amdgpu_cards,
+    cgroup_limits,
+    library_offloads,
+    metal_share,
+    probe_hardware,
+)
 
 MIB = 1 << 20
+# As rocm-smi 6.3 prints it, on a desktop whose processor has graphics of its own.
+ROCM_SMI = """{"card0": {"VRAM Total Memory (B)": "25753026560", "VRAM Total Used Memory (B)": "1357369344",
+"Card Series": "Radeon RX 7900 XTX", "Card Model": "0x744c", "Card Vendor": "Advanced Micro Devices, Inc. [AMD/ATI]",
+"Card SKU": "EXT94395", "GFX Version": "gfx1100"}, "card1": {"VRAM Total Memory (B)": "536870912",
+"VRAM Total Used Memory (B)": "30019584", "Card Series": "AMD Radeon Graphics", "Card SKU": "RAPHAEL"},
+"card2": {"VRAM Total Memory (B)": "N/A", "VRAM Total Used Memory (B)": "N/A"}, "system": {}}"""
 
 
 @pytest.fixture
@@ -61,14 +75,64 @@ def test_hidden_cards_do_not_count(tools: Path, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_rocm_cards_are_read(tools: Path) -> None:
-    add_tool(
-        tools,
-        "rocm-smi",
-        '{"card0": {"VRAM Total Memory (B)": "17163091968", "VRAM Total Used Memory (B)": "1000", '
-        '"Card Series": "Radeon RX 7800 XT"}, "system": {}}',
-    )
+    add_tool(tools, "rocm-smi", ROCM_SMI)
     (card,) = probe_hardware().gpus
-    assert (card.name, card.memory_free, card.backend) == ("Radeon RX 7800 XT", 17163090968, "rocm")
+    assert (card.name, card.memory_free, card.backend) == ("Radeon RX 7900 XTX", 25_753_026_560 - 1_357_369_344, "rocm")
+
+
+def test_hidden_rocm_cards_do_not_count(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_tool(tools, "rocm-smi", ROCM_SMI)
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "1")
+    assert probe_hardware().gpus == ()
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "0")
+    assert len(probe_hardware().gpus) == 1
+
+
+def test_without_rocm_the_amd_driver_tells(tmp_path: Path) -> None:
+    """/sys/class/drm of a desktop: the card, the processor's graphics, a connector, and a card of another maker."""
+    for card, total, used in (("card1", 17_163_091_968, 1_200_000_000), ("card0", 536_870_912, 30_000_000)):
+        device = tmp_path / card / "device"
+        device.mkdir(parents=True)
+        (device / "mem_info_vram_total").write_text(f"{total}\n")
+        (device / "mem_info_vram_used").write_text(f"{used}\n")
+    (tmp_path / "card1-DP-1" / "device").mkdir(parents=True)
+    (tmp_path / "card1-DP-1" / "device" / "mem_info_vram_total").write_text("17163091968\n")
+    (tmp_path / "card2" / "device").mkdir(parents=True)
+    assert amdgpu_cards(tmp_path) == (Gpu("AMD GPU (card1)", 17_163_091_968, 15_963_091_968, "rocm"),)
+    (tmp_path / "card1" / "device" / "product_name").write_text("AMD Radeon RX 7800 XT\n")
+    assert amdgpu_cards(tmp_path)[0].name == "AMD Radeon RX 7800 XT"
+    assert amdgpu_cards(tmp_path / "none") == ()
+
+
+@pytest.mark.parametrize(
+    ("memory_gib", "limit", "mib"),
+    [(16, "0\n", 10_922), (32, "", 21_845), (64, "0\n", 49_152), (64, "57344\n", 57_344), (16, "99999\n", 16_384)],
+)
+def test_metal_gets_the_systems_share_or_the_users(memory_gib: int, limit: str, mib: int) -> None:
+    assert metal_share(memory_gib << 30, limit) // MIB == mib
+
+
+@pytest.mark.parametrize(
+    ("files", "offloads"),
+    [
+        (["libggml-base.so", "libggml-cpu.so", "libllama.so"], False),
+        (["libggml-base.so", "libggml-cpu.so", "libggml-cuda.so.0"], True),
+        (["libggml-base.dylib", "libggml-metal.dylib"], True),
+        (["ggml-base.dll", "ggml-vulkan.dll"], True),
+        (["libllama.so"], None),
+    ],
+)
+def test_what_the_library_was_built_for_is_told_by_its_files(
+    files: list[str], offloads: bool | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lib = tmp_path / "llama_like" / "lib"
+    lib.mkdir(parents=True)
+    (lib.parent / "__init__.py").write_text("raise SystemExit('nobody should import this')\n")
+    for name in files:
+        (lib / name).touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert library_offloads("llama_like") is offloads
+    assert library_offloads("not_installed_anywhere") is None
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ import psutil
 _COMMAND_SECONDS = 5.0
 _MIB = 1 << 20
 _GPU_LIBRARY = re.compile(r"ggml-(cuda|hip|metal|vulkan|sycl|musa)\b")
-# Metal lets a process wire about three quarters of unified memory (recommendedMaxWorkingSetSize).
-_METAL_SHARE = 0.75
+_METAL_SMALL = 36 << 30
+# Processors with graphics report a sliver of memory as a card's own; no layer is worth the way to that.
+_LEAST_VRAM = 2 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def probe_hardware() -> Hardware:
     cores = _allowed_cores()
     if limit.cpus is not None:
         cores = max(1, min(cores, int(limit.cpus)))
-    gpus = (*_nvidia(os.environ), *_rocm()) or _apple(memory.total)
+    gpus = (*_nvidia(os.environ), *_rocm(os.environ)) or _apple(memory.total)
     return Hardware(
         cores=cores,
         threads=_threads(cores, psutil.cpu_count(logical=False)),
@@ -178,37 +179,77 @@ def _nvidia(environment: Mapping[str, str]) -> tuple[Gpu, ...]:
         fields = [field.strip() for field in line.split(",")]
         if len(fields) != 4 or not (fields[2].isdigit() and fields[3].isdigit()):
             continue
-        # Names like 'GPU-8f…' in the variable cannot be matched by index; then every card counts.
-        if chosen is not None and fields[0] not in chosen and not any(name.startswith("GPU-") for name in chosen):
+        # Names like 'GPU-8f…' or 'MIG-8f…' in the variable cannot be matched by index; then every card counts.
+        if (
+            chosen is not None
+            and fields[0] not in chosen
+            and not any(name.startswith(("GPU-", "MIG-")) for name in chosen)
+        ):
             continue
         cards.append(Gpu(fields[1], int(fields[2]) * _MIB, int(fields[3]) * _MIB, "cuda"))
     return tuple(cards)
 
 
-def _rocm() -> tuple[Gpu, ...]:
+def _rocm(environment: Mapping[str, str]) -> tuple[Gpu, ...]:
+    """What rocm-smi tells, or the kernel's amdgpu driver where ROCm's tools are not installed."""
     text = _output(["rocm-smi", "--showmeminfo", "vram", "--showproductname", "--json"])
+    cards = _rocm_smi(text) or amdgpu_cards()
+    visible = environment.get("HIP_VISIBLE_DEVICES", environment.get("ROCR_VISIBLE_DEVICES"))
+    if visible is None or "GPU-" in visible:
+        return cards
+    chosen = {part.strip() for part in visible.split(",")}
+    return tuple(card for index, card in enumerate(cards) if str(index) in chosen)
+
+
+def _rocm_smi(text: str) -> tuple[Gpu, ...]:
     try:
         document: Mapping[str, Any] = json.loads(text)
-        return tuple(
-            Gpu(
-                str(card.get("Card Series") or card.get("Card series") or name),
-                int(card["VRAM Total Memory (B)"]),
-                int(card["VRAM Total Memory (B)"]) - int(card["VRAM Total Used Memory (B)"]),
-                "rocm",
-            )
-            for name, card in document.items()
-            if name.startswith("card")
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
+        found = [(name, card) for name, card in document.items() if name.startswith("card")]
+    except (ValueError, AttributeError):
         return ()
+    cards = []
+    for name, card in found:
+        try:
+            total, used = int(card["VRAM Total Memory (B)"]), int(card["VRAM Total Used Memory (B)"])
+        except (ValueError, KeyError, TypeError):
+            continue
+        if total >= _LEAST_VRAM:
+            title = str(card.get("Card Series") or card.get("Card series") or card.get("Card SKU") or name)
+            cards.append(Gpu(title, total, max(0, total - used), "rocm"))
+    return tuple(cards)
+
+
+def amdgpu_cards(drm: Path = Path("/sys/class/drm")) -> tuple[Gpu, ...]:
+    """AMD cards by what Linux's amdgpu driver says of their own memory."""
+    cards = []
+    # Connectors such as 'card0-DP-1' lie beside the cards.
+    for device in sorted(drm.glob("card*/device"), key=lambda place: (len(place.parent.name), place.parent.name)):
+        if "-" in device.parent.name:
+            continue
+        total, used = _number(device / "mem_info_vram_total"), _number(device / "mem_info_vram_used")
+        if total is None or used is None or total < _LEAST_VRAM:
+            continue
+        name = _read(device / "product_name") or f"AMD GPU ({device.parent.name})"
+        cards.append(Gpu(name, total, max(0, total - used), "rocm"))
+    return tuple(cards)
 
 
 def _apple(memory_total: int) -> tuple[Gpu, ...]:
     if platform.system() != "Darwin" or platform.machine() != "arm64":
         return ()
     name = _output(["sysctl", "-n", "machdep.cpu.brand_string"]).strip() or "Apple silicon"
-    share = int(memory_total * _METAL_SHARE)
+    share = metal_share(memory_total, _output(["sysctl", "-n", "iogpu.wired_limit_mb"]))
     return (Gpu(name, share, min(share, psutil.virtual_memory().available), "metal"),)
+
+
+def metal_share(memory_total: int, wired_limit: str) -> int:
+    """How much of unified memory Metal lets one process wire: the user's own limit in MiB, or the system's.
+
+    Metal's recommendedMaxWorkingSetSize, as llama.cpp logs it: 10,922 MiB of 16 GiB, 21,845 of 32, 49,152 of 64.
+    """
+    if (limit := wired_limit.strip()).isdigit() and int(limit):
+        return min(memory_total, int(limit) * _MIB)
+    return memory_total * 2 // 3 if memory_total <= _METAL_SMALL else memory_total * 3 // 4
 
 
 def _output(argv: Sequence[str]) -> str:
