@@ -83,8 +83,9 @@ def names(beam: tuple[ScoredLocation, ...]) -> list[str]:
 
 
 def scripted(*answers: str, likes: str = "\0") -> ScriptedModel:
+    """`likes` is in the answers that the judge approves of; its question comes behind them."""
     return ScriptedModel(
-        lambda _request: answers, lambda request: 0.9 if likes in request.messages[-1].content else 0.1
+        lambda _request: answers, lambda request: 0.9 if likes in request.messages[-2].content else 0.1
     )
 
 
@@ -115,7 +116,7 @@ def test_answers_that_name_nothing_leave_the_index_in_charge(make_job: MakeJob) 
 
 
 def test_a_location_with_votes_and_the_judges_word_leads_the_beam(make_job: MakeJob) -> None:
-    model = scripted("app/cart.py::Cart.total", likes="def total")
+    model = scripted("app/cart.py::Cart.total", likes="Cart.total")
     job = make_job(model, FILES, ISSUE)
     beam = locate_fault(job, (RepoPath("app/cart.py"),))
     assert names(beam)[0] == "Cart.total"

@@ -20,8 +20,7 @@ VALUES = {
     "repair_search_replace": {"context", "path", "code", "names"},
     "failing_test": {"test", "failure"},
     "revise": {"feedback"},
-    "judge_files": {"files"},
-    "judge_location": {"code"},
+    "judge_answer": set(),
     "judge_patch": {"diff"},
 }
 

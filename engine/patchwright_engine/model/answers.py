@@ -17,6 +17,7 @@ from patchwright_engine.model.llama import LlamaContext, Row
 from patchwright_engine.model.output import AnswerStream, Step
 from patchwright_engine.model.prefix import BASE
 from patchwright_engine.model.sampler import Sampler
+from patchwright_engine.model.speculate import TRUSTED_GAP, Drafter, rows_to_spend
 
 CLOSE_THINK = "\n</think>\n\n"
 
@@ -30,10 +31,26 @@ class _Live:
     position: int
     sampler: Sampler
     stream: AnswerStream
+    greedy: bool
+    drafter: Drafter
     pending: list[int] = field(default_factory=list)
     logprob: float = 0.0
     sampled: int = 0
     finish: str | None = None
+
+
+@dataclass(slots=True)
+class Kept:
+    """A finished answer whose sequence is still in the KV cache, so that a verdict on it costs its question alone."""
+
+    sequence: int
+    tokens: list[int]
+    """What the sequence holds, the prompt first."""
+    content: int
+    """Where the answer begins in `tokens`, its forced beginning included."""
+    prompt: int
+    """Tokens of the prompt, the forced beginning of the answer included."""
+    answer: str
 
 
 @dataclass(slots=True)
@@ -49,11 +66,15 @@ class Answers:
     prompt_logits: Any = None
     reference: list[int] = field(default_factory=list)
     divergences: list[Divergence] = field(default_factory=list)
-    scratch: int = -1
-    """The sequence that holds prompt and reference, when there is one."""
+    scratches: list[int] = field(default_factory=list)
+    """The one sequence that holds prompt and reference, when there is one."""
     started: int = 0
+    plain_step: bool = False
+    """The next step makes no guesses: some choice was too close to be taken beside them."""
     live: list[_Live] = field(default_factory=list)
     done: dict[int, Completion] = field(default_factory=dict)
+    kept: list[Kept] = field(default_factory=list)
+    """Answers whose sequences nobody needed again."""
 
     @property
     def unfinished(self) -> bool:
@@ -66,13 +87,13 @@ class Answers:
     def diverge(self, reference: list[int], on_step: Callable[[int], None]) -> None:
         """Read the reference and choose one divergence for each candidate."""
         context = self.context
-        self.scratch = self.free.pop()
+        self.scratches = [self.free.pop()]
         self.reference = reference
         found = find_divergences(
             context,
             len(self.prompt),
             reference,
-            self.scratch,
+            self.scratches[0],
             prompt_logits=self.prompt_logits,
             on_step=on_step,
         )
@@ -91,14 +112,22 @@ class Answers:
         ended = [one for one in self.live if one.finish]
         for one in ended:
             self.live.remove(one)
-            self.context.drop(one.sequence)
-            self.free.append(one.sequence)
             one.sampler.close()
+            if self.started < self.request.n:
+                self.context.drop(one.sequence)
+                self.free.append(one.sequence)
+            elif not self.thinking:
+                self.kept.append(self._keep(one))
             mean = one.logprob / one.sampled
             self.done[one.index] = Completion(
                 one.stream.answer, one.stream.think, one.stream.tokens, one.finish or "", mean
             )
         return [(one.index, self.done[one.index]) for one in ended]
+
+    def _keep(self, one: _Live) -> Kept:
+        forced = len(self.context.tokenize(self.request.answer_prefix))
+        tokens, prompt = one.drafter.text[: one.position], len(self.prompt)
+        return Kept(one.sequence, tokens, prompt - forced, prompt, one.stream.answer)
 
     def close(self) -> None:
         """Free the samplers of answers that did not end."""
@@ -110,11 +139,11 @@ class Answers:
         divergence = self._divergence(index)
         copied = self.reference[: divergence.position] if divergence else []
         if divergence:
-            context.fork(self.scratch, sequence, len(self.prompt) + len(copied))
+            context.fork(self.scratches[0], sequence, len(self.prompt) + len(copied))
         else:
             context.fork(BASE, sequence)
         # What follows a divergence is the model's best guess: the divergence itself makes candidates differ.
-        greedy = divergence is not None or (request.first_greedy and index == 0)
+        greedy = divergence is not None or (request.first_greedy and index == 0) or request.temperature <= 0
         stream = AnswerStream(
             max_answer=request.max_answer_tokens,
             max_think=request.max_think_tokens,
@@ -123,34 +152,62 @@ class Answers:
             thinking=self.thinking,
         )
         sampler = context.sampler(0.0 if greedy else request.temperature, request.top_p, request.seed + index)
-        one = _Live(index, sequence, len(self.prompt) + len(copied), sampler, stream)
+        drafter = Drafter.of([*self.prompt, *copied])
+        one = _Live(index, sequence, len(self.prompt) + len(copied), sampler, stream, greedy, drafter)
         self.live.append(one)
         self._constrain(one)
         if divergence:
             one.sampled += 1
             one.logprob += math.log(divergence.probability)
             one.pending = [divergence.token]
+            one.drafter.extend(one.pending)
             one.stream.feed(divergence.token, context.piece(divergence.token))
         else:
             self._take(one, sampler.sample_from(self.prompt_logits), self.prompt_logits)
 
     def _decode(self, live: list[_Live]) -> None:
-        """Decode what every live answer has pending and sample its next token."""
+        """Decode what every live answer has pending, and guesses behind it, and sample what follows."""
         context = self.context
+        guessing = context.parameters.speculate and context.forgets and not self.plain_step and not self.request.choices
+        spare = rows_to_spend(len(live), on_gpu=context.parameters.n_gpu_layers != 0) if guessing else 0
+        self.plain_step = False
         rows: list[Row] = []
-        wanted: list[tuple[_Live, int]] = []
+        wanted: list[tuple[_Live, int, list[int]]] = []
         for one in live:
             # Forced tokens come several at a time; what does not fit this batch waits for the next step.
             room = context.parameters.n_batch - len(rows) - (len(live) - len(wanted) - 1)
             now, one.pending = one.pending[:room], one.pending[room:]
+            guess = [] if one.pending else one.drafter.draft(min(spare, room - len(now), one.stream.left - 1))
             last = len(now) - 1
-            rows += [Row(token, one.position + i, one.sequence, i == last) for i, token in enumerate(now)]
+            rows += [Row(token, one.position + i, one.sequence, i >= last) for i, token in enumerate([*now, *guess])]
             one.position += len(now)
-            wanted.append((one, len(rows) - 1))
+            wanted.append((one, len(rows) - 1 - len(guess), guess))
         context.decode(rows)
-        for one, row in wanted:
+        tokens = [row.token for row in rows]
+        for one, row, guess in wanted:
             if not one.pending:
-                self._take(one, one.sampler.sample(row), context.logits(row))
+                self._accept(one, row, guess, tokens[row])
+
+    def _accept(self, one: _Live, row: int, guess: list[int], token: int) -> None:
+        """Sample row by row for as long as the guesses are what would have been sampled anyway."""
+        context = self.context
+        accepted = 0
+        while True:
+            logits = context.logits(row + accepted)
+            if guess and one.greedy and _gap(logits) < TRUSTED_GAP:
+                one.position -= 1
+                one.pending = [guess[accepted - 1] if accepted else token]
+                self.plain_step = True
+                break
+            self._take(one, one.sampler.sample(row + accepted), logits)
+            if one.finish or accepted == len(guess) or one.pending != [guess[accepted]]:
+                break
+            one.pending = []
+            one.position += 1
+            accepted += 1
+        if guess:
+            one.drafter.learn(len(guess), accepted)
+            context.drop(one.sequence, one.position)
 
     def _constrain(self, one: _Live) -> None:
         """Let the answer be choices only; thoughts before it are free."""
@@ -182,6 +239,15 @@ class Answers:
             case Step.THINK_CLOSED | Step.GO_ON:
                 pass
         self._constrain(one)
+        one.drafter.extend(one.pending)
+
+
+def _gap(logits: Any) -> float:
+    """By how much the likeliest token leads."""
+    import numpy
+
+    second, first = numpy.partition(logits, -2)[-2:]
+    return float(first - second)
 
 
 def _logprob(logits: Any, token: int) -> float:

@@ -7,11 +7,12 @@ holds the prompt; answers live in sequences 1 to `n_seq`, and one that ends make
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput
-from patchwright_engine.model.answers import CLOSE_THINK, Answers
+from patchwright_engine.model.activation import cache_key
+from patchwright_engine.model.answers import CLOSE_THINK, Answers, Kept
 from patchwright_engine.model.backend import Completion, CompletionBatch, CompletionRequest, DecodeProgress
 from patchwright_engine.model.chat import ChatFormat, tokens_of
 from patchwright_engine.model.llama import Aborted, LlamaContext
@@ -46,9 +47,12 @@ class Session:
     context: LlamaContext
     cache: PromptCache
     chat: ChatFormat
+    kept: list[Kept] = field(default_factory=list)
+    """Answers to the last request that are still in the KV cache."""
 
     def drop_forks(self) -> None:
         """Forget every sequence but the prompt."""
+        self.kept.clear()
         for sequence in range(1, self.context.parameters.n_seq + 1):
             self.context.drop(sequence)
 
@@ -69,6 +73,7 @@ def complete(
     """
     started = time.monotonic()
     context = session.context
+    session.drop_forks()
     thinking = session.chat.thinks and request.max_think_tokens > 0
     pieces = session.chat.pieces(request.messages, think=thinking, answer_prefix=request.answer_prefix)
     prompt = tokens_of(pieces, context)
@@ -84,7 +89,7 @@ def complete(
 
     run = Answers(context, request, prompt, thinking, free=deque(range(1, side_by_side + 1)))
     try:
-        cached = session.cache.prefill(prompt, on_step)
+        cached = session.cache.prefill(prompt, on_step, cache_key(context.adapters, request.adapter))
         run.prompt_logits = context.logits(session.cache.last_row).copy()
         if reference and side_by_side > 1 and cells >= room:
             run.diverge(reference, on_step)
@@ -96,12 +101,16 @@ def complete(
                     on_completion(index, completion)
             meter.generated = run.generated
             meter.tell(len(prompt))
-    except Aborted:
-        cancel.check()
+        for sequence in [*run.free, *run.scratches]:
+            context.drop(sequence)
+        session.kept.extend(run.kept)
+    except BaseException as error:
+        session.drop_forks()
+        if isinstance(error, Aborted):
+            cancel.check()
         raise
     finally:
         run.close()
-        session.drop_forks()
     completions = tuple(run.done[index] for index in range(request.n))
     return CompletionBatch(completions, len(prompt), cached, run.generated, time.monotonic() - started)
 

@@ -50,6 +50,11 @@ class AnswerStream:
     def thinking(self) -> bool:
         return self._phase == "think"
 
+    @property
+    def left(self) -> int:
+        """Tokens the cap of the present phase still allows."""
+        return (self._max_think if self._phase == "think" else self._max_answer) - len(self._phase_tokens)
+
     def feed(self, token: int, piece: bytes) -> Step:
         """Take one generated token (not an end token) and say how to go on."""
         self.tokens += 1

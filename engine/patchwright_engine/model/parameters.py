@@ -56,6 +56,8 @@ class LoadParameters:
     """'f16', 'q8_0' or 'q4_0'."""
     threads: int = 0
     """Threads for decoding and prefill; 0 for `default_threads`."""
+    speculate: bool = True
+    """Guess tokens that the prompt has (see `speculate.py`); answers are the same without."""
     cache_bytes: int = 512 << 20
     """Memory for prompts seen earlier, outside the KV cache."""
     disk_cache_bytes: int = 1 << 30

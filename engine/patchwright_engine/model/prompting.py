@@ -24,8 +24,7 @@ NAMES = (
     "repair_search_replace",
     "failing_test",
     "revise",
-    "judge_files",
-    "judge_location",
+    "judge_answer",
     "judge_patch",
 )
 

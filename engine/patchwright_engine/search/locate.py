@@ -5,13 +5,12 @@ Scores add what the index believes, what the samples agree on, and the PRM's P(c
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from patchwright_engine.localize.context import symbol_code
-from patchwright_engine.model.backend import CompletionRequest
+from patchwright_engine.model.backend import CompletionRequest, Message
 from patchwright_engine.model.grammar import as_choices
-from patchwright_engine.model.prompting import render
 from patchwright_engine.repair.guards import is_judging_file
 from patchwright_engine.search.job import CODE_SHARE, Job, stage_prompt
 from patchwright_engine.syntax.parse import enclosing_symbol
@@ -48,10 +47,11 @@ def locate_fault(job: Job, files: Sequence[RepoPath]) -> tuple[ScoredLocation, .
     code = symbol_code([s.symbol for s in shown], job.snapshot, job.model.count_tokens, job.tokens(CODE_SHARE))
     job.note_dropped("locate", code.dropped)
     suspects = [s.symbol for s in shown]
+    asked = stage_prompt(job, "locate", code=code.text)
     answers = job.ask(
         "locate",
         CompletionRequest(
-            stage_prompt(job, "locate", code=code.text),
+            asked,
             n=CANDIDATES,
             seed=job.seed,
             max_answer_tokens=ANSWER_TOKENS,
@@ -71,7 +71,11 @@ def locate_fault(job: Job, files: Sequence[RepoPath]) -> tuple[ScoredLocation, .
     prior = {s.symbol: s.score / top for s in shown}
     for s in shown[:BEAM]:  # the index's own favourites stay in the race without a vote
         votes.setdefault((s.symbol,), 0)
-    scored = _score(job, votes, prior, len(answers))
+    said = {symbols: answer.answer for symbols, answer in zip(reversed(named), reversed(answers), strict=True)}
+    texts = {symbols: said.get(symbols) or "\n".join(map(_heading, symbols)) for symbols in votes}
+    scored = _score(
+        votes, prior, len(answers), lambda chosen: job.judge_answers("locate", asked, [texts[c] for c in chosen])
+    )
     job.trace.step(
         "locations",
         candidates=[
@@ -125,17 +129,16 @@ def _overlap(a: Symbol, b: Symbol) -> bool:
 
 
 def _score(
-    job: Job, votes: "Counter[tuple[Symbol, ...]]", prior: dict[Symbol, float], answers: int
+    votes: "Counter[tuple[Symbol, ...]]",
+    prior: dict[Symbol, float],
+    answers: int,
+    judge: Callable[[Sequence[tuple[Symbol, ...]]], Sequence[float | None]],
 ) -> list[ScoredLocation]:
     def base(symbols: tuple[Symbol, ...]) -> float:
         return votes[symbols] / answers + sum(prior.get(s, 0.0) for s in symbols) / len(symbols)
 
     ordered = sorted(votes, key=lambda symbols: (-base(symbols), symbols[0].path, symbols[0].start_line))[:JUDGED]
-    questions = []
-    for symbols in ordered:
-        code = symbol_code(symbols, job.snapshot, job.model.count_tokens, job.tokens(CODE_SHARE))
-        questions.append(render("judge_location", code=code.text))
-    verdicts = job.judge("locate", questions) if len(ordered) > 1 else (None,) * len(ordered)
+    verdicts = judge(ordered) if len(ordered) > 1 else (None,) * len(ordered)
     scored = [
         ScoredLocation(
             Location(symbols, int(votes[symbols])),

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from patchwright_engine.localize.context import repo_map
 from patchwright_engine.model.backend import CompletionRequest
 from patchwright_engine.model.grammar import as_choices
-from patchwright_engine.model.prompting import render
 from patchwright_engine.search.job import MAP_SHARE, Job, stage_prompt
 from patchwright_engine.types import FileSet, RepoPath
 
@@ -37,10 +36,11 @@ def understand(job: Job) -> tuple[RepoPath, ...]:
     known = frozenset(job.index.files())
     absent = set(shown.dropped)
     offered = [file.path for file in job.ranking.files if file.path in known and file.path not in absent]
+    asked = stage_prompt(job, "understand", map=shown.text)
     answers = job.ask(
         "understand",
         CompletionRequest(
-            stage_prompt(job, "understand", map=shown.text),
+            asked,
             n=CANDIDATES,
             seed=job.seed,
             max_answer_tokens=ANSWER_TOKENS,
@@ -48,10 +48,11 @@ def understand(job: Job) -> tuple[RepoPath, ...]:
             max_choices=MAX_FILES,
         ),
     )
+    said = {paths: answer.answer for answer in reversed(answers) if (paths := parse_paths(answer.answer, known))}
     votes = Counter(paths for answer in answers if (paths := parse_paths(answer.answer, known)))
     sets = [FileSet(paths, count) for paths, count in votes.most_common()]
-    questions = [render("judge_files", files="\n".join(files.paths)) for files in sets]
-    verdicts = job.judge("understand", questions) if len(sets) > 1 else (None,) * len(sets)
+    texts = [said[files.paths] for files in sets]
+    verdicts = job.judge_answers("understand", asked, texts) if len(sets) > 1 else (None,) * len(sets)
     scored = [ScoredFileSet(files, prm) for files, prm in zip(sets, verdicts, strict=True)]
     scored.sort(key=lambda s: s.files.votes / len(answers) + (0.5 if s.prm is None else s.prm), reverse=True)
     kept = [path for s in scored[:KEEP_SETS] for path in s.files.paths]
