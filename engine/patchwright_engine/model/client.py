@@ -165,7 +165,7 @@ class HostedModel:
         self._hang_up()
         try:
             channel = self._connect_once(CancelToken())
-        except (OSError, EOFError, wire.WireError):
+        except (OSError, EOFError, wire.WireError, ModelUnavailable):
             return True
         try:
             return _retires(channel)

@@ -105,6 +105,8 @@ class Failed:
     kind: str
     message: str = ""
     cure: str = ""
+    adapters: tuple[str, ...] = ()
+    """Of 'unavailable': the adapters that were to be loaded too, as ROLE=PATH."""
 
 
 @dataclass(frozen=True, slots=True)
