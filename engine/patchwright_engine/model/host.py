@@ -25,6 +25,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from patchwright_engine.config import folders
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput, Cancelled, EnvironmentProblem
 from patchwright_engine.model import wire
@@ -82,7 +83,7 @@ class Host:
             threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
             try:
                 self._adapters = tuple(map(identity, self._parameters.adapters))
-                self.model = LocalModel(self._path, self._parameters)
+                self.model = LocalModel(self._path, self._parameters, prefixes=folders().cache / "prefixes")
             except EnvironmentProblem as error:
                 log.error("%s", error)
                 self.failure = error
@@ -92,6 +93,8 @@ class Host:
             self._loaded.set()
             self._touch()
             log.info("loaded %s", self._path.name)
+            for what in self.model.gave_up:
+                log.warning("memory is short: %s", what)
             while self._wanted(inode) and self._current():
                 job = self._turns.take(WATCH_SECONDS)
                 if job:
@@ -219,7 +222,7 @@ class Host:
             return
         self._touch()
         asked, model = self._parameters.n_ctx, self.model
-        peer.channel.send(wire.Welcome(asked, model.context_tokens, os.getpid(), self._adapters))
+        peer.channel.send(wire.Welcome(asked, model.context_tokens, os.getpid(), self._adapters, model.gave_up))
         self._welcomed = True  # and not when the client died while the weights were loading
 
     def _hear(self, peer: "_Peer", message: wire.Message) -> None:
@@ -333,7 +336,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return EXIT_TAKEN
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
             os.chdir("/")  # The client's folder may be on a disk that somebody wants to unmount.
-            host.serve()
+            try:
+                host.serve()
+            except SystemExit:
+                if host.model:
+                    host.model.save_prompts()  # for the next host
+                raise
     except EnvironmentProblem as error:
         return error.exit_code
     except SystemExit:
