@@ -6,6 +6,7 @@ import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -235,7 +236,7 @@ def test_the_next_process_goes_on_from_the_disk_bit_for_bit(small_model_path: Pa
     (path,) = folder.iterdir()
     whole = path.read_bytes()
 
-    second = LocalModel(small_model_path, PARAMETERS, prefixes=folder)
+    second = LocalModel(small_model_path, replace(PARAMETERS, n_ctx=4096, n_batch=512), prefixes=folder)
     assert second._session.cache.prefill(prompt) > len(prompt) - 100
     assert (second._session.context.logits(second._session.cache.last_row) == wanted).all()
     second.close()
