@@ -79,6 +79,8 @@ class Settings:
     """Interpreter that runs the user's tests. None: discovered."""
     disk_cache_bytes: int = 1 << 30
     """Disk for computed prompts, from which a later model host goes on; 0 keeps none."""
+    draft_model: str | None = None
+    """Catalog name or path of a small model that guesses for the large one; None: the prompt alone guesses."""
     adapters: tuple[tuple[str, Path], ...] = ()
     """(role, GGUF file) of the LoRA adapters to load beside the model, from the table `[adapters]`."""
 
@@ -96,7 +98,14 @@ def load_settings(path: Path | None = None) -> Settings:
         return Settings()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadInput(f"cannot read the settings in {path}: {error}", "Mend or delete the file.") from error
-    types: dict[str, type] = {"model": str, "offline": bool, "python": str, "disk_cache_bytes": int, "adapters": dict}
+    types: dict[str, type] = {
+        "model": str,
+        "offline": bool,
+        "python": str,
+        "disk_cache_bytes": int,
+        "draft_model": str,
+        "adapters": dict,
+    }
     for key, value in values.items():
         expected = types.get(key)
         if expected is None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from patchwright_engine.model.backend import Completion, CompletionRequest
 from patchwright_engine.model.diverge import Divergence, find_divergences
+from patchwright_engine.model.draft_model import DraftModel
 from patchwright_engine.model.grammar import choices_grammar
 from patchwright_engine.model.llama import LlamaContext, Row
 from patchwright_engine.model.output import AnswerStream, Step
@@ -63,12 +64,15 @@ class Answers:
     thinking: bool
     free: deque[int]
     """Sequences nobody uses."""
+    draft: DraftModel | None = None
     prompt_logits: Any = None
     reference: list[int] = field(default_factory=list)
     divergences: list[Divergence] = field(default_factory=list)
     scratches: list[int] = field(default_factory=list)
     """The one sequence that holds prompt and reference, when there is one."""
     started: int = 0
+    drafter: Drafter | None = None
+    """Has read the prompt; every answer's own begins as its copy."""
     plain_step: bool = False
     """The next step makes no guesses: some choice was too close to be taken beside them."""
     live: list[_Live] = field(default_factory=list)
@@ -152,7 +156,8 @@ class Answers:
             thinking=self.thinking,
         )
         sampler = context.sampler(0.0 if greedy else request.temperature, request.top_p, request.seed + index)
-        drafter = Drafter.of([*self.prompt, *copied])
+        self.drafter = self.drafter or Drafter.of(self.prompt)
+        drafter = self.drafter.fork(copied)
         one = _Live(index, sequence, len(self.prompt) + len(copied), sampler, stream, greedy, drafter)
         self.live.append(one)
         self._constrain(one)
@@ -177,7 +182,7 @@ class Answers:
             # Forced tokens come several at a time; what does not fit this batch waits for the next step.
             room = context.parameters.n_batch - len(rows) - (len(live) - len(wanted) - 1)
             now, one.pending = one.pending[:room], one.pending[room:]
-            guess = [] if one.pending else one.drafter.draft(min(spare, room - len(now), one.stream.left - 1))
+            guess = [] if one.pending else self._guess(one, min(spare, room - len(now), one.stream.left - 1))
             last = len(now) - 1
             rows += [Row(token, one.position + i, one.sequence, i >= last) for i, token in enumerate([*now, *guess])]
             one.position += len(now)
@@ -187,6 +192,13 @@ class Answers:
         for one, row, guess in wanted:
             if not one.pending:
                 self._accept(one, row, guess, tokens[row])
+
+    def _guess(self, one: _Live, limit: int) -> list[int]:
+        """What may follow, by the prompt or else by the draft model."""
+        found = one.drafter.draft(limit)
+        if found or self.draft is None:
+            return found
+        return self.draft.draft(one.sequence, one.drafter.text, min(limit, one.drafter.length))
 
     def _accept(self, one: _Live, row: int, guess: list[int], token: int) -> None:
         """Sample row by row for as long as the guesses are what would have been sampled anyway."""

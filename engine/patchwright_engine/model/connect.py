@@ -11,8 +11,11 @@ from patchwright_engine.config import load_settings
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import ModelHostLost, ModelUnavailable
 from patchwright_engine.model.backend import LanguageModel
-from patchwright_engine.model.catalog import ResolvedModel
+from patchwright_engine.model.catalog import ResolvedModel, resolve_model
 from patchwright_engine.model.parameters import LoadParameters
+
+DRAFT_CONTEXT_BYTES = 512 << 20
+"""Set aside for a draft model's own KV cache and buffers: what a 0.5B takes for 16,384 tokens."""
 
 
 def open_model(
@@ -59,6 +62,14 @@ def load_parameters(resolved: ResolvedModel) -> LoadParameters:
 
     if resolved.path is None:
         return LoadParameters()
-    planned = plan_memory(read_gguf(resolved.path), usable_hardware()).parameters
-    disk = load_settings().disk_cache_bytes
-    return dataclasses.replace(planned, adapters=resolved.adapters, disk_cache_bytes=disk)
+    settings, hardware = load_settings(), usable_hardware()
+    draft = resolve_model(settings.draft_model, settings).path if settings.draft_model else None
+    if draft is not None:
+        hardware = hardware.without(read_gguf(draft).size + DRAFT_CONTEXT_BYTES)
+    planned = plan_memory(read_gguf(resolved.path), hardware).parameters
+    return dataclasses.replace(
+        planned,
+        adapters=resolved.adapters,
+        disk_cache_bytes=settings.disk_cache_bytes,
+        draft_model=str(draft or ""),
+    )

@@ -15,6 +15,7 @@ from patchwright_engine.model.activation import cache_key
 from patchwright_engine.model.answers import CLOSE_THINK, Answers, Kept
 from patchwright_engine.model.backend import Completion, CompletionBatch, CompletionRequest, DecodeProgress
 from patchwright_engine.model.chat import ChatFormat, tokens_of
+from patchwright_engine.model.draft_model import DraftModel
 from patchwright_engine.model.llama import Aborted, LlamaContext
 from patchwright_engine.model.prefix import PromptCache
 
@@ -47,6 +48,7 @@ class Session:
     context: LlamaContext
     cache: PromptCache
     chat: ChatFormat
+    draft: DraftModel | None = None
     kept: list[Kept] = field(default_factory=list)
     """Answers to the last request that are still in the KV cache."""
 
@@ -87,7 +89,7 @@ def complete(
         cancel.check()
         meter.tell(tokens_done)
 
-    run = Answers(context, request, prompt, thinking, free=deque(range(1, side_by_side + 1)))
+    run = Answers(context, request, prompt, thinking, free=deque(range(1, side_by_side + 1)), draft=session.draft)
     try:
         cached = session.cache.prefill(prompt, on_step, cache_key(context.adapters, request.adapter))
         run.prompt_logits = context.logits(session.cache.last_row).copy()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from patchwright_engine.control import CancelToken
+from patchwright_engine.errors import ModelUnavailable
 from patchwright_engine.model import decode, verdict
 from patchwright_engine.model.backend import (
     Completion,
@@ -18,6 +19,7 @@ from patchwright_engine.model.backend import (
     Verdict,
 )
 from patchwright_engine.model.chat import ChatFormat
+from patchwright_engine.model.draft_model import DraftModel
 from patchwright_engine.model.llama import LlamaContext
 from patchwright_engine.model.parameters import LoadParameters
 from patchwright_engine.model.prefix import PromptCache
@@ -38,7 +40,13 @@ class LocalModel:
         self._context = LlamaContext(path, parameters)
         chat = ChatFormat(self._context.chat_template, self._context.apply_template)
         store = _store(path, self._context, prefixes) if prefixes else None
-        self._session = decode.Session(self._context, PromptCache(self._context, parameters.cache_bytes, store), chat)
+        cache = PromptCache(self._context, parameters.cache_bytes, store)
+        try:
+            self._draft = DraftModel(Path(parameters.draft_model), self._context) if parameters.draft_model else None
+        except ModelUnavailable:
+            self._context.close()
+            raise
+        self._session = decode.Session(self._context, cache, chat, self._draft)
         self._turn = threading.Lock()
         self._saved = False
         self._name = name or path.stem
@@ -81,6 +89,8 @@ class LocalModel:
         """As `save_prompts`, and free the weights and the context."""
         with self._turn:
             self.save_prompts()
+            if self._draft:
+                self._draft.close()
             self._context.close()
 
     def save_prompts(self) -> None:

@@ -58,6 +58,8 @@ class LoadParameters:
     """Threads for decoding and prefill; 0 for `default_threads`."""
     speculate: bool = True
     """Guess tokens that the prompt has (see `speculate.py`); answers are the same without."""
+    draft_model: str = ""
+    """GGUF file of a small model that guesses where the prompt has nothing alike; empty for none."""
     cache_bytes: int = 512 << 20
     """Memory for prompts seen earlier, outside the KV cache."""
     disk_cache_bytes: int = 1 << 30

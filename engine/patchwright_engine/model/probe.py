@@ -52,6 +52,13 @@ class Hardware:
         """The same machine for a llama.cpp that was built for the CPU alone."""
         return replace(self, gpus=(), unified=False)
 
+    def without(self, size: int) -> "Hardware":
+        """The same machine with `size` bytes taken, on the first card where there is one."""
+        if not self.gpus:
+            return replace(self, memory_available=max(0, self.memory_available - size))
+        first = replace(self.gpus[0], memory_free=max(0, self.gpus[0].memory_free - size))
+        return replace(self, gpus=(first, *self.gpus[1:]))
+
     def idle(self) -> "Hardware":
         """The same machine with nothing else running: for choices that must not change with the load."""
         gpus = tuple(replace(gpu, memory_free=gpu.memory_total) for gpu in self.gpus)

@@ -28,7 +28,8 @@ class Drafter:
     text: list[int] = field(default_factory=list)
     _seen: dict[tuple[int, ...], int] = field(default_factory=dict)
     """For each n-gram, the position behind its latest occurrence but the one at the end."""
-    _length: int = 4
+    length: int = 4
+    """How far to guess; follows from what was accepted before."""
 
     @classmethod
     def of(cls, tokens: Sequence[int]) -> "Drafter":
@@ -36,6 +37,12 @@ class Drafter:
         drafter = cls()
         drafter.extend(tokens)
         return drafter
+
+    def fork(self, tokens: Sequence[int]) -> "Drafter":
+        """A copy that has read `tokens` too."""
+        copy = Drafter(list(self.text), dict(self._seen), self.length)
+        copy.extend(tokens)
+        return copy
 
     def extend(self, tokens: Iterable[int]) -> None:
         """Read further tokens."""
@@ -47,7 +54,7 @@ class Drafter:
 
     def draft(self, limit: int) -> list[int]:
         """Up to `limit` tokens that may follow; empty where nothing like the end was read before."""
-        limit = min(limit, self._length)
+        limit = min(limit, self.length)
         if limit < 1:
             return []
         end = len(self.text)
@@ -60,9 +67,9 @@ class Drafter:
     def learn(self, drafted: int, accepted: int) -> None:
         """Guess further after guesses that held, less far after ones that did not."""
         if accepted == drafted:
-            self._length = min(ROWS_ON_GPU, self._length + 2)
+            self.length = min(ROWS_ON_GPU, self.length + 2)
         else:
-            self._length = max(1, accepted + 1, self._length // 2)
+            self.length = max(1, accepted + 1, self.length // 2)
 
 
 def rows_to_spend(live: int, *, on_gpu: bool) -> int:

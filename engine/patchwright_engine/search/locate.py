@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from patchwright_engine.localize.context import symbol_code
-from patchwright_engine.model.backend import CompletionRequest, Message
+from patchwright_engine.model.backend import CompletionRequest
 from patchwright_engine.model.grammar import as_choices
 from patchwright_engine.repair.guards import is_judging_file
 from patchwright_engine.search.job import CODE_SHARE, Job, stage_prompt
