@@ -86,6 +86,8 @@ class ScriptedModel:
     context_tokens: int = 8192
     seconds: float = 0.0
     """How long each call takes; a cancel cuts it short."""
+    gave_up: tuple[str, ...] = ()
+    """What a model host found no memory for."""
     requests: list[CompletionRequest] = field(default_factory=list)
     judged: list[JudgeRequest] = field(default_factory=list)
 

@@ -124,13 +124,13 @@ def run_fix(
             )
             for note in report.notes:
                 job.note(note)
-            for what in getattr(model, "gave_up", ()):
-                job.note(f"Memory is short for {model.name}: {what}.")
+            _note_memory(job, model)
             if recording is not None and foreign:
                 job.note(f"Nothing was resumed: the trace holds answers of {recording.model}, not of {model.name}.")
             job.issue_text = fit_issue(job)
             pool = Pool()
             stopped = _search(job, partial(_open_verification, job, request, settings.python), pool, on_fix)
+            _note_memory(job, model)
             fixes = to_fixes(pool)
             cost = recorded.cost(job.rollouts, round(time.monotonic() - started, 2))
             result = FixResult(request.issue, fixes, cost, stopped, trace.path, tuple(job.notes))
@@ -168,6 +168,12 @@ def _with_deadline(cancel: CancelToken, seconds: float) -> CancelToken:
     token = CancelToken(time.monotonic() + seconds)
     cancel.on_cancel(token.cancel)
     return token
+
+
+def _note_memory(job: Job, model: LanguageModel) -> None:
+    """Say what a hosted model found no memory for, so far."""
+    for what in getattr(model, "gave_up", ()):
+        job.note(f"Memory is short for {model.name}: {what}.")
 
 
 def _open_model(spec: str | None, cancel: CancelToken) -> LanguageModel:

@@ -1,5 +1,7 @@
 """From the user's choice to a model that can be asked."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,9 @@ from patchwright_engine.model.backend import CompletionRequest, Message
 from patchwright_engine.model.catalog import ResolvedModel
 from patchwright_engine.model.client import HostedModel
 from patchwright_engine.model.connect import load_parameters, open_model
+from patchwright_engine.model.gguf import read_gguf
+from patchwright_engine.model.plan import plan_memory
+from patchwright_engine.model.probe import usable_hardware
 from scripted_model import Rule, serve_scripted
 
 
@@ -19,6 +24,15 @@ def test_a_url_opens_the_server_behind_it() -> None:
         batch = model.complete(CompletionRequest((Message("user", "go"),)), CancelToken())
         model.close()
     assert batch.completions[0].answer == "done"
+
+
+def test_what_is_planned_is_what_is_loaded(make_gguf: Callable[..., Path]) -> None:
+    path = make_gguf()
+    loaded = load_parameters(ResolvedModel(kind="gguf", name="tiny", path=path))
+    plan = plan_memory(read_gguf(path), usable_hardware())
+    # Free memory moves between the two looks; for so small a model it decides over nothing else.
+    assert replace(loaded, cache_bytes=0) == replace(plan.parameters, cache_bytes=0)
+    assert loaded.threads == plan.threads > 0
 
 
 @pytest.mark.model

@@ -253,6 +253,13 @@ def test_a_fix_that_most_reproductions_contradict_is_not_verified(search: Search
     assert found.result.stopped == "budget"
 
 
+def test_what_the_model_found_no_memory_for_is_told(search: Search) -> None:
+    model = rules(fixed(RIGHT))
+    model.gave_up = ("context kept in q8_0 instead of f16",)
+    found = search(model, budget="quick")
+    assert found.result.notes == ("Memory is short for scripted: context kept in q8_0 instead of f16.",)
+
+
 def test_another_models_answers_are_not_resumed(search: Search, tmp_path: Path) -> None:
     search(rules(fixed(HARMLESS)), budget="quick", trace=tmp_path / "one.jsonl")
     other = rules(fixed(RIGHT))
