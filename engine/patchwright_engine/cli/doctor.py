@@ -19,7 +19,7 @@ from patchwright_engine.model.build_flags import VERSION, install_command
 from patchwright_engine.model.catalog import resolve_model
 from patchwright_engine.model.gguf import read_gguf
 from patchwright_engine.model.plan import plan_memory
-from patchwright_engine.model.probe import Hardware, probe_hardware
+from patchwright_engine.model.probe import Hardware, library_offloads, probe_hardware
 from patchwright_engine.model.selfcheck import check_decoding
 
 _DECODE_SECONDS = 180.0
@@ -134,7 +134,7 @@ def _model(args: argparse.Namespace, hardware: Hardware) -> list[Check]:
         return [Check("model", "fail", error.message, error.cure), _gpu(hardware, None)]
     if model.path is None:
         return [Check("model", "ok", f"the server {model.url} (not asked)"), _gpu(hardware, None)]
-    plan = plan_memory(read_gguf(model.path), hardware)
+    plan = plan_memory(read_gguf(model.path), hardware if library_offloads() is not False else hardware.without_gpus())
     detail = f"{model.name}, {model.path.stat().st_size / 1e9:.2f} GB, {plan.n_ctx:,} tokens of context"
     checks = [Check("model", "ok", detail)]
     if not plan.fits:
