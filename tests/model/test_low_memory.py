@@ -42,6 +42,22 @@ print(model.context_tokens, len(answer.completions))
 print(*model.gave_up, sep="\\n")
 model.close()
 """
+# Little more than what is in use once the model is loaded; then a batch that wants 256 rows of logits.
+STARVED_LATE = """
+import re, resource, sys
+from pathlib import Path
+from patchwright_engine.model.llama import DecodeFailed, LlamaContext, Row, lacked_memory
+from patchwright_engine.model.parameters import LoadParameters
+
+import numpy
+context = LlamaContext(Path(sys.argv[1]), LoadParameters(n_ctx=512, context_tokens=512, n_seq=1))
+used = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) << 10
+resource.setrlimit(resource.RLIMIT_AS, (used + (40 << 20), used + (40 << 20)))
+try:
+    context.decode([Row(100, place, 0, True) for place in range(256)])
+except DecodeFailed as error:
+    print(error.code, lacked_memory(error))
+"""
 
 
 @pytest.fixture
@@ -72,6 +88,15 @@ def test_a_host_with_too_little_memory_steps_down_and_answers(small_model_path: 
     assert gave_up[:2] == ["context kept in q8_0 instead of f16", "context 32,768 tokens instead of 262,144"]
     (log,) = patchwright_home.rglob("model-host.log")
     assert "memory is short: context kept in q8_0 instead of f16" in log.read_text()
+
+
+@pytest.mark.model
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="limits of address space are Linux's")
+def test_a_decode_that_finds_no_memory_says_so(small_model_path: Path) -> None:
+    """The host then ends with a status that lets its client ask the next one for less."""
+    argv = [sys.executable, "-P", "-c", STARVED_LATE, str(small_model_path)]
+    run = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True)
+    assert run.stdout == "-2 True\n"
 
 
 @pytest.mark.model

@@ -17,7 +17,7 @@ import psutil
 from patchwright_engine.config import folders
 from patchwright_engine.errors import ModelHostLost, ModelUnavailable
 from patchwright_engine.model.llama import quiet_environment
-from patchwright_engine.model.parameters import LoadParameters
+from patchwright_engine.model.parameters import EXIT_NO_MEMORY, LoadParameters
 
 LOG_NAME = "model-host.log"
 STOPPED_SECONDS = 10.0
@@ -41,8 +41,8 @@ class Child:
 
     @property
     def may_have_lacked_memory(self) -> bool:
-        """Whether the last host ended the way the kernel's memory killer or an assertion of ggml ends one."""
-        return self.status in {-signal.SIGKILL, -signal.SIGABRT}
+        """Whether the last host said so, or ended the way the kernel's memory killer or ggml's assertions end one."""
+        return self.status in {EXIT_NO_MEMORY, -signal.SIGKILL, -signal.SIGABRT}
 
     def start(self, path: Path, parameters: LoadParameters, idle_seconds: float) -> None:
         """Start a host of its own session; it ends by itself when another one has the model.

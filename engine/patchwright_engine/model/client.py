@@ -31,7 +31,7 @@ from patchwright_engine.model.backend import (
 from patchwright_engine.model.child import Child, StopWatch, holder, log_path
 from patchwright_engine.model.ladder import least_memory, less_memory
 from patchwright_engine.model.llama import check_model_file
-from patchwright_engine.model.parameters import EXIT_TAKEN, LoadParameters
+from patchwright_engine.model.parameters import EXIT_NO_MEMORY, EXIT_TAKEN, LoadParameters
 
 RESENDS = 2
 MAX_SENDS = 10
@@ -194,7 +194,7 @@ class HostedModel:
                 self._child.wait(0.2)
                 self._child.raise_if_illegal()
                 deaths += begun
-                if deaths == RESENDS:
+                if deaths == RESENDS or self._child.status == EXIT_NO_MEMORY:
                     self._make_do()
                 if deaths > RESENDS or sent == MAX_SENDS:
                     raise ModelHostLost(

@@ -30,9 +30,9 @@ from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput, Cancelled, EnvironmentProblem
 from patchwright_engine.model import wire
 from patchwright_engine.model.adapters import identity
-from patchwright_engine.model.llama import quiet_environment
+from patchwright_engine.model.llama import lacked_memory, quiet_environment
 from patchwright_engine.model.local import LocalModel
-from patchwright_engine.model.parameters import EXIT_TAKEN, AdapterFile, LoadParameters
+from patchwright_engine.model.parameters import EXIT_NO_MEMORY, EXIT_TAKEN, AdapterFile, LoadParameters
 from patchwright_engine.model.turns import Turns
 
 LOG_BYTES = 1 << 20
@@ -310,7 +310,7 @@ class _BoundedLog(logging.StreamHandler):  # type: ignore[type-arg]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a host. Exit status 0: no longer wanted; 3: the model cannot be loaded; 70: it broke, as its log says;
-    75: another host has the model."""
+    71: it ran out of memory; 75: another host has the model."""
     parser = argparse.ArgumentParser(prog="patchwright-model-host", description="Serves one local model.")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--idle-seconds", type=float, default=300.0)
@@ -346,9 +346,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except SystemExit:
         return 0
-    except Exception:
+    except Exception as error:
         log.exception("the host broke")
-        return EXIT_CRASH
+        return EXIT_NO_MEMORY if lacked_memory(error) else EXIT_CRASH
     return 0
 
 

@@ -24,6 +24,7 @@ from patchwright_engine.model.parameters import LoadParameters, default_threads
 from patchwright_engine.model.sampler import Sampler
 
 LOG_ERROR = 4
+_NO_MEMORY = -2
 _SHORT_OF_MEMORY = re.compile(r"alloc|memory", re.IGNORECASE)
 KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8}
 QUANTIZED = frozenset(KV_TYPES) - {"f32", "f16"}
@@ -39,6 +40,11 @@ class DecodeFailed(Exception):
     def __init__(self, code: int, detail: str) -> None:
         super().__init__(f"llama_decode returned {code}{': ' + detail if detail else ''}")
         self.code = code
+
+
+def lacked_memory(error: BaseException) -> bool:
+    """Whether `error`, of a decode, says that memory ran out."""
+    return isinstance(error, MemoryError) or (isinstance(error, DecodeFailed) and error.code == _NO_MEMORY)
 
 
 @dataclass(frozen=True, slots=True)

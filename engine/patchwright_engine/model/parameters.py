@@ -11,6 +11,8 @@ import psutil
 
 EXIT_TAKEN = 75
 """Exit status of a model host that finds another one serving its model."""
+EXIT_NO_MEMORY = 71
+"""Exit status of a model host that ran out of memory in the middle of its work, and lived to say so."""
 
 
 @dataclass(frozen=True, slots=True)
