@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from patchwright_engine.config import folders
-from patchwright_engine.errors import EnvironmentProblem
+from patchwright_engine.errors import EnvironmentProblem, ModelUnavailable
 from patchwright_engine.model.backend import (
     Completion,
     CompletionBatch,
@@ -300,10 +300,15 @@ def endpoint(model: Path) -> Endpoint:
 
     Raises:
         EnvironmentProblem: the folder for sockets belongs to somebody else or cannot be made.
-        OSError: the model file cannot be found.
+        ModelUnavailable: the model file is gone.
     """
     runtime = folders().runtime
-    whole = f"{VERSION}|{runtime}|{file_identity(model)}"
+    try:
+        whole = f"{VERSION}|{runtime}|{file_identity(model)}"
+    except OSError as error:
+        raise ModelUnavailable(
+            f"the model file {model} is gone: {error.strerror}", "Run `patchwright models list` for what is installed."
+        ) from error
     name = "model-" + hashlib.sha256(whole.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     if len(os.fsencode(runtime / name)) + len(".sock") > MAX_ADDRESS:
         runtime = Path(tempfile.gettempdir()) / f"patchwright-{os.getuid()}"
