@@ -29,7 +29,7 @@ def write_lora(
     *,
     seed: int = 1,
     rank: int = 4,
-    size: float = 0.05,
+    size: float = 0.04,
     invocation: Sequence[int] = (),
     more: Mapping[str, Value] | None = None,
 ) -> Path:
