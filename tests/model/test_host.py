@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,25 @@ def test_a_host_retires_only_when_nobody_else_needs_it(open_hosted: Open) -> Non
     two.close()
     wait_until(one.retire)
     wait_until(lambda: not hosts())
+
+
+@pytest.mark.model
+def test_a_host_with_too_short_a_context_is_replaced_at_once_when_nobody_else_uses_it(
+    open_hosted: Open, small_model_path: Path
+) -> None:
+    short = HostedModel(small_model_path, "short", replace(PARAMETERS, n_ctx=1024, context_tokens=1024))
+    assert short.context_tokens == 1024
+    shared = open_hosted()
+    assert shared.context_tokens == 1024
+    shared.close()
+    pid = short.host_pid
+    short.close()
+    time.sleep(0.3)  # until the host knows
+    model = open_hosted()
+    assert model.context_tokens == 2048
+    assert model.host_pid != pid
+    model.complete(TINY, CancelToken())
+    assert [host.pid for host in hosts()] == [model.host_pid]
 
 
 @pytest.mark.model

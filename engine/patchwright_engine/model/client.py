@@ -6,7 +6,6 @@ the connection is closed, which the host takes as a cancel too. Without a cancel
 answers the same) at most `RESENDS` times, deaths before its turn not counted.
 """
 
-import contextlib
 import secrets
 import socket
 import threading
@@ -264,18 +263,9 @@ class HostedModel:
             if self._free:
                 return self._free.pop()
         channel = self._connect(cancel)
-        welcome = self._welcome
-        if (
-            welcome
-            and welcome.context_tokens < self._parameters.context_tokens
-            and welcome.n_ctx < self._parameters.n_ctx
-        ):
-            # Started by somebody with less need; replaced if that one is gone.
-            with contextlib.suppress(EOFError, wire.WireError):
-                channel.send(wire.Retire())
-                reply = channel.receive(5.0)
-                if isinstance(reply, wire.Retired) and not reply.agreed:
-                    return channel
+        have, want = self._welcome, self._parameters
+        too_short = have and have.context_tokens < want.context_tokens and have.n_ctx < want.n_ctx
+        if too_short and _retires(channel):  # started by somebody with less need, who is gone
             channel.close()
             channel = self._connect(cancel)
         return self._with_adapters(channel, cancel)

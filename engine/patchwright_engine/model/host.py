@@ -106,8 +106,7 @@ class Host:
     @contextlib.contextmanager
     def _listening(self) -> Iterator[socket.socket]:
         place = self.endpoint
-        for stale in (place.socket, place.token):
-            stale.unlink(missing_ok=True)
+        self._withdraw()  # what a host left that was killed
         number = os.open(place.token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(number, "w") as file:
             file.write(self._token)
@@ -125,8 +124,11 @@ class Host:
                 # Files somebody else has put there since are not ours to remove.
                 with contextlib.suppress(OSError):
                     if place.socket.stat().st_ino == inode:
-                        place.socket.unlink()
-                        place.token.unlink()
+                        self._withdraw()
+
+    def _withdraw(self) -> None:
+        for file in (self.endpoint.socket, self.endpoint.token):
+            file.unlink(missing_ok=True)
 
     def _wanted(self, inode: int) -> bool:
         if self._retired:
@@ -244,6 +246,8 @@ class Host:
             case wire.Retire():
                 with self._lock:
                     self._retired = self._retired or len(self._peers) == 1
+                    if self._retired:
+                        self._withdraw()  # before the answer, after which the client looks for another host
                 peer.channel.send(wire.Retired(self._retired))
             case _:
                 raise wire.WireError(f"unexpected {type(message).__name__}")
