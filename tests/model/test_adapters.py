@@ -256,9 +256,9 @@ def test_requests_switch_adapters_and_no_prompt_read_by_another_is_reused(model:
     for role in ("", "prm", "reasoner"):
         forget(model)
         wanted[role] = scores(model, role, QUESTIONS[:1])
-    assert wanted[""] != pytest.approx(wanted["prm"], abs=TOLERANCE)
+    assert len({round(score, 2) for (score,) in wanted.values()}) == 3
     for role in ("prm", "reasoner", "prm", ""):
-        assert scores(model, role, QUESTIONS[:1]) == pytest.approx(wanted[role], abs=TOLERANCE), role
+        assert scores(model, role, QUESTIONS[:1]) == wanted[role], "alone, each is the same to the last bit"
     request = CompletionRequest(TALK, n=2, max_answer_tokens=8)
     forget(model)
     plain = model.complete(request, CancelToken())
