@@ -17,9 +17,10 @@ from patchwright_engine.errors import BadInput, ModelUnavailable
 from patchwright_engine.model.activation import activation_start
 from patchwright_engine.model.adapters import INVOCATION, check_adapters, identity
 from patchwright_engine.model.backend import CompletionRequest, JudgeRequest, Message
-from patchwright_engine.model.catalog import find_adapters
+from patchwright_engine.model.catalog import ResolvedModel, find_adapters
 from patchwright_engine.model.chat import tokens_of
 from patchwright_engine.model.client import HostedModel
+from patchwright_engine.model.connect import load_parameters, open_model
 from patchwright_engine.model.llama import LlamaContext, Row, quiet_environment
 from patchwright_engine.model.local import LocalModel
 from patchwright_engine.model.parameters import AdapterFile, LoadParameters
@@ -346,6 +347,16 @@ def test_an_activated_adapter_whose_invocation_never_comes_is_named(
         assert loaded.judge([JudgeRequest(TALK, adapter="prm")], CancelToken())[0].probability is not None
     finally:
         loaded.close()
+
+
+@pytest.mark.model
+def test_installed_adapters_are_loaded_and_named(small_model_path: Path, files: tuple[AdapterFile, ...]) -> None:
+    resolved = ResolvedModel("gguf", "small", small_model_path, adapters=files[1:])
+    assert load_parameters(resolved).adapters == files[1:]
+    # A trace of zero-shot verdicts is not resumed with adapters: the name differs.
+    model = open_model(resolved)
+    assert model.name == "small + prm adapter + orm adapter"
+    model.close()
 
 
 # Through the model host

@@ -66,6 +66,7 @@ def load_parameters(resolved: ResolvedModel) -> LoadParameters:
     draft = resolve_model(settings.draft_model, settings).path if settings.draft_model else None
     if draft is not None:
         hardware = hardware.without(read_gguf(draft).size + DRAFT_CONTEXT_BYTES)
+    hardware = hardware.without(sum(file.path.stat().st_size for file in resolved.adapters if file.path.is_file()))
     planned = plan_memory(read_gguf(resolved.path), hardware).parameters
     return dataclasses.replace(
         planned,

@@ -146,8 +146,9 @@ class LlamaContext:
             self._model = self._load(path)
         if self._model is not None:
             # Before the context, which makes room for their part of the graph.
-            missing = [adapter for role, adapter in self.adapters.items() if role not in self._loaded]
-            self._loaded |= {adapter.role: self._load_adapter(adapter, path) for adapter in missing}
+            for adapter in self.adapters.values():
+                if adapter.role not in self._loaded and not self._load_adapter(adapter, path):
+                    return False
             self._context = self._create_context()
         return self._context is not None
 
@@ -187,14 +188,17 @@ class LlamaContext:
         params.use_extra_bufts = params.use_extra_bufts and self._repack
         return self._lib.llama_model_load_from_file(os.fsencode(path), params) or None
 
-    def _load_adapter(self, adapter: Adapter, base: Path) -> Any:
+    def _load_adapter(self, adapter: Adapter, base: Path) -> bool:
+        """False when there is no memory for it."""
         loaded = self._lib.llama_adapter_lora_init(self._model, os.fsencode(adapter.path))
-        if not loaded:
+        if loaded:
+            self._loaded[adapter.role] = loaded
+        elif not _SHORT_OF_MEMORY.search(" ".join(self._errors)):
             raise ModelUnavailable(
                 f"llama.cpp cannot load the {adapter.role} adapter {adapter.path} beside {base}: {self.last_error}",
                 f"Convert it again for this model, or take '{adapter.role}' out of [adapters] in config.toml.",
             )
-        return loaded
+        return bool(loaded)
 
     def _create_context(self) -> Any:
         """None when llama.cpp cannot, which its errors explain."""
