@@ -137,11 +137,12 @@ def _table(rows: list[dict[str, Any]]) -> Table:
 def _child(path: Path, parameters: LoadParameters) -> None:
     """Load, decode one batch whose every row wants logits, and print what that took as JSON."""
     from patchwright_engine.model import llama
+    from patchwright_engine.model.library import error_log, library
 
     lines: list[str] = []
     # The context would set a hook of its own; it does so once a process.
-    llama._error_log()
-    lib = llama._library()
+    error_log()
+    lib = library()
     hook = lib.llama_log_callback(lambda _level, text, _data: lines.append(text.decode("utf-8", "replace")))
     lib.llama_log_set(hook, None)
     context = llama.LlamaContext(path, parameters)

@@ -24,12 +24,12 @@ STARVED = """
 import re, resource, sys
 from pathlib import Path
 from patchwright_engine.control import CancelToken
-from patchwright_engine.model import llama
 from patchwright_engine.model.backend import CompletionRequest, Message
 from patchwright_engine.model.client import HostedModel
+from patchwright_engine.model.library import library
 from patchwright_engine.model.parameters import LoadParameters
 
-llama._library()
+library()
 import numpy
 path = Path(sys.argv[1])
 used = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) << 10

@@ -6,24 +6,21 @@ on CPU, without the interpreter lock; on a GPU it bites between two prefill step
 """
 
 import ctypes
-import functools
 import os
 import re
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from patchwright_engine.errors import ModelUnavailable
 from patchwright_engine.model.adapters import Adapter, check_adapters
 from patchwright_engine.model.gguf import read_gguf
 from patchwright_engine.model.ladder import can_quantize, fewer_layers, less_memory
+from patchwright_engine.model.library import error_log, library
 from patchwright_engine.model.parameters import LoadParameters, default_threads
 from patchwright_engine.model.sampler import Sampler
 
-LOG_ERROR = 4
 _NO_MEMORY = -2
 _SHORT_OF_MEMORY = re.compile(r"alloc|memory", re.IGNORECASE)
 KV_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8}
@@ -84,8 +81,8 @@ class LlamaContext:
             ModelUnavailable: the file is missing, broken, of an unknown kind, or does not fit the memory.
         """
         self.parameters = parameters
-        self._lib = _library()
-        self._errors = _error_log()
+        self._lib = library()
+        self._errors = error_log()
         self._lib.llama_backend_init()
         self._context: Any = None
         self._model: Any = None
@@ -389,34 +386,3 @@ def check_model_file(path: Path) -> None:
         raise ModelUnavailable(f"cannot read the model file {path}: {error.strerror}", cure) from error
     if magic != b"GGUF":
         raise ModelUnavailable(f"{path} is not a GGUF model file", cure)
-
-
-@functools.cache
-def _error_log() -> deque[str]:
-    """The last errors llama.cpp logged; everything else it says is dropped.
-
-    Its log hook is one for the process, so the callback must outlive every context: it is never freed.
-    """
-    lib = _library()
-    errors: deque[str] = deque(maxlen=8)
-
-    def hear(level: int, text: bytes | None, _data: object) -> None:
-        if level == LOG_ERROR and text:
-            errors.append(text.decode("utf-8", "replace").strip())
-
-    callback = lib.llama_log_callback(hear)
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(callback))
-    lib.llama_log_set(callback, ctypes.c_void_p(0))
-    return errors
-
-
-def _library() -> ModuleType:
-    try:
-        import llama_cpp.llama_cpp
-    except ImportError as error:
-        raise ModelUnavailable(
-            f"llama-cpp-python cannot be loaded: {error}",
-            "Install it with `pip install '.[llama]'` in a clone of Patchwright, or set a model URL.",
-        ) from error
-    module: ModuleType = llama_cpp.llama_cpp
-    return module
