@@ -53,7 +53,7 @@ def folders() -> Folders:
 
 
 def _runtime(cache: Path) -> Path:
-    """The same for every process of a user: whether it was started by a session, by `cron` or with `docker exec`.
+    """The same for every process of a user: whether it was started by a session, by a timer or with `docker exec`.
 
     A session's folder that is somebody else's (left in the environment by `su`) is none.
     """
