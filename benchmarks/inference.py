@@ -1,14 +1,15 @@
 """How fast are N answers to one prompt and N verdicts on them, against llama-cpp-python's loop and llama-server?
 
     python benchmarks/inference.py [--model NAME|PATH] [--prompts 1k,4k,8k] [--n 1,2,4,8,16] [--tokens 256]
-                                   [--engines ours,loop,server,server-best] [--no-judge] [--busy] [--passive]
-                                   [--threads N] [--gpu-layers N] [--quick] [--json OUT]
+                                   [--engines ours,loop,server,server-best,server-slots] [--no-judge] [--busy]
+                                   [--passive] [--threads N] [--gpu-layers N] [--quick] [--json OUT]
 
 Engines, each in a fresh process for each cell, one at a time, with the same weights and threads:
-ours         Patchwright's model as the model host runs it
-loop         llama-cpp-python's create_chat_completion, answer by answer, its prefix kept
-server       llama-server with N slots: N chat requests at once, then N verdicts at once
-server-best  llama-server: one request with n_cmpl, verdicts pinned to the slots that wrote the answers
+ours          Patchwright's model as the model host runs it
+loop          llama-cpp-python's create_chat_completion, answer by answer, its prefix kept
+server        llama-server with N slots: N chat requests at once, then N verdicts at once
+server-best   llama-server: one request with n_cmpl, verdicts pinned to the slot that keeps the prompt
+server-slots  llama-server: the prompt's state saved and restored into N slots, answers and verdicts pinned to them
 Ratios are an engine's seconds over ours. llama-server is built first by `benchmarks/llama_server.py`. Run it on a
 quiet machine; --busy keeps one core busy with another process. Threads wait as each engine has them wait: ours
 asleep, the others spinning; --passive lets all of them sleep.

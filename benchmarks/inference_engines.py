@@ -27,7 +27,7 @@ QUESTION = "Is this answer correct? Reply with one word, Yes or No."
 WARM_UP = "Name a colour."
 SPARE = 96
 """Tokens beyond prompt and answer: the question and what the chat template puts around it."""
-KINDS = ("ours", "loop", "server", "server-best")
+KINDS = ("ours", "loop", "server", "server-best", "server-slots")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def run(kind: str, work: Work, busy: bool, server: Path | None) -> Result:
         raise RuntimeError("llama-server is not built. Cure: python benchmarks/llama_server.py")
     from inference_servers import run_server
 
-    return run_server(kind == "server-best", work, busy, server)
+    return run_server(kind, work, busy, server)
 
 
 @contextlib.contextmanager

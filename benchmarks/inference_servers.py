@@ -1,12 +1,16 @@
-"""llama-server as an engine of `inference.py`: the way most people use it, and the best way it offers.
+"""llama-server as an engine of `inference.py`: the way most people use it, and the best ways it offers.
 
 Usual: as many chat requests as answers at once, then as many verdicts at once; each slot computes the whole prompt.
-Best: one request with `n_cmpl`, whose prompt is computed once and copied; verdicts are sent as tokens to the very slots
-that wrote the answers, so that only the question is new.
+Best: one request with `n_cmpl`, whose prompt is computed once and shared. The server forgets the answers of all but the
+first slot (`server_slot::release`: "do not keep context of the child slots"), so verdicts go to that one, which
+holds the prompt; answer and question are new to it.
+Slots: the prompt is computed in one slot, saved, and restored into the others; answers and verdicts are pinned to
+slots, so that only the question is new to a verdict. It costs a file and a copy of the prompt's cells for each slot.
 """
 
 import dataclasses
 import math
+import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,24 +28,36 @@ VERDICT = {"temperature": 0}
 WORDS = ("Yes", "No")
 
 
-def run_server(best: bool, work: Work, busy: bool, binary: Path) -> Result:
+def run_server(kind: str, work: Work, busy: bool, binary: Path) -> Result:
     """Start a server, let it do `work`, and end it. Raises RuntimeError."""
     one = work.prompt_tokens + work.tokens + SPARE
     extra = ["-ngl", str(work.gpu_layers)] if work.gpu_layers else []
     context = one * work.n
-    if best:
-        # One pool, or copies of the prompt would be copies of its cells; idle slots keep what the verdicts go on from.
-        extra += ["--kv-unified", "--no-cache-idle-slots", "--cache-ram", "0"]
+    if kind != "server":
+        # Idle slots keep what the verdicts go on from.
+        extra += ["--no-cache-idle-slots", "--cache-ram", "0"]
+    if kind == "server-best":
+        # One pool, or what is shared would be copied.
+        extra += ["--kv-unified"]
         context = one + work.n * (work.tokens + SPARE)
+    way = {"server": usual_way, "server-best": best_way, "server-slots": slots_way}[kind]
     # The server inside: were it outside, an interrupt would wait for its replies.
     with (
+        tempfile.TemporaryDirectory() as folder,
         ThreadPoolExecutor(max_workers=work.n) as pool,
-        serve(binary, Path(work.model), slots=work.n, context=context, threads=work.threads, extra=extra) as server,
+        serve(
+            binary,
+            Path(work.model),
+            slots=work.n,
+            context=context,
+            threads=work.threads,
+            extra=[*extra, "--slot-save-path", folder],
+        ) as server,
         httpx.Client(base_url=server.root, timeout=None, trust_env=False) as client,
     ):
         post(client, "/v1/chat/completions", {"messages": [{"role": "user", "content": WARM_UP}], "max_tokens": 8})
         with neighbour(busy):
-            result = (best_way if best else usual_way)(client, work, pool)
+            result = way(client, work, pool)
         return dataclasses.replace(result, peak_bytes=peak(server.pid))
 
 
@@ -72,29 +88,15 @@ def usual_way(client: httpx.Client, work: Work, pool: ThreadPoolExecutor) -> Res
 
 
 def best_way(client: httpx.Client, work: Work, pool: ThreadPoolExecutor) -> Result:
-    """One request for all answers, then N verdicts at once, each in the slot that holds its answer."""
-
-    def tokens_of(text: str) -> list[int]:
-        reply = post(client, "/tokenize", {"content": text, "add_special": False, "parse_special": True})
-        return list(reply["tokens"])
-
-    def rendered(messages: Sequence[dict[str, str]]) -> str:
-        return str(post(client, "/apply-template", {"messages": messages})["prompt"])
-
-    prompt = tokens_of(rendered(work.messages))
-    question = tokens_of(rendered(work.judged(MARK)).partition(MARK)[2])
+    """One request for all answers, then N verdicts in the slot that keeps the prompt."""
+    prompt, question = _prompt_and_question(client, work)
     body = {"prompt": prompt, "n_cmpl": work.n, "n_predict": work.tokens, "seed": work.seed, "return_tokens": True}
     started = time.perf_counter()
     reply = post(client, "/completion", {**body, **SAMPLING})
     generated = time.perf_counter()
     replies = reply if isinstance(reply, list) else [reply]
-    verdicts: list[Any] = []
-    if work.judge:
-        judged = [
-            {"prompt": prompt + one["tokens"] + question, "id_slot": one["id_slot"], "n_predict": 1, "n_probs": 20}
-            for one in replies
-        ]
-        verdicts = list(pool.map(lambda body: post(client, "/completion", {**body, **VERDICT}), judged))
+    answers = [(one, replies[0]["id_slot"]) for one in replies if work.judge]
+    verdicts = _verdicts(client, pool, prompt, question, answers)
     return Result(
         generated - started,
         time.perf_counter() - generated,
@@ -104,6 +106,57 @@ def best_way(client: httpx.Client, work: Work, pool: ThreadPoolExecutor) -> Resu
         _total(verdicts, "prompt_n"),
         tuple(p_yes(reply["completion_probabilities"]) for reply in verdicts),
     )
+
+
+def slots_way(client: httpx.Client, work: Work, pool: ThreadPoolExecutor) -> Result:
+    """One prefill, copied from slot to slot through a file; answers and verdicts pinned to slots."""
+    prompt, question = _prompt_and_question(client, work)
+    body = {"prompt": prompt, "n_predict": work.tokens, "return_tokens": True, **SAMPLING}
+    started = time.perf_counter()
+    first = post(client, "/completion", {"prompt": prompt, "n_predict": 0, "id_slot": 0})
+    if work.n > 1:
+        post(client, "/slots/0?action=save", {"filename": "prompt"})
+    for slot in range(1, work.n):
+        post(client, f"/slots/{slot}?action=restore", {"filename": "prompt"})
+    asked = [{**body, "seed": work.seed + slot, "id_slot": slot} for slot in range(work.n)]
+    replies = list(pool.map(lambda body: post(client, "/completion", body), asked))
+    generated = time.perf_counter()
+    answers = [(one, one["id_slot"]) for one in replies if work.judge]
+    verdicts = _verdicts(client, pool, prompt, question, answers)
+    return Result(
+        generated - started,
+        time.perf_counter() - generated,
+        _total(replies, "predicted_n"),
+        _total([first, *replies], "prompt_n"),
+        _total(verdicts, "prompt_n"),
+        tuple(p_yes(reply["completion_probabilities"]) for reply in verdicts),
+    )
+
+
+def _prompt_and_question(client: httpx.Client, work: Work) -> tuple[list[int], list[int]]:
+    """Tokens of the conversation up to the answer, and of what follows an answer that is judged."""
+
+    def tokens_of(text: str) -> list[int]:
+        reply = post(client, "/tokenize", {"content": text, "add_special": False, "parse_special": True})
+        return list(reply["tokens"])
+
+    def rendered(messages: Sequence[dict[str, str]]) -> str:
+        return str(post(client, "/apply-template", {"messages": messages})["prompt"])
+
+    return tokens_of(rendered(work.messages)), tokens_of(rendered(work.judged(MARK)).partition(MARK)[2])
+
+
+def _verdicts(
+    client: httpx.Client,
+    pool: ThreadPoolExecutor,
+    prompt: list[int],
+    question: list[int],
+    answers: Sequence[tuple[Any, int]],
+) -> list[Any]:
+    """Replies to the questions about `answers` (reply, slot to ask)."""
+    common = {"n_predict": 1, "n_probs": 20, **VERDICT}
+    judged = [{**common, "prompt": prompt + one["tokens"] + question, "id_slot": slot} for one, slot in answers]
+    return list(pool.map(lambda body: post(client, "/completion", body), judged))
 
 
 def p_yes(entries: Sequence[dict[str, Any]]) -> float:

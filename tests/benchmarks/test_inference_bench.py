@@ -48,20 +48,22 @@ def test_ours_and_the_loop_do_the_same_work(small_model_path: Path, tmp_path: Pa
 
 
 @pytest.mark.model
-def test_llama_server_does_it_both_ways(small_model_path: Path, tmp_path: Path) -> None:
+def test_llama_server_does_it_in_every_way(small_model_path: Path, tmp_path: Path) -> None:
     if not server_path().is_file():
         message = "llama-server is not built; run `python benchmarks/llama_server.py`"
         if os.environ.get("PATCHWRIGHT_REQUIRE_LLAMA_SERVER"):
             pytest.fail(message)
         pytest.skip(message)
-    rows = grid(small_model_path, tmp_path, "server,server-best", "2")
-    usual, best = rows["server", 2], rows["server-best", 2]
-    for row in (usual, best):
+    rows = grid(small_model_path, tmp_path, "server,server-best,server-slots", "2")
+    usual, best, pinned = (rows[kind, 2] for kind in ("server", "server-best", "server-slots"))
+    for row in (usual, best, pinned):
         assert row["tokens"] == 2 * TOKENS
         assert len(row["verdicts"]) == 2
-    # Each slot computes the prompt; the best way computes it once, and verdicts go on from the answers.
+    # The usual way computes the prompt in each slot, the others once.
     assert usual["prefill"] > 1.8 * best["prefill"]
-    assert best["judge_prefill"] < 2 * SPARE
+    assert usual["prefill"] > 1.8 * pinned["prefill"]
+    # Verdicts go on from the prompt, pinned ones from the answer too.
+    assert pinned["judge_prefill"] < best["judge_prefill"] < PROMPT
 
 
 def test_an_engine_that_fails_is_told_and_the_others_go_on(
