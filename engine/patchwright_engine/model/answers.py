@@ -1,7 +1,7 @@
 """The answers to one request while they are decoded side by side: begun, decoded a step for all, retired.
 
 Invariant: the order of work depends on the request alone. With speculation a step takes several tokens of an answer
-at once, and takes none that a step of its own would not have taken (see `speculate.py`).
+at once, and takes none, but for rounding, that a step of its own would not have taken (see `speculate.py`).
 """
 
 import math
@@ -18,7 +18,16 @@ from patchwright_engine.model.llama import LlamaContext, Row
 from patchwright_engine.model.output import AnswerStream, Step
 from patchwright_engine.model.prefix import BASE
 from patchwright_engine.model.sampler import Sampler
-from patchwright_engine.model.speculate import TRUSTED_GAP, Drafter, rows_to_spend
+from patchwright_engine.model.speculate import (
+    HOPELESS,
+    LEARNING,
+    MODEL_REACH,
+    TRUSTED_GAP,
+    Drafter,
+    cpu_cost,
+    gpu_cost,
+    reach,
+)
 
 CLOSE_THINK = "\n</think>\n\n"
 
@@ -34,6 +43,10 @@ class _Live:
     stream: AnswerStream
     greedy: bool
     drafter: Drafter
+    model_trust: float = 1.0
+    """Share of the draft model's guesses that held of late; once too low, it is not asked again for this answer."""
+    by_model: bool = False
+    """Whether the guesses under way are the draft model's."""
     pending: list[int] = field(default_factory=list)
     logprob: float = 0.0
     sampled: int = 0
@@ -165,7 +178,7 @@ class Answers:
             one.sampled += 1
             one.logprob += math.log(divergence.probability)
             one.pending = [divergence.token]
-            one.drafter.extend(one.pending)
+            one.drafter.follow(divergence.token)
             one.stream.feed(divergence.token, context.piece(divergence.token))
         else:
             self._take(one, sampler.sample_from(self.prompt_logits), self.prompt_logits)
@@ -174,7 +187,8 @@ class Answers:
         """Decode what every live answer has pending, and guesses behind it, and sample what follows."""
         context = self.context
         guessing = context.parameters.speculate and context.forgets and not self.plain_step and not self.request.choices
-        spare = rows_to_spend(len(live), on_gpu=context.parameters.n_gpu_layers != 0) if guessing else 0
+        cost = gpu_cost if context.parameters.n_gpu_layers else cpu_cost
+        far = reach([one.drafter.trust for one in live], cost) if guessing else 0
         self.plain_step = False
         rows: list[Row] = []
         wanted: list[tuple[_Live, int, list[int]]] = []
@@ -182,7 +196,7 @@ class Answers:
             # Forced tokens come several at a time; what does not fit this batch waits for the next step.
             room = context.parameters.n_batch - len(rows) - (len(live) - len(wanted) - 1)
             now, one.pending = one.pending[:room], one.pending[room:]
-            guess = [] if one.pending else self._guess(one, min(spare, room - len(now), one.stream.left - 1))
+            guess = self._guess(one, far, min(room - len(now), one.stream.left - 1)) if guessing else []
             last = len(now) - 1
             rows += [Row(token, one.position + i, one.sequence, i >= last) for i, token in enumerate([*now, *guess])]
             one.position += len(now)
@@ -193,12 +207,17 @@ class Answers:
             if not one.pending:
                 self._accept(one, row, guess, tokens[row])
 
-    def _guess(self, one: _Live, limit: int) -> list[int]:
+    def _guess(self, one: _Live, far: int, limit: int) -> list[int]:
         """What may follow, by the prompt or else by the draft model."""
-        found = one.drafter.draft(limit)
-        if found or self.draft is None:
+        one.by_model = False
+        if one.pending or limit < 1:
+            return []
+        if far and one.drafter.trust >= HOPELESS and (found := one.drafter.draft(min(far, limit))):
             return found
-        return self.draft.draft(one.sequence, one.drafter.text, min(limit, one.drafter.length))
+        if self.draft is None or one.model_trust < HOPELESS:
+            return []
+        one.by_model = True
+        return self.draft.draft(one.sequence, one.drafter.text, min(limit, MODEL_REACH))
 
     def _accept(self, one: _Live, row: int, guess: list[int], token: int) -> None:
         """Sample row by row for as long as the guesses are what would have been sampled anyway."""
@@ -217,8 +236,9 @@ class Answers:
             one.pending = []
             one.position += 1
             accepted += 1
+        if guess and one.by_model:
+            one.model_trust += (accepted / len(guess) - one.model_trust) * LEARNING
         if guess:
-            one.drafter.learn(len(guess), accepted)
             context.drop(one.sequence, one.position)
 
     def _constrain(self, one: _Live) -> None:
@@ -235,6 +255,7 @@ class Answers:
             one.finish = "stop"
             return
         one.pending = [token]
+        one.drafter.follow(token)
         match one.stream.feed(token, context.piece(token)):
             case Step.STOP:
                 one.finish = "stop"
@@ -251,7 +272,7 @@ class Answers:
             case Step.THINK_CLOSED | Step.GO_ON:
                 pass
         self._constrain(one)
-        one.drafter.extend(one.pending)
+        one.drafter.read(one.pending[1:])
 
 
 def _gap(logits: Any) -> float:
