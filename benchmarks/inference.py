@@ -20,6 +20,7 @@ import dataclasses
 import json
 import os
 import platform
+import signal
 import sys
 import sysconfig
 import time
@@ -228,4 +229,6 @@ def machine(model: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    # A termination ends the engines too, as an interrupt does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     raise SystemExit(main())
