@@ -117,6 +117,7 @@ def divergences(model: LocalModel) -> list[tuple[Divergence, str, str, str]]:
     """Each divergence with the original's text before it, the original's own token and the other one."""
     session, context = model._session, model._session.context
     with model._turn:
+        session.drop_forks()  # an earlier answer may still be kept there
         tokens = tokens_of(session.chat.pieces(prompt(ISSUE), think=False, answer_prefix=FENCE), context)
         session.cache.prefill(tokens)
         logits = context.logits(session.cache.last_row).copy()
