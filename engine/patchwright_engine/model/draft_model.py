@@ -11,6 +11,7 @@ from pathlib import Path
 
 from patchwright_engine.errors import ModelUnavailable
 from patchwright_engine.model.llama import DecodeFailed, LlamaContext, Row
+from patchwright_engine.model.prefix import common_length
 
 SAMPLE_EVERY = 101
 """Tokens compared to tell whether two models have one vocabulary."""
@@ -66,13 +67,13 @@ class DraftModel:
     def _read(self, sequence: int, text: Sequence[int]) -> bool:
         """Bring `text` into the sequence, its last token's logits at `_last_row`."""
         context, most = self._context, len(text) - 1
-        best = max(range(len(self._held)), key=lambda other: _common(self._held[other], text))
-        if _common(self._held[best], text) > _common(self._held[sequence], text):
+        best = max(range(len(self._held)), key=lambda other: common_length(self._held[other], text))
+        if common_length(self._held[best], text) > common_length(self._held[sequence], text):
             context.drop(sequence)
-            shared = min(_common(self._held[best], text), most)
+            shared = min(common_length(self._held[best], text), most)
             context.fork(best, sequence, shared)
             self._held[sequence] = list(text[:shared])
-        done = min(_common(self._held[sequence], text), most)
+        done = min(common_length(self._held[sequence], text), most)
         context.drop(sequence, done)
         del self._held[sequence][done:]
         size = context.parameters.n_batch
@@ -101,8 +102,3 @@ def _one_vocabulary(one: LlamaContext, other: LlamaContext) -> bool:
         return False
     tokens = range(0, min(one.n_vocab, other.n_vocab) - PADDING, SAMPLE_EVERY)
     return all(one.piece(token) == other.piece(token) and one.is_end(token) == other.is_end(token) for token in tokens)
-
-
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    most = min(len(one), len(other))
-    return next((i for i in range(most) if one[i] != other[i]), most)

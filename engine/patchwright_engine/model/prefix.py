@@ -162,9 +162,13 @@ def _usable(have: Sequence[int], wanted: Sequence[int], limit: int) -> int:
     """Tokens of `wanted` that may be taken from `have` without changing a bit of the result."""
     if len(have) < TAIL:
         return 0
-    most = min(len(have), len(wanted), limit)
-    common = next((i for i in range(most) if have[i] != wanted[i]), most)
-    return common // GRID * GRID
+    return min(common_length(have, wanted), limit) // GRID * GRID
+
+
+def common_length(one: Sequence[int], other: Sequence[int]) -> int:
+    """Tokens at the beginning that both have."""
+    most = min(len(one), len(other))
+    return next((i for i in range(most) if one[i] != other[i]), most)
 
 
 def _steps(start: int, end: int, size: int) -> list[int]:

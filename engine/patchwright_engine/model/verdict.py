@@ -15,7 +15,7 @@ from patchwright_engine.model.answers import Kept
 from patchwright_engine.model.backend import JudgeRequest, Verdict
 from patchwright_engine.model.decode import Session
 from patchwright_engine.model.llama import Aborted, DecodeFailed, LlamaContext, Row
-from patchwright_engine.model.prefix import BASE
+from patchwright_engine.model.prefix import BASE, common_length
 
 CUT_TOKENS = 4
 """A stop string takes so many tokens of an answer's end, at most."""
@@ -112,7 +112,7 @@ def judge_kept(
         rows: list[Row] = []
         for i, kept in waiting.items():
             prompt = prompts[i]
-            start = min(_common(kept.tokens, prompt), len(prompt) - 1, starts[i])
+            start = min(common_length(kept.tokens, prompt), len(prompt) - 1, starts[i])
             if any(kept is other or requests[i].adapter != requests[j].adapter for j, (other, _) in now.items()):
                 continue  # another question about the same answer, or another judge: in the next batch
             if len(rows) + len(prompt) - start <= context.parameters.n_batch:
@@ -160,13 +160,10 @@ def _begun_by(session: Session, prompt: list[int]) -> Kept | None:
     """The kept answer that `prompt` goes on from; all of it but the end that a stop string cut off."""
     if not session.context.forgets:
         return None
-    best = max(session.kept, key=lambda kept: _common(kept.tokens, prompt), default=None)
-    return best if best and _common(best.tokens, prompt) >= max(best.prompt, len(best.tokens) - CUT_TOKENS) else None
-
-
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    most = min(len(one), len(other))
-    return next((i for i in range(most) if one[i] != other[i]), most)
+    best = max(session.kept, key=lambda kept: common_length(kept.tokens, prompt), default=None)
+    return (
+        best if best and common_length(best.tokens, prompt) >= max(best.prompt, len(best.tokens) - CUT_TOKENS) else None
+    )
 
 
 def probability(logits: Any, yes: Sequence[int], no: Sequence[int]) -> float:

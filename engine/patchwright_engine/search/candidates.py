@@ -94,7 +94,7 @@ def judge_ties(job: Job, pool: Pool) -> None:
     limit = job.tokens(CODE_SHARE)
     fitting = [c for c in tied if job.model.count_tokens(c.patch.diff) <= limit]
     questions = [render("judge_patch", diff=c.patch.diff) for c in fitting]
-    for candidate, probability in zip(fitting, job.judge("rank", questions, adapter="orm"), strict=True):
+    for candidate, probability in zip(fitting, job.judge_issue("rank", questions), strict=True):
         candidate.orm = probability
 
 

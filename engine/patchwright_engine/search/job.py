@@ -90,18 +90,19 @@ class Job:
         return self.model.context_tokens - used - 2 * MESSAGE_TOKENS
 
     def judge_answers(self, stage: str, asked: Sequence[Message], answers: Sequence[str]) -> tuple[float | None, ...]:
-        """The PRM's P(right) for each answer to the conversation `asked`, or None as `judge`.
+        """The PRM's P(right) for each answer to the conversation `asked`, or None as `judge_issue`.
 
         The verdict goes on from the stage's own prompt, and from the answer when it was just generated, both of
         which the model has read already.
         """
         question = Message("user", render("judge_answer"))
-        requests = [JudgeRequest((*asked, Message("assistant", text), question), adapter="prm") for text in answers]
-        return tuple(verdict.probability for verdict in self.model.judge(requests, self.cancel, stage=stage))
+        return self._judge(stage, "prm", [(*asked, Message("assistant", text), question) for text in answers])
 
-    def judge(self, stage: str, questions: Sequence[str], *, adapter: str = "prm") -> tuple[float | None, ...]:
-        """P(yes) for each question about the issue, or None where the backend gives no probabilities."""
-        asked = [conversation(self.issue_text, question) for question in questions]
+    def judge_issue(self, stage: str, questions: Sequence[str]) -> tuple[float | None, ...]:
+        """The ORM's P(yes) for each question about the issue, or None where the backend gives no probabilities."""
+        return self._judge(stage, "orm", [conversation(self.issue_text, question) for question in questions])
+
+    def _judge(self, stage: str, adapter: str, asked: Sequence[tuple[Message, ...]]) -> tuple[float | None, ...]:
         requests = [JudgeRequest(messages, adapter=adapter) for messages in asked]
         return tuple(verdict.probability for verdict in self.model.judge(requests, self.cancel, stage=stage))
 
