@@ -1,5 +1,6 @@
 """Computed prompts on disk: whole or not at all, the user's alone, bounded, and bit for bit what was computed."""
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -170,19 +171,22 @@ def test_unfinished_files_without_a_writer_are_removed(folder: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["b-2.part"]
 
 
-@pytest.fixture
-def files_up_to_2000_bytes() -> Iterator[None]:
+@contextlib.contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """Within the test's own body only: as a fixture it would also stop pytest's report, where that is a file."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("files_up_to_2000_bytes")
 def test_a_disk_that_takes_no_more_is_no_error_and_leaves_no_half_file(folder: Path) -> None:
     store = opened(folder)
-    assert store.save("", [1], state())
-    assert not store.save("", [2], state(3000))
+    with files_up_to(2000):
+        assert store.save("", [1], state())
+        assert not store.save("", [2], state(3000))
     assert [prompt.tokens for prompt in store.prompts] == [(1,)]
     assert len(list(folder.iterdir())) == 1
 
