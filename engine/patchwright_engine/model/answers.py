@@ -1,7 +1,8 @@
 """The answers to one request while they are decoded side by side: begun, decoded a step for all, retired.
 
 Invariant: the order of work depends on the request alone. With speculation a step takes several tokens of an answer
-at once, and takes none, but for rounding, that a step of its own would not have taken (see `speculate.py`).
+at once, and takes none, but for rounding, that a step of its own would not have taken; greedy requests, which must
+not differ even by that, are decoded without (see `speculate.py`).
 """
 
 import math
@@ -22,14 +23,17 @@ from patchwright_engine.model.speculate import (
     HOPELESS,
     LEARNING,
     MODEL_REACH,
-    TRUSTED_GAP,
+    REACH,
     Drafter,
+    Guess,
+    Trust,
+    allot,
     cpu_cost,
     gpu_cost,
-    reach,
 )
 
 CLOSE_THINK = "\n</think>\n\n"
+NO_GUESS = Guess(0, [])
 
 
 @dataclass(slots=True)
@@ -41,12 +45,11 @@ class _Live:
     position: int
     sampler: Sampler
     stream: AnswerStream
-    greedy: bool
     drafter: Drafter
+    guess: Guess = NO_GUESS
+    """What the prompt says may follow; how much of it is decoded is another matter."""
     model_trust: float = 1.0
     """Share of the draft model's guesses that held of late; once too low, it is not asked again for this answer."""
-    by_model: bool = False
-    """Whether the guesses under way are the draft model's."""
     pending: list[int] = field(default_factory=list)
     logprob: float = 0.0
     sampled: int = 0
@@ -86,8 +89,7 @@ class Answers:
     started: int = 0
     drafter: Drafter | None = None
     """Has read the prompt; every answer's own begins as its copy."""
-    plain_step: bool = False
-    """The next step makes no guesses: some choice was too close to be taken beside them."""
+    trust: Trust = field(default_factory=Trust)
     live: list[_Live] = field(default_factory=list)
     done: dict[int, Completion] = field(default_factory=dict)
     kept: list[Kept] = field(default_factory=list)
@@ -171,14 +173,14 @@ class Answers:
         sampler = context.sampler(0.0 if greedy else request.temperature, request.top_p, request.seed + index)
         self.drafter = self.drafter or Drafter.of(self.prompt)
         drafter = self.drafter.fork(copied)
-        one = _Live(index, sequence, len(self.prompt) + len(copied), sampler, stream, greedy, drafter)
+        one = _Live(index, sequence, len(self.prompt) + len(copied), sampler, stream, drafter)
         self.live.append(one)
         self._constrain(one)
         if divergence:
             one.sampled += 1
             one.logprob += math.log(divergence.probability)
             one.pending = [divergence.token]
-            one.drafter.follow(divergence.token)
+            one.drafter.read([divergence.token])
             one.stream.feed(divergence.token, context.piece(divergence.token))
         else:
             self._take(one, sampler.sample_from(self.prompt_logits), self.prompt_logits)
@@ -186,57 +188,63 @@ class Answers:
     def _decode(self, live: list[_Live]) -> None:
         """Decode what every live answer has pending, and guesses behind it, and sample what follows."""
         context = self.context
-        guessing = context.parameters.speculate and context.forgets and not self.plain_step and not self.request.choices
-        cost = gpu_cost if context.parameters.n_gpu_layers else cpu_cost
-        far = reach([one.drafter.trust for one in live], cost) if guessing else 0
-        self.plain_step = False
         rows: list[Row] = []
         wanted: list[tuple[_Live, int, list[int]]] = []
+        now: list[list[int]] = []
         for one in live:
             # Forced tokens come several at a time; what does not fit this batch waits for the next step.
-            room = context.parameters.n_batch - len(rows) - (len(live) - len(wanted) - 1)
-            now, one.pending = one.pending[:room], one.pending[room:]
-            guess = self._guess(one, far, min(room - len(now), one.stream.left - 1)) if guessing else []
-            last = len(now) - 1
-            rows += [Row(token, one.position + i, one.sequence, i >= last) for i, token in enumerate([*now, *guess])]
-            one.position += len(now)
+            room = context.parameters.n_batch - sum(map(len, now)) - (len(live) - len(now) - 1)
+            now.append(one.pending[:room])
+            one.pending = one.pending[room:]
+        guesses = self._guesses(live, sum(map(len, now))) if self._guessing else [[] for _ in live]
+        for one, forced, guess in zip(live, now, guesses, strict=True):
+            last = len(forced) - 1
+            rows += [Row(token, one.position + i, one.sequence, i >= last) for i, token in enumerate([*forced, *guess])]
+            one.position += len(forced)
             wanted.append((one, len(rows) - 1 - len(guess), guess))
         context.decode(rows)
-        tokens = [row.token for row in rows]
         for one, row, guess in wanted:
             if not one.pending:
-                self._accept(one, row, guess, tokens[row])
+                self._accept(one, row, guess)
 
-    def _guess(self, one: _Live, far: int, limit: int) -> list[int]:
-        """What may follow, by the prompt or else by the draft model."""
-        one.by_model = False
-        if one.pending or limit < 1:
-            return []
-        if far and one.drafter.trust >= HOPELESS and (found := one.drafter.draft(min(far, limit))):
-            return found
-        if self.draft is None or one.model_trust < HOPELESS:
-            return []
-        one.by_model = True
-        return self.draft.draft(one.sequence, one.drafter.text, min(limit, MODEL_REACH))
+    @property
+    def _guessing(self) -> bool:
+        greedy = self.request.temperature <= 0 and not self.divergences
+        return self.context.parameters.speculate and self.context.forgets and not greedy and not self.request.choices
 
-    def _accept(self, one: _Live, row: int, guess: list[int], token: int) -> None:
+    def _guesses(self, live: list[_Live], rows: int) -> list[list[int]]:
+        """For each answer what may follow, by the prompt or else by the draft model, as far as it pays."""
+        cost = gpu_cost if self.context.parameters.n_gpu_layers else cpu_cost
+        limits = [0 if one.pending else max(0, one.stream.left - 1) for one in live]
+        for one, limit in zip(live, limits, strict=True):
+            one.guess = one.drafter.guess(min(REACH, limit)) if limit else NO_GUESS
+        room = self.context.parameters.n_batch - rows
+        offers = [(self.trust.of(one.guess), len(one.guess.tokens)) for one in live]
+        guesses = [one.guess.tokens[:count] for one, count in zip(live, allot(offers, rows, room, cost), strict=True)]
+        if self.draft is None:
+            return guesses
+        room -= sum(map(len, guesses))
+        for index, (one, limit) in enumerate(zip(live, limits, strict=True)):
+            if not one.guess.tokens and one.model_trust >= HOPELESS and min(limit, room) > 0:
+                guesses[index] = self.draft.draft(one.sequence, one.drafter.text, min(limit, room, MODEL_REACH))
+                room -= len(guesses[index])
+        return guesses
+
+    def _accept(self, one: _Live, row: int, guess: list[int]) -> None:
         """Sample row by row for as long as the guesses are what would have been sampled anyway."""
-        context = self.context
+        context, offered = self.context, one.guess.tokens
         accepted = 0
         while True:
-            logits = context.logits(row + accepted)
-            if guess and one.greedy and _gap(logits) < TRUSTED_GAP:
-                one.position -= 1
-                one.pending = [guess[accepted - 1] if accepted else token]
-                self.plain_step = True
-                break
-            self._take(one, one.sampler.sample(row + accepted), logits)
+            token = one.sampler.sample(row + accepted)
+            self._take(one, token, context.logits(row + accepted))
+            if accepted < max(1, len(guess)) and accepted < len(offered):
+                self.trust.learn(one.guess, held=token == offered[accepted])
             if one.finish or accepted == len(guess) or one.pending != [guess[accepted]]:
                 break
             one.pending = []
             one.position += 1
             accepted += 1
-        if guess and one.by_model:
+        if guess and not offered:
             one.model_trust += (accepted / len(guess) - one.model_trust) * LEARNING
         if guess:
             context.drop(one.sequence, one.position)
@@ -255,7 +263,7 @@ class Answers:
             one.finish = "stop"
             return
         one.pending = [token]
-        one.drafter.follow(token)
+        one.drafter.read([token])
         match one.stream.feed(token, context.piece(token)):
             case Step.STOP:
                 one.finish = "stop"
@@ -273,14 +281,6 @@ class Answers:
                 pass
         self._constrain(one)
         one.drafter.read(one.pending[1:])
-
-
-def _gap(logits: Any) -> float:
-    """By how much the likeliest token leads."""
-    import numpy
-
-    second, first = numpy.partition(logits, -2)[-2:]
-    return float(first - second)
 
 
 def _logprob(logits: Any, token: int) -> float:

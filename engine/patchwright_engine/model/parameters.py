@@ -59,7 +59,7 @@ class LoadParameters:
     threads: int = 0
     """Threads for decoding and prefill; 0 for `default_threads`."""
     speculate: bool = True
-    """Guess tokens that the prompt has (see `speculate.py`); but for rounding, answers are the same without."""
+    """Guess tokens that the prompt has (see `speculate.py`): greedy answers are the same, others but for rounding."""
     draft_model: str = ""
     """GGUF file of a small model that guesses where the prompt has nothing alike; empty for none."""
     cache_bytes: int = 512 << 20

@@ -4,8 +4,13 @@ Repair output is nine tenths a copy of its prompt, so most guesses hold once an 
 same logits in the same order as without guesses and takes what it would have taken: a guess only saves the step that
 would have computed them. (Saxena 2023, prompt lookup decoding; Leviathan et al. 2023 for exact acceptance.)
 
-A CPU pays dearly for rows: measured here (Qwen2.5-Coder 1.5B and 0.5B, 2 cores), a step of two rows costs twice a step
-of one, but one of 16 only five times. So nothing is guessed until an answer is seen to copy, and then much at once.
+Guesses are rows of a step, and rows cost. So each step asks what one more row would probably save: the likeliest
+guesses of all answers are taken for as long as the tokens of the step grow faster than its cost (`allot`). How likely
+a guess is follows from how many tokens of context it matched, as learned from the request's own answers.
+
+"Taken what it would have taken" holds but for rounding: llama.cpp's kernels for one row and for several differ by up
+to half a logit here (benchmarks/LOG.md). So greedy requests, whose answers must be the same with and without, are
+decoded without guesses; sampled answers and those that follow a divergence have them.
 
 Invariant: pure bookkeeping over tokens; nothing here sees the model or the clock, so equal requests do equal work.
 """
@@ -13,29 +18,26 @@ Invariant: pure bookkeeping over tokens; nothing here sees the model or the cloc
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-LONGEST, SHORTEST = 6, 2
+LONGEST, SHORTEST = 10, 2
 """Tokens of context that are looked up, the longest match first."""
-REACHES = (3, 7, 11, 15)
-"""How many tokens are guessed for each answer; the one that promises most tokens for its cost is taken."""
+REACH = 15
+"""Most tokens guessed for one answer in one step."""
 MODEL_REACH = 4
 """Tokens a draft model guesses at a time: each costs it a step of its own."""
-LEARNING = 1 / 8
 HOPELESS = 0.6
-"""Trust below which an answer gets no guesses."""
-WORTHWHILE = 1.15
+"""Share of a draft model's guesses that must hold for it to be asked again."""
+LEARNING = 1 / 16
+WORTHWHILE = 1.05
 """How much faster guessing must promise to be, for the promise to be kept."""
-TRUSTED_GAP = 0.6
-"""Kernels for one row and for several round differently. Where a greedy choice is closer than this (in logits), the
-token is decoded again without guesses. What is left is rounding in the KV cache: it turned 1 of 8 greedy answers of
-200 tokens at a place where two tokens were all but equal (benchmarks/LOG.md)."""
+_LONG_MATCH = 4
 
 StepCost = Callable[[int], float]
 """What a step of so many rows costs, in steps of one row."""
 
 
 def cpu_cost(rows: int) -> float:
-    """Measured on 2 cores; see the module's docstring and benchmarks/LOG.md."""
-    return float(rows) if rows <= 2 else 2.5 + 0.18 * rows
+    """Measured on 2 cores with Qwen2.5-Coder 0.5B and 1.5B: kernels take rows by fours (benchmarks/LOG.md)."""
+    return 1.0 if rows <= 1 else 1.7 + 0.16 * (-(-rows // 4) * 4)
 
 
 def gpu_cost(rows: int) -> float:
@@ -43,15 +45,23 @@ def gpu_cost(rows: int) -> float:
     return 1.0 + 0.02 * (rows - 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What may follow, and how many tokens of context say so; 0 and nothing where nothing alike was read."""
+
+    matched: int
+    tokens: list[int]
+
+
 @dataclass(slots=True)
 class Drafter:
     """Guesses for one answer. `text` begins with the prompt and grows with the answer."""
 
     text: list[int] = field(default_factory=list)
-    trust: float = 0.5
-    """Share of the latest tokens that were, or would have been, guessed right."""
     _seen: dict[tuple[int, ...], int] = field(default_factory=dict)
     """For each n-gram, the position behind its latest occurrence but the one at the end."""
+    _prompt: dict[tuple[int, ...], int] = field(default_factory=dict)
+    """The same of what all answers begin with, which they share."""
 
     @classmethod
     def of(cls, tokens: Iterable[int]) -> "Drafter":
@@ -61,48 +71,67 @@ class Drafter:
         return drafter
 
     def fork(self, tokens: Iterable[int]) -> "Drafter":
-        """A copy that has read `tokens` too."""
-        copy = Drafter(list(self.text), self.trust, dict(self._seen))
+        """One that begins with this one's text, of which no more may be read here, and has read `tokens` too."""
+        copy = Drafter(list(self.text), {}, self._seen)
         copy.read(tokens)
         return copy
 
     def read(self, tokens: Iterable[int]) -> None:
-        """Take tokens that nobody guesses: the prompt, and what is forced."""
+        """Take tokens: the prompt, the answer's own, and what is forced."""
+        text, seen = self.text, self._seen
         for token in tokens:
-            end = len(self.text)
+            end = len(text)
             for size in range(SHORTEST, min(LONGEST, end) + 1):
-                self._seen[tuple(self.text[end - size : end])] = end
-            self.text.append(token)
+                seen[tuple(text[end - size : end])] = end
+            text.append(token)
 
-    def follow(self, token: int) -> None:
-        """Take a token of the answer and learn whether it would have been guessed."""
-        guess = self.draft(1)
-        if guess:
-            self.trust += ((guess[0] == token) - self.trust) * LEARNING
-        self.read([token])
-
-    def draft(self, limit: int) -> list[int]:
-        """Up to `limit` tokens that may follow; empty where nothing like the end was read before."""
+    def guess(self, limit: int) -> Guess:
+        """Up to `limit` tokens that may follow, by the longest match and of those the latest."""
         end = len(self.text)
         for size in range(min(LONGEST, end), SHORTEST - 1, -1):
-            at = self._seen.get(tuple(self.text[end - size :]))
+            context = tuple(self.text[end - size :])
+            at = self._seen.get(context) or self._prompt.get(context)
             if at is not None:
-                return self.text[at : at + limit]
-        return []
+                return Guess(size, self.text[at : at + limit])
+        return Guess(0, [])
 
 
-def expected(trust: float, length: int) -> float:
-    """How many of `length` guesses hold, when each does with probability `trust` and the first wrong one ends it."""
-    return sum(trust**n for n in range(1, length + 1))
+@dataclass(slots=True)
+class Trust:
+    """How likely a guess holds, by the length of its match; learned from all answers to one request."""
+
+    _shares: dict[int, float] = field(default_factory=dict)
+
+    def of(self, guess: Guess) -> float:
+        """The probability that the next token of `guess` holds when those before it did."""
+        return self._shares.get(guess.matched, 0.75 if guess.matched >= _LONG_MATCH else 0.5)
+
+    def learn(self, guess: Guess, *, held: bool) -> None:
+        """Take what became of one token of `guess`."""
+        before = self.of(guess)
+        self._shares[guess.matched] = before + (held - before) * LEARNING
 
 
-def reach(trusts: Sequence[float], cost: StepCost) -> int:
-    """How many tokens to guess for each answer under way that is trusted; 0 where a plain step is better."""
-    live = len(trusts)
-    hopeful = [trust for trust in trusts if trust >= HOPELESS]
+def allot(offers: Sequence[tuple[float, int]], rows: int, room: int, cost: StepCost) -> list[int]:
+    """How many guessed tokens to decode for each answer beside its own.
 
-    def worth(length: int) -> float:
-        return (live + sum(expected(trust, length) for trust in hopeful)) / cost(live + length * len(hopeful))
-
-    best = max(REACHES, key=worth)
-    return best if hopeful and worth(best) >= worth(0) * WORTHWHILE else 0
+    Args:
+        offers: for each answer the probability that a guessed token holds, and how many are guessed.
+        rows: rows of the step without any guess.
+        room: most guessed tokens.
+        cost: of a step by its rows.
+    """
+    worth = sorted(
+        ((trust**far, index) for index, (trust, length) in enumerate(offers) for far in range(1, length + 1)),
+        key=lambda one: -one[0],
+    )[:room]
+    plain = len(offers) / cost(rows)
+    best, taken, tokens = plain * WORTHWHILE, 0, float(len(offers))
+    for count, (share, _) in enumerate(worth, 1):
+        tokens += share
+        if tokens / cost(rows + count) > best:
+            best, taken = tokens / cost(rows + count), count
+    counts = [0] * len(offers)
+    for _, index in worth[:taken]:
+        counts[index] += 1
+    return counts
