@@ -2,7 +2,7 @@
 
     python benchmarks/inference.py [--model NAME|PATH] [--prompts 1k,4k,8k] [--n 1,2,4,8,16] [--tokens 256]
                                    [--engines ours,loop,server,server-best,server-slots] [--no-judge] [--busy]
-                                   [--passive] [--threads N] [--gpu-layers N] [--quick] [--json OUT]
+                                   [--passive] [--threads N] [--gpu-layers N] [--repeat N] [--quick] [--json OUT]
 
 Engines, each in a fresh process for each cell, one at a time, with the same weights and threads:
 ours          Patchwright's model as the model host runs it
@@ -11,8 +11,9 @@ server        llama-server with N slots: N chat requests at once, then N verdict
 server-best   llama-server: one request with n_cmpl, verdicts pinned to the slot that keeps the prompt
 server-slots  llama-server: the prompt's state saved and restored into N slots, answers and verdicts pinned to them
 Ratios are an engine's seconds over ours. llama-server is built first by `benchmarks/llama_server.py`. Run it on a
-quiet machine; --busy keeps one core busy with another process. Threads wait as each engine has them wait: ours
-asleep, the others spinning; --passive lets all of them sleep.
+quiet machine; --busy keeps one core busy with another process. Threads wait as each engine has them wait: ours spin
+for microseconds and sleep then, the others spin; --passive lets all of them wait as ours do. --repeat measures every
+engine of a cell several times in turn and keeps each one's fastest, for machines whose speed comes and goes.
 """
 
 import argparse
@@ -79,9 +80,11 @@ def main() -> int:
                 arguments.threads,
                 arguments.gpu_layers,
             )
-            for kind in engines:
+            turns: dict[str, list[dict[str, Any]]] = {kind: [] for kind in engines}
+            for kind in engines * arguments.repeat:
                 print(f"cell {number + 1} of {len(cells)}: {prompt} tokens, N = {n}, {kind}", file=sys.stderr)
-                rows.append(measure(kind, work, arguments.busy, binary))
+                turns[kind].append(measure(kind, work, arguments.busy, binary))
+            rows += [fastest(turns[kind]) for kind in engines]
     except KeyboardInterrupt:
         print("interrupted; what was measured:", file=sys.stderr)
         show(rows, arguments)
@@ -105,6 +108,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--gpu-layers", type=int, default=0, metavar="N", help="layers on the GPU (default: 0)")
     parser.add_argument("--busy", action="store_true", help="keep one core busy with another process")
     parser.add_argument("--passive", action="store_true", help="no engine's threads spin while they wait")
+    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="turns for each engine; the fastest counts")
     parser.add_argument("--quick", action="store_true", help="256-token prompts, N = 1 and 2, answers of 8 tokens")
     parser.add_argument("--json", type=Path, metavar="OUT")
     arguments = parser.parse_args(argv)
@@ -169,6 +173,15 @@ def measure(kind: str, work: Work, busy: bool, binary: Path) -> dict[str, Any]:
     }
 
 
+def fastest(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The row of the fastest turn, with the seconds of all; one that failed speaks for all."""
+    failed = [row for row in turns if "error" in row]
+    if failed:
+        return failed[0]
+    best = min(turns, key=lambda row: float(row["even_seconds"]))
+    return {**best, "turns": [row["even_seconds"] for row in turns]}
+
+
 def even_seconds(result: Result, wanted: int) -> float:
     """Seconds for generating and judging, the first scaled to `wanted` tokens."""
     return result.generate_seconds * wanted / max(1, result.tokens) + result.judge_seconds
@@ -224,6 +237,7 @@ def machine(model: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         "tokens": arguments.tokens,
         "busy": arguments.busy,
         "passive": arguments.passive,
+        "repeat": arguments.repeat,
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     }
 

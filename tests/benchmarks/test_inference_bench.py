@@ -92,6 +92,12 @@ def test_short_answers_count_as_if_they_were_whole() -> None:
     assert inference.even_seconds(Result(3.0, 1.0, 12, 0, 0, ()), 24) == 7.0
 
 
+def test_the_fastest_turn_counts_and_a_failed_one_is_told() -> None:
+    turns: list[dict[str, Any]] = [{"even_seconds": 3.0}, {"even_seconds": 2.0}]
+    assert inference.fastest(turns) == {"even_seconds": 2.0, "turns": [3.0, 2.0]}
+    assert inference.fastest([*turns, {"error": "no memory"}]) == {"error": "no memory"}
+
+
 def test_ratios_are_within_one_cell() -> None:
     cells = [(512, 1, "ours", 2.0), (512, 2, "ours", 4.0), (512, 2, "server", 12.0)]
     rows = [{"prompt": p, "n": n, "engine": e, "even_seconds": s} for p, n, e, s in cells]

@@ -63,12 +63,14 @@ class SequenceState:
 
 
 def quiet_environment() -> dict[str, str]:
-    """What must stand in the environment before the library loads: threads that wait without spinning.
+    """What must stand in the environment before the library loads: threads that spin for microseconds, then sleep.
 
-    Two spinning threads on two contended cores fall to a tenth of their speed. And a ggml that aborts does so at once,
-    instead of calling a debugger on itself.
+    Threads meet some 500 times a step. Two that spin until they meet fall to a tenth of their speed on two contended
+    cores; two that sleep at once take twice the time for a step of one row on quiet ones. This many turns cost 5 % on
+    quiet cores and keep half the speed beside a busy process (benchmarks/LOG.md). And a ggml that aborts does so at
+    once, instead of calling a debugger on itself.
     """
-    return {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "GGML_NO_BACKTRACE": "1"}
+    return {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "500", "GGML_NO_BACKTRACE": "1"}
 
 
 class LlamaContext:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from patchwright_engine.errors import ModelUnavailable
 from patchwright_engine.model.build_flags import install_command
+from patchwright_engine.model.llama import quiet_environment
 from patchwright_engine.model.plan import MemoryPlan
 
 _PROMPT_TOKENS = 256
@@ -37,7 +38,7 @@ def measure_speed(model_path: Path, plan: MemoryPlan, *, timeout_seconds: float 
     """
     numbers = [str(plan.n_gpu_layers), str(plan.n_batch), str(plan.threads)]
     argv = [sys.executable, "-P", "-m", "patchwright_engine.model.measure", str(model_path), *numbers]
-    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+    environment = os.environ | quiet_environment()
     cure = f"Run `patchwright doctor`. A rebuild with safe flags:\n  {install_command()}"
     try:
         done = subprocess.run(

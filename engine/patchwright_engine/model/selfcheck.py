@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchwright_engine.model.build_flags import VERSION, install_command
+from patchwright_engine.model.llama import quiet_environment
 
 # Long enough for every matrix kernel of a prefill to run (32 tokens and more take other paths than single ones).
 _TEXT = """def factorial(n: int) -> int:
@@ -52,7 +53,7 @@ class DecodeCheck:
 def check_decoding(model_path: Path, *, timeout_seconds: float) -> DecodeCheck:
     """Decode a few lines with `model_path` in a child process."""
     argv = [sys.executable, "-P", "-m", "patchwright_engine.model.selfcheck", str(model_path)]
-    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+    environment = os.environ | quiet_environment()
     try:
         done = subprocess.run(
             argv,

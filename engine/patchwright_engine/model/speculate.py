@@ -36,8 +36,11 @@ StepCost = Callable[[int], float]
 
 
 def cpu_cost(rows: int) -> float:
-    """Measured on 2 cores with Qwen2.5-Coder 0.5B and 1.5B: kernels take rows by fours (benchmarks/LOG.md)."""
-    return 1.0 if rows <= 1 else 1.7 + 0.16 * (-(-rows // 4) * 4)
+    """Measured on 2 cores with Qwen2.5-Coder 0.5B and 1.5B: kernels take rows by fours, and best by sixteens."""
+    by_fours = -(-rows // 4) * 4
+    if by_fours <= 4:
+        return 1.0 if rows <= 1 else 3.0
+    return 2.4 + 0.24 * by_fours + (0.4 if by_fours % 16 else 0.0)
 
 
 def gpu_cost(rows: int) -> float:
