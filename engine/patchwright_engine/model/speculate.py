@@ -15,6 +15,7 @@ decoded without guesses; sampled answers and those that follow a divergence have
 Invariant: pure bookkeeping over tokens; nothing here sees the model or the clock, so equal requests do equal work.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -30,6 +31,7 @@ LEARNING = 1 / 16
 WORTHWHILE = 1.05
 """How much faster guessing must promise to be, for the promise to be kept."""
 _LONG_MATCH = 4
+_PRIOR_TOKENS = 4
 
 StepCost = Callable[[int], float]
 """What a step of so many rows costs, in steps of one row."""
@@ -104,6 +106,7 @@ class Trust:
     """How likely a guess holds, by the length of its match; learned from all answers to one request."""
 
     _shares: dict[int, float] = field(default_factory=dict)
+    _learned: Counter[int] = field(default_factory=Counter)
 
     def of(self, guess: Guess) -> float:
         """The probability that the next token of `guess` holds when those before it did."""
@@ -111,8 +114,10 @@ class Trust:
 
     def learn(self, guess: Guess, *, held: bool) -> None:
         """Take what became of one token of `guess`."""
-        before = self.of(guess)
-        self._shares[guess.matched] = before + (held - before) * LEARNING
+        before, size = self.of(guess), guess.matched
+        # The prior counts as a few tokens; later the latest count most.
+        self._shares[size] = before + (held - before) * max(LEARNING, 1 / (_PRIOR_TOKENS + self._learned[size]))
+        self._learned[size] += 1
 
 
 def allot(offers: Sequence[tuple[float, int]], rows: int, room: int, cost: StepCost) -> list[int]:
