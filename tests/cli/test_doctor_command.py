@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lora_file import attention_shapes, write_lora
 from patchwright_engine.cli import doctor
 
 
@@ -70,3 +71,18 @@ def test_a_broken_model_file_is_told(capsys: pytest.CaptureFixture[str], tmp_pat
     code, checks = run(capsys, "--model", str(broken), "--repo", str(tmp_path))
     assert code == 3
     assert "ends early" in checks["model"]["detail"]
+
+
+@pytest.mark.model
+def test_adapters_that_do_not_fit_the_model_are_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, home: Path, small_model_path: Path
+) -> None:
+    model = tmp_path / "coder.gguf"
+    model.symlink_to(small_model_path)
+    (tmp_path / "coder.prm.gguf").write_bytes(b"no adapter at all")
+    code, checks = run(capsys, "--model", str(model), "--no-decode", "--repo", str(tmp_path))
+    assert (code, checks["adapters"]["status"]) == (3, "fail")
+    assert "prm adapter" in checks["adapters"]["detail"]
+    write_lora(tmp_path / "coder.prm.gguf", attention_shapes(small_model_path))
+    _, checks = run(capsys, "--model", str(model), "--no-decode", "--repo", str(tmp_path))
+    assert checks["adapters"]["status"] == "ok"

@@ -1,5 +1,6 @@
 """The model host as a process: started, shared, killed, stopped, retired."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -55,6 +56,31 @@ def test_two_clients_share_one_host_and_take_turns(open_hosted: Open) -> None:
     assert answers["one"] == answers["two"]
     assert one.host_pid == two.host_pid
     wait_until(lambda: len(hosts()) == 1)
+
+
+@pytest.mark.model
+def test_a_request_that_waits_for_another_says_so(open_hosted: Open) -> None:
+    one, two = open_hosted(), open_hosted()
+    two.connect(CancelToken())
+    busy, cancel = threading.Event(), CancelToken()
+
+    def work_long() -> None:
+        with contextlib.suppress(Cancelled):
+            one.complete(LONG, cancel, on_progress=lambda _progress: busy.set())
+
+    thread = threading.Thread(target=work_long)
+    thread.start()
+    assert busy.wait(60)
+    told: list[DecodeProgress] = []
+
+    def hear(progress: DecodeProgress) -> None:
+        told.append(progress)
+        cancel.cancel()
+
+    two.complete(replace(TINY, max_answer_tokens=16), CancelToken(), on_progress=hear)
+    thread.join()
+    assert told[0].waiting
+    assert not any(progress.waiting for progress in told[1:])
 
 
 @pytest.mark.model

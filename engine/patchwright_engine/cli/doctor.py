@@ -15,9 +15,11 @@ from rich.console import Console
 
 from patchwright_engine.config import Settings, folders, load_settings
 from patchwright_engine.errors import PatchwrightError
+from patchwright_engine.model.adapters import check_adapters
 from patchwright_engine.model.build_flags import VERSION, install_command
 from patchwright_engine.model.catalog import resolve_model
 from patchwright_engine.model.gguf import read_gguf
+from patchwright_engine.model.parameters import AdapterFile
 from patchwright_engine.model.plan import plan_memory
 from patchwright_engine.model.probe import Hardware, library_offloads, probe_hardware
 from patchwright_engine.model.selfcheck import check_decoding
@@ -140,11 +142,22 @@ def _model(args: argparse.Namespace, hardware: Hardware) -> list[Check]:
     if not plan.fits:
         cure = "Close other programs, or pull a smaller model; `patchwright models plan` shows what fits."
         checks = [Check("model", "warn", f"{detail}, but memory is short", cure)]
+    checks += _adapters(model.adapters, model.path)
     if args.no_decode:
         return [*checks, _gpu(hardware, None)]
     decode = check_decoding(model.path, timeout_seconds=_DECODE_SECONDS)
     checks.append(Check("decoding", "ok" if decode.ok else "fail", decode.detail, decode.cure))
     return [*checks, _gpu(hardware, decode.gpu_offload if decode.ok else None)]
+
+
+def _adapters(files: tuple[AdapterFile, ...], base: Path) -> list[Check]:
+    if not files:
+        return []
+    try:
+        found = check_adapters(files, base)
+    except PatchwrightError as error:
+        return [Check("adapters", "fail", error.message, error.cure)]
+    return [Check("adapters", "ok", "; ".join(f"{adapter.role}: {adapter.path}" for adapter in found))]
 
 
 def _gpu(hardware: Hardware, offload: bool | None) -> Check:

@@ -106,6 +106,8 @@ class DecodeProgress:
     prompt_done: int
     generated_tokens: int
     tokens_per_second: float
+    waiting: bool = False
+    """Nothing is computed yet: the model works for another window or program."""
 
 
 class LanguageModel(Protocol):

@@ -126,6 +126,8 @@ class HostedModel:
 
         def hear(message: wire.Message) -> None:
             match message:
+                case wire.Queued() if on_progress:
+                    on_progress(DecodeProgress(0, 0, 0, 0.0, waiting=True))
                 case wire.Progressed(progress) if on_progress:
                     on_progress(progress)
                 case wire.Ended(index, completion) if on_completion and index not in told:
@@ -181,7 +183,7 @@ class HostedModel:
 
             def heard(news: wire.Message) -> None:
                 nonlocal begun
-                begun = True
+                begun = begun or not isinstance(news, wire.Queued)
                 hear(news)
 
             try:
@@ -218,7 +220,7 @@ class HostedModel:
                 match reply:
                     case None:
                         check()
-                    case wire.Started() | wire.Progressed() | wire.Ended():
+                    case wire.Queued() | wire.Started() | wire.Progressed() | wire.Ended():
                         cancel.check()
                         hear(reply)
                     case wire.Failed("bad_input", text, cure):

@@ -10,14 +10,11 @@ another one, and when anything happens that it does not understand: clients star
 
 import argparse
 import contextlib
-import fcntl
-import hmac
 import logging
 import os
 import secrets
 import signal
 import socket
-import struct
 import sys
 import threading
 import time
@@ -30,12 +27,12 @@ from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput, Cancelled, EnvironmentProblem
 from patchwright_engine.model import wire
 from patchwright_engine.model.adapters import identity
+from patchwright_engine.model.host_guard import BoundedLog, equal_secrets, only_one, same_user
 from patchwright_engine.model.llama import lacked_memory, quiet_environment
 from patchwright_engine.model.local import LocalModel
 from patchwright_engine.model.parameters import EXIT_NO_MEMORY, EXIT_TAKEN, AdapterFile, LoadParameters
 from patchwright_engine.model.turns import Turns
 
-LOG_BYTES = 1 << 20
 WATCH_SECONDS = 0.5
 FIRST_USE_SECONDS = 15.0
 """How long a host waits, once loaded, for a client to come: the one that started it may have died."""
@@ -71,6 +68,7 @@ class Host:
         self._last_use = time.monotonic()
         self._retired = False
         self._served = False
+        self._serving = False
         self._welcomed = False
         self._adapters: tuple[str, ...] = ()
         self.failure: EnvironmentProblem | None = None
@@ -183,7 +181,7 @@ class Host:
                     return
                 time.sleep(0.1)  # Out of file descriptors: whoever says no hello is hung up on soon.
                 continue
-            if not _same_user(connection):
+            if not same_user(connection):
                 connection.close()
                 continue
             peer = _Peer(wire.Channel(connection))
@@ -199,7 +197,7 @@ class Host:
         try:
             peer.channel.limit = wire.MAX_HELLO
             hello = peer.channel.receive(HELLO_SECONDS)
-            if isinstance(hello, wire.Hello) and _equal(hello.token, self._token):
+            if isinstance(hello, wire.Hello) and equal_secrets(hello.token, self._token):
                 peer.channel.limit = wire.MAX_FRAME
                 peer.client = hello.client or f"connection {id(peer)}"
                 self._welcome(peer)
@@ -234,6 +232,8 @@ class Host:
                     raise wire.WireError("a request before the last one was answered")
                 self._touch()
                 peer.job = _Job(message, peer)
+                if self._serving or self._turns:
+                    self._tell(peer.job, wire.Queued())
                 self._turns.put(peer.client, peer.job)
             case wire.Cancel():
                 if job := peer.job:
@@ -256,6 +256,7 @@ class Host:
 
     def _run(self, job: _Job, model: LocalModel) -> None:
         started = time.monotonic()
+        self._serving = True
         self._tell(job, wire.Started())
         try:
             reply = self._answer(job, model)
@@ -265,6 +266,7 @@ class Host:
             reply = wire.Failed("bad_input", error.message, error.cure)
         seconds = time.monotonic() - started
         self._turns.charge(job.peer.client, seconds)
+        self._serving = False
         log.info("%s: %s in %.1f s", type(job.work).__name__, type(reply).__name__, seconds)
         self._touch()
         self._reply(job, reply)
@@ -301,17 +303,6 @@ class _Peer:
     job: _Job | None = None
 
 
-class _BoundedLog(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes to standard error and empties that file when it has grown past `LOG_BYTES`."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(OSError):
-            status = os.fstat(2)
-            if status.st_size > LOG_BYTES:
-                os.ftruncate(2, 0)
-        super().emit(record)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a host. Exit status 0: no longer wanted; 3: the model cannot be loaded; 70: it broke, as its log says;
     71: it ran out of memory; 75: another host has the model."""
@@ -331,11 +322,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # The library reads these when it is loaded, which happens after this line.
     os.environ.update(quiet_environment())
     logging.basicConfig(
-        level=logging.INFO, handlers=[_BoundedLog(sys.stderr)], format="%(asctime)s %(process)d %(message)s"
+        level=logging.INFO, handlers=[BoundedLog(sys.stderr)], format="%(asctime)s %(process)d %(message)s"
     )
     try:
         host = Host(model, parameters, args.idle_seconds)
-        with _only_one(host.endpoint.lock) as alone:
+        with only_one(host.endpoint.lock) as alone:
             if not alone:
                 return EXIT_TAKEN
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -358,36 +349,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _flag(text: str) -> bool:
     return text == "True"
-
-
-@contextlib.contextmanager
-def _only_one(path: Path) -> Iterator[bool]:
-    number = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            with contextlib.suppress(OSError):  # Only clients that find this host stopped want to know.
-                os.ftruncate(number, 0)
-                os.write(number, str(os.getpid()).encode())
-            yield True
-    finally:
-        os.close(number)
-
-
-def _equal(given: str, wanted: str) -> bool:
-    """Compared in constant time; whatever text was sent."""
-    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), wanted.encode())
-
-
-def _same_user(connection: socket.socket) -> bool:
-    """Linux tells who connected; elsewhere the folder, the socket's mode and the token stand alone."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return True
-    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return bool(struct.unpack("3i", data)[1] == os.getuid())
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from patchwright_engine.model.backend import (
     Verdict,
 )
 
-VERSION = 3
+VERSION = 4
 """Part of the meeting point: a host of an older language is left to idle out, never spoken to."""
 MAX_FRAME = 64 << 20
 MAX_HELLO = 4096
@@ -110,6 +110,11 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Queued:
+    """The request waits until the host has served others."""
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """The request no longer waits for others: a host that dies from here on died on it."""
 
@@ -152,6 +157,7 @@ Message = (
     | Retire
     | Retired
     | Failed
+    | Queued
     | Started
     | Progressed
     | Ended

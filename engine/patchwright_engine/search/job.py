@@ -111,7 +111,9 @@ class Job:
 
         def show(progress: DecodeProgress) -> None:
             self.generated_tokens = before + progress.generated_tokens
-            if progress.prompt_done < progress.prompt_tokens:
+            if progress.waiting:
+                self.report(stage, "waiting: the model works for another request")
+            elif progress.prompt_done < progress.prompt_tokens:
                 self.report(stage, f"reading {progress.prompt_done}/{progress.prompt_tokens} tokens")
             else:
                 self.report(stage, "writing", progress.tokens_per_second)
