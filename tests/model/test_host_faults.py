@@ -22,7 +22,7 @@ from model_hosts import LONG, TALK, TINY, WORK, Open, hosts, hosts_of, kill_duri
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import Cancelled, ModelHostLost, ModelUnavailable
 from patchwright_engine.model import child, wire
-from patchwright_engine.model.backend import CompletionRequest, JudgeRequest, Message
+from patchwright_engine.model.backend import CompletionRequest, DecodeProgress, JudgeRequest, Message
 
 needs_model = pytest.mark.model
 GgufMaker = Callable[..., Path]
@@ -242,7 +242,9 @@ def test_deaths_on_a_request_of_another_are_not_counted_against_one_that_waits(o
         sent.wait(20)
         answers.append(waiting.complete(TINY, CancelToken()).completions)
 
-    def kill(_progress: object) -> None:
+    def kill(progress: DecodeProgress) -> None:
+        if progress.waiting:
+            return
         sent.set()
         time.sleep(0.3)  # until the other one waits for its turn
         assert killer.host_pid
