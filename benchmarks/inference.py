@@ -65,6 +65,7 @@ def main() -> int:
     if arguments.passive:
         os.environ.update(quiet_environment())
     rows: list[dict[str, Any]] = []
+    turns: dict[str, list[dict[str, Any]]] = {}
     cells = [(prompt, n) for prompt in arguments.prompts for n in arguments.n]
     code = {prompt: cut_code(model, prompt) for prompt in arguments.prompts}
     try:
@@ -80,12 +81,13 @@ def main() -> int:
                 arguments.threads,
                 arguments.gpu_layers,
             )
-            turns: dict[str, list[dict[str, Any]]] = {kind: [] for kind in engines}
+            turns = {kind: [] for kind in engines}
             for kind in engines * arguments.repeat:
                 print(f"cell {number + 1} of {len(cells)}: {prompt} tokens, N = {n}, {kind}", file=sys.stderr)
                 turns[kind].append(measure(kind, work, arguments.busy, binary))
-            rows += [fastest(turns[kind]) for kind in engines]
+            rows += [fastest(turns.pop(kind)) for kind in engines]
     except KeyboardInterrupt:
+        rows += [fastest(done) for done in turns.values() if done]
         print("interrupted; what was measured:", file=sys.stderr)
         show(rows, arguments)
         return 130
@@ -108,13 +110,20 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--gpu-layers", type=int, default=0, metavar="N", help="layers on the GPU (default: 0)")
     parser.add_argument("--busy", action="store_true", help="keep one core busy with another process")
     parser.add_argument("--passive", action="store_true", help="no engine's threads spin while they wait")
-    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="turns for each engine; the fastest counts")
+    parser.add_argument("--repeat", type=turns_of_each, default=1, metavar="N", help="turns; the fastest counts")
     parser.add_argument("--quick", action="store_true", help="256-token prompts, N = 1 and 2, answers of 8 tokens")
     parser.add_argument("--json", type=Path, metavar="OUT")
     arguments = parser.parse_args(argv)
     if arguments.quick:
         arguments.prompts, arguments.n, arguments.tokens = [256], [1, 2], 8
     return arguments
+
+
+def turns_of_each(text: str) -> int:
+    """At least one. Raises ValueError."""
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
 
 
 def sizes(text: str) -> list[int]:

@@ -1,13 +1,18 @@
 """Model hosts as tests start, find and end them."""
 
+import contextlib
 import os
 import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
+import pytest
 
+from patchwright_engine.control import CancelToken
+from patchwright_engine.errors import Cancelled
 from patchwright_engine.model.backend import CompletionRequest, Message
 from patchwright_engine.model.client import HostedModel
 from patchwright_engine.model.parameters import LoadParameters
@@ -44,6 +49,25 @@ def is_host(process: psutil.Process) -> bool:
         return "patchwright_engine.model.host" in process.cmdline()
     except psutil.Error:
         return False
+
+
+@contextlib.contextmanager
+def at_work(model: HostedModel) -> Iterator[CancelToken]:
+    """While the host does something long for `model`; the token ends that before."""
+    began, stop = threading.Event(), CancelToken()
+
+    def work() -> None:
+        with pytest.raises(Cancelled):
+            model.complete(LONG, stop, on_progress=lambda _progress: began.set())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert began.wait(60)
+        yield stop
+    finally:
+        stop.cancel()
+        thread.join()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:

@@ -110,7 +110,7 @@ def test_sizes_and_engines_are_read_or_refused() -> None:
     assert arguments.prompts == [1024, 300]
     assert arguments.engines == ["ours", "server-best"]
     assert not arguments.judge
-    for wrong in (["--prompts", "0"], ["--n", "many"], ["--engines", "theirs"]):
+    for wrong in (["--prompts", "0"], ["--n", "many"], ["--engines", "theirs"], ["--repeat", "0"]):
         with pytest.raises(SystemExit):
             inference.parse(wrong)
 

@@ -1,6 +1,5 @@
 """The model host as a process: started, shared, killed, stopped, retired."""
 
-import contextlib
 import os
 import signal
 import socket
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from model_hosts import LONG, PARAMETERS, TALK, TINY, WORK, Open, hosts, kill_during, wait_until
+from model_hosts import LONG, PARAMETERS, TALK, TINY, WORK, Open, at_work, hosts, kill_during, wait_until
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput, Cancelled, ModelHostLost, ModelUnavailable
 from patchwright_engine.model import wire
@@ -62,23 +61,14 @@ def test_two_clients_share_one_host_and_take_turns(open_hosted: Open) -> None:
 def test_a_request_that_waits_for_another_says_so(open_hosted: Open) -> None:
     one, two = open_hosted(), open_hosted()
     two.connect(CancelToken())
-    busy, cancel = threading.Event(), CancelToken()
-
-    def work_long() -> None:
-        with contextlib.suppress(Cancelled):
-            one.complete(LONG, cancel, on_progress=lambda _progress: busy.set())
-
-    thread = threading.Thread(target=work_long)
-    thread.start()
-    assert busy.wait(60)
     told: list[DecodeProgress] = []
+    with at_work(one) as stop:
 
-    def hear(progress: DecodeProgress) -> None:
-        told.append(progress)
-        cancel.cancel()
+        def hear(progress: DecodeProgress) -> None:
+            told.append(progress)
+            stop.cancel()
 
-    two.complete(replace(TINY, max_answer_tokens=16), CancelToken(), on_progress=hear)
-    thread.join()
+        two.complete(replace(TINY, max_answer_tokens=16), CancelToken(), on_progress=hear)
     assert told[0].waiting
     assert not any(progress.waiting for progress in told[1:])
 

@@ -18,7 +18,7 @@ import pytest
 
 from demo_project import ISSUE
 from front_door import Ended, make_repository, patchwright
-from model_hosts import LONG, TALK, TINY, WORK, Open, hosts, hosts_of, kill_during, wait_until
+from model_hosts import LONG, TALK, TINY, WORK, Open, at_work, hosts, hosts_of, kill_during, wait_until
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import Cancelled, ModelHostLost, ModelUnavailable
 from patchwright_engine.model import child, wire
@@ -175,21 +175,12 @@ def test_a_client_with_many_requests_does_not_starve_another(open_hosted: Open) 
 def test_a_cancel_while_waiting_for_others_is_confirmed_at_once(open_hosted: Open) -> None:
     busy, waiting = open_hosted(), open_hosted()
     waiting.connect(CancelToken())
-    began, stop, cancel = threading.Event(), CancelToken(), CancelToken()
-
-    def work() -> None:
+    cancel = CancelToken()
+    with at_work(busy):
+        threading.Timer(0.2, cancel.cancel).start()
         with pytest.raises(Cancelled):
-            busy.complete(LONG, stop, on_progress=lambda _p: began.set())
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    assert began.wait(20)
-    threading.Timer(0.2, cancel.cancel).start()
-    with pytest.raises(Cancelled):
-        waiting.complete(WORK, cancel)
-    assert len(waiting._free) == 1  # the host answered, so the connection was kept
-    stop.cancel()
-    thread.join()
+            waiting.complete(WORK, cancel)
+        assert len(waiting._free) == 1  # the host answered, so the connection was kept
 
 
 # Nobody there
