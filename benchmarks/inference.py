@@ -10,10 +10,12 @@ loop          llama-cpp-python's create_chat_completion, answer by answer, its p
 server        llama-server with N slots: N chat requests at once, then N verdicts at once
 server-best   llama-server: one request with n_cmpl, verdicts pinned to the slot that keeps the prompt
 server-slots  llama-server: the prompt's state saved and restored into N slots, answers and verdicts pinned to them
-Ratios are an engine's seconds over ours. llama-server is built first by `benchmarks/llama_server.py`. Run it on a
-quiet machine; --busy keeps one core busy with another process. Threads wait as each engine has them wait: ours spin
-for microseconds and sleep then, the others spin; --passive lets all of them wait as ours do. --repeat measures every
-engine of a cell several times in turn and keeps each one's fastest, for machines whose speed comes and goes.
+Ratios are an engine's seconds over ours; OUT's `ratios` are those at N = 8 of the shortest prompt (see `goals`).
+llama-server is built when it is not there yet, once, as by `benchmarks/llama_server.py`; --quick, which measures that
+one cell within 5 minutes on 2 cores, leaves it out instead. Run it on a quiet machine; --busy keeps one core busy with
+another process. Threads wait as each engine has them wait: ours spin for microseconds and sleep then, the others spin;
+--passive lets all of them wait as ours do. --repeat measures every engine of a cell several times in turn and keeps
+each one's fastest, for machines whose speed comes and goes.
 """
 
 import argparse
@@ -33,7 +35,7 @@ from rich.console import Console
 from rich.table import Table
 
 from inference_engines import KINDS, Result, Work, run
-from llama_server import ServerProblem, server_path
+from llama_server import ServerProblem, build, server_path
 from patchwright_engine.config import load_settings
 from patchwright_engine.errors import BadInput, PatchwrightError
 from patchwright_engine.model.build_flags import VERSION, cmake_args
@@ -45,23 +47,26 @@ SYSTEM = "You are a careful programmer."
 TASK = "Rewrite this code so that it is easier to read, function by function.\n\n"
 SOURCE = "argparse.py"
 """From Python's own library: real code, long enough for the longest prompt, on every machine."""
+GOAL_N = 8
+QUICK_TOKENS = 192
+"""Tokens of an answer with --quick: all four engines within 5 minutes on 2 cores, also on a slow day."""
 
 
 def main() -> int:
     """Measure, print a table, and write OUT when asked."""
     arguments = parse()
-    engines = arguments.engines
     binary = server_path()
-    if any(kind.startswith("server") for kind in engines) and not binary.is_file():
-        print("llama-server is not built. Cure: python benchmarks/llama_server.py", file=sys.stderr)
-        return 3
     try:
+        engines = available(arguments.engines, binary, arguments.quick)
         model = resolve_model(arguments.model, load_settings()).path
         if model is None:
             raise BadInput("a server's speed is its own", "Give the name or path of a GGUF model.")
     except PatchwrightError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except ServerProblem as error:
+        print(error, file=sys.stderr)
+        return 3
     if arguments.passive:
         os.environ.update(quiet_environment())
     rows: list[dict[str, Any]] = []
@@ -92,8 +97,11 @@ def main() -> int:
         show(rows, arguments)
         return 130
     show(rows, arguments)
+    reached = goals(rows)
+    sys.stdout.write("".join(f"{name}: {value:.2f}\n" for name, value in reached.items()))
     if arguments.json:
-        arguments.json.write_text(json.dumps({"machine": machine(model, arguments), "rows": rows}, indent=1) + "\n")
+        out = {"machine": machine(model, arguments), "rows": rows, "ratios": reached}
+        arguments.json.write_text(json.dumps(out, indent=1) + "\n")
     return 1 if any("error" in row for row in rows) else 0
 
 
@@ -111,12 +119,27 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--busy", action="store_true", help="keep one core busy with another process")
     parser.add_argument("--passive", action="store_true", help="no engine's threads spin while they wait")
     parser.add_argument("--repeat", type=turns_of_each, default=1, metavar="N", help="turns; the fastest counts")
-    parser.add_argument("--quick", action="store_true", help="256-token prompts, N = 1 and 2, answers of 8 tokens")
+    parser.add_argument("--quick", action="store_true", help=f"1k, N = {GOAL_N}, answers of {QUICK_TOKENS} tokens only")
     parser.add_argument("--json", type=Path, metavar="OUT")
     arguments = parser.parse_args(argv)
     if arguments.quick:
-        arguments.prompts, arguments.n, arguments.tokens = [256], [1, 2], 8
+        arguments.prompts, arguments.n, arguments.tokens = [1024], [GOAL_N], QUICK_TOKENS
+        arguments.engines = [kind for kind in arguments.engines if kind != "server-slots"]
     return arguments
+
+
+def available(engines: Sequence[str], binary: Path, quick: bool) -> list[str]:
+    """The engines that can be measured, llama-server built first; with `quick` left out. Raises ServerProblem."""
+    served = [kind for kind in engines if kind.startswith("server")]
+    if not served or binary.is_file():
+        return list(engines)
+    if not quick:
+        print("building llama-server, once, a quarter of an hour on 2 cores", file=sys.stderr)
+        build()
+        return list(engines)
+    cure = "Cure: python benchmarks/llama_server.py"
+    print(f"llama-server is not built, so {', '.join(served)} are left out. {cure}", file=sys.stderr)
+    return [kind for kind in engines if kind not in served]
 
 
 def turns_of_each(text: str) -> int:
@@ -178,6 +201,7 @@ def measure(kind: str, work: Work, busy: bool, binary: Path) -> dict[str, Any]:
         "total_seconds": total,
         # As if every answer had its full length; equal to what was measured when it has.
         "even_seconds": even_seconds(result, wanted),
+        "even_generate_seconds": even_seconds(result, wanted) - result.judge_seconds,
         "tokens_per_second": result.tokens / result.generate_seconds,
     }
 
@@ -204,6 +228,25 @@ def ratio(rows: Sequence[dict[str, Any]], row: dict[str, Any]) -> float | None:
         if (one["prompt"], one["n"], one["engine"]) == (row["prompt"], row["n"], "ours") and "error" not in one
     ]
     return row["even_seconds"] / ours[0]["even_seconds"] if ours and "error" not in row else None
+
+
+def goals(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Other engines' seconds over ours at N = 8 of the shortest prompt; one that was not measured is missing.
+
+    `vs_loop` and `vs_server_usual` generate and judge, `judging_vs_server_best` too; `vs_server_best` generates alone.
+    """
+    done = [row for row in rows if row["n"] == GOAL_N and "error" not in row]
+    prompt = min((row["prompt"] for row in done), default=0)
+    cell = {row["engine"]: row for row in done if row["prompt"] == prompt}
+    wanted = {
+        "vs_loop": ("loop", "even_seconds"),
+        "vs_server_usual": ("server", "even_seconds"),
+        "vs_server_best": ("server-best", "even_generate_seconds"),
+        "judging_vs_server_best": ("server-best", "even_seconds"),
+    }
+    if "ours" not in cell:
+        return {}
+    return {name: cell[kind][key] / cell["ours"][key] for name, (kind, key) in wanted.items() if kind in cell}
 
 
 def show(rows: Sequence[dict[str, Any]], arguments: argparse.Namespace) -> None:

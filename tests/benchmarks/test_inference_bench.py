@@ -84,8 +84,9 @@ def test_an_engine_that_fails_is_told_and_the_others_go_on(
     monkeypatch.setattr("sys.argv", argv)
     assert inference.main() == 1
     assert "no memory" in capsys.readouterr().err
-    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
-    assert [row.get("ratio") for row in rows] == [None, 1.0, None, 1.0]
+    out = json.loads((tmp_path / "out.json").read_text())
+    assert [row.get("ratio") for row in out["rows"]] == [None, 1.0]
+    assert out["ratios"] == {}
 
 
 def test_short_answers_count_as_if_they_were_whole() -> None:
@@ -103,6 +104,35 @@ def test_ratios_are_within_one_cell() -> None:
     rows = [{"prompt": p, "n": n, "engine": e, "even_seconds": s} for p, n, e, s in cells]
     assert inference.ratio(rows, rows[2]) == 3.0
     assert inference.ratio(rows[:1] + rows[2:], rows[2]) is None
+
+
+def test_the_goals_are_ratios_at_eight_answers_of_the_shortest_prompt() -> None:
+    def row(engine: str, generate: float, judge: float, n: int = 8, prompt: int = 1024) -> dict[str, Any]:
+        seconds = {"even_seconds": generate + judge, "even_generate_seconds": generate}
+        return {"prompt": prompt, "n": n, "engine": engine, **seconds}
+
+    other = [row("ours", 100.0, 0.0, prompt=4096), row("loop", 1.0, 0.0, n=4), row("loop", 1.0, 0.0, prompt=4096)]
+    rows = [*other, row("ours", 9.0, 1.0), row("loop", 18.0, 2.0), row("server-best", 9.0, 6.0)]
+    assert inference.goals(rows) == {"vs_loop": 2.0, "vs_server_best": 1.0, "judging_vs_server_best": 1.5}
+    assert inference.goals([*rows, row("server", 35.0, 5.0)])["vs_server_usual"] == 4.0
+    assert inference.goals([*rows, {"prompt": 1024, "n": 8, "engine": "server", "error": "x"}]) == inference.goals(rows)
+    assert inference.goals(other[1:]) == {}
+
+
+def test_quick_is_the_goals_cell_without_a_server_that_is_not_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = inference.parse(["--quick"])
+    assert (quick.prompts, quick.n) == ([1024], [8])
+    missing = tmp_path / "llama-server"
+    assert inference.available(quick.engines, missing, quick=True) == ["ours", "loop"]
+    assert "llama_server.py" in capsys.readouterr().err
+    built: list[Path] = []
+    monkeypatch.setattr(inference, "build", lambda: built.append(missing))
+    assert inference.available(quick.engines, missing, quick=False) == quick.engines
+    assert built == [missing]
+    missing.touch()
+    assert inference.available(quick.engines, missing, quick=True) == quick.engines
 
 
 def test_sizes_and_engines_are_read_or_refused() -> None:

@@ -3,6 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,12 @@ def test_guesses_are_taken_where_they_pay_and_of_the_likeliest_answers(cost: Ste
     assert mixed[3] <= 2
     assert sum(allot([(0.99, 15)] * 8, 8, 5, cost)) <= 5
     assert allot([(0.99, 0), (0.0, 0)], 2, 200, cost) == [0, 0]
+
+
+def test_a_long_context_makes_rows_dear_and_guesses_rarer() -> None:
+    offers = [(0.8, 15)] * 8
+    near, far = (sum(allot(offers, 8, 200, partial(cpu_cost, cells=cells))) for cells in (512, 16_384))
+    assert near > far
 
 
 def test_a_copy_of_a_drafter_does_not_touch_the_first() -> None:

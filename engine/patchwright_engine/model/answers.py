@@ -9,6 +9,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from patchwright_engine.model.backend import Completion, CompletionRequest
@@ -214,7 +215,9 @@ class Answers:
 
     def _guesses(self, live: list[_Live], rows: int) -> list[list[int]]:
         """For each answer what may follow, by the prompt or else by the draft model, as far as it pays."""
-        cost = gpu_cost if self.context.parameters.n_gpu_layers else cpu_cost
+        prompt = len(self.prompt)
+        cells = prompt + sum(one.position - prompt for one in live)
+        cost = gpu_cost if self.context.parameters.n_gpu_layers else partial(cpu_cost, cells=cells)
         limits = [0 if one.pending else max(0, one.stream.left - 1) for one in live]
         for one, limit in zip(live, limits, strict=True):
             one.guess = one.drafter.guess(min(REACH, limit)) if limit else NO_GUESS
