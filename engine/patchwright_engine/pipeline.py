@@ -32,13 +32,16 @@ from patchwright_engine.types import Cost, Fix, FixResult, Issue, RepoPath, RunR
 from patchwright_engine.verify.context import VerificationContext, open_verification
 from patchwright_engine.verify.discovery import find_test_files, select_regression_tests
 from patchwright_engine.verify.environment import discover_environment
+from patchwright_engine.verify.history import learned, load_history, save_history
 from patchwright_engine.workspace.repository import find_repository
 from patchwright_engine.workspace.snapshot import take_snapshot
 
 RANKED = 50
 """Files and symbols that localization hands to the search."""
 MAX_TEST_FILES = 40
-"""Test files run as regression tests, the nearest to the suspected code first."""
+"""Test files run for every promising candidate, the nearest to the suspected code first."""
+MAX_OTHER_FILES = 2_000
+"""Further ones, run before a fix is called verified, as many as fit in the time limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ def run_fix(
                 job.note(f"Nothing was resumed: the trace holds answers of {recording.model}, not of {model.name}.")
             job.issue_text = fit_issue(job)
             pool = Pool()
-            stopped = _search(job, partial(_open_verification, job, request, settings.python), pool, on_fix)
+            stopped = _search(job, partial(_open_verification, job, pool, request, settings.python), pool, on_fix)
             _note_memory(job, model)
             fixes = to_fixes(pool)
             cost = recorded.cost(job.rollouts, round(time.monotonic() - started, 2))
@@ -185,7 +188,7 @@ def _open_model(spec: str | None, cancel: CancelToken) -> LanguageModel:
 
 @contextmanager
 def _open_verification(
-    job: Job, request: FixRequest, python: str | None, changed: Sequence[RepoPath]
+    job: Job, pool: Pool, request: FixRequest, python: str | None, changed: Sequence[RepoPath]
 ) -> Iterator[VerificationContext]:
     """The sandbox, the environment and the tests as they are before any patch."""
     sandbox: Sandbox | None = None
@@ -195,10 +198,13 @@ def _open_verification(
         job.note(f"Nothing was run: {error.message}. {error.cure}")
     override = request.python or python
     environment = discover_environment(job.snapshot.root, Path(override) if override else None)
-    selection = select_regression_tests(job.snapshot, changed, job.index.importers, MAX_TEST_FILES)
+    history = load_history(job.snapshot.root)
+    limit = MAX_TEST_FILES + MAX_OTHER_FILES
+    nearest = select_regression_tests(job.snapshot, changed, job.index.importers, limit, history)
+    selection, rest = nearest[:MAX_TEST_FILES], nearest[MAX_TEST_FILES:]
     found = len(find_test_files(job.snapshot))
-    if found > len(selection):
-        job.note(f"Of {found} test files only the {len(selection)} nearest to the suspected code are run.")
+    if found > len(nearest):
+        job.note(f"Of {found} test files only the {len(nearest)} nearest to the suspected code are run.")
     # The examples in the docstrings of suspected modules are tests of theirs too.
     selection += tuple(path for path in changed if path.endswith(".py") and ">>> " in job.snapshot.read_text(path))
     job.trace.step(
@@ -208,6 +214,7 @@ def _open_verification(
         reason=environment.reason,
         sandbox=sandbox.level if sandbox else None,
         tests=list(selection),
+        other_tests=len(rest),
     )
     with open_verification(
         job.snapshot,
@@ -215,12 +222,19 @@ def _open_verification(
         environment=environment,
         issue_text=job.issue.text,
         selection=selection,
+        rest=rest,
         cancel=job.cancel,
         user_command=job.issue.test_command,
         timeout_seconds=request.test_timeout,
     ) as context:
         _note_useless_command(job, context.user_before, request.test_timeout)
-        yield context
+        try:
+            yield context
+        finally:
+            regressions = (candidate.verification.regression for candidate in pool.by_key.values())
+            caught = [test for regression in regressions if regression for test in regression.newly_failing]
+            entered = context.baseline.report.entered if context.baseline else {}
+            save_history(job.snapshot.root, learned(history, job.snapshot, entered, caught))
 
 
 def _note_useless_command(job: Job, before: RunReport | None, seconds: float) -> None:
@@ -280,4 +294,6 @@ def fix_to_json(fix: Fix) -> dict[str, Any]:
             }
             for run in fix.runs
         ],
+        "differences": list(fix.differences),
+        "test": {"path": fix.test.path, "source": fix.test.after} if fix.test else None,
     }

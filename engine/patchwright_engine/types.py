@@ -251,6 +251,10 @@ class Fix:
     patch: Patch
     explanation: str
     runs: tuple[FixRun, ...] = ()
+    differences: tuple[str, ...] = ()
+    """Inputs on which it behaves unlike other fixes of the job, with what each does there, from our own runs."""
+    test: FileEdit | None = None
+    """A regression test to go with it: failed at its place before the fix and passed after. Never part of `patch`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,7 +229,9 @@ def _issue_action(argument: dict[str, Any], diagnostics: list[types.Diagnostic] 
     return types.CodeAction(title, kind=KIND, diagnostics=diagnostics, command=command)
 
 
-def fix_action(fix: JobFix, number: int, of: int, revision: int, *, tagged: bool) -> types.CodeAction:
+def fix_action(
+    fix: JobFix, number: int, of: int, revision: int, *, tagged: bool, with_test: bool = False
+) -> types.CodeAction:
     """The action that applies one verified fix; its edit comes with `codeAction/resolve`.
 
     Args:
@@ -238,12 +240,14 @@ def fix_action(fix: JobFix, number: int, of: int, revision: int, *, tagged: bool
         of: how many there are.
         revision: the documents' revision it was listed for.
         tagged: the client knows `CodeActionTag.LlmGenerated`.
+        with_test: the one that also adds the fix's regression test.
     """
+    more = " and add its regression test" if with_test else ""
     return types.CodeAction(
-        f"Apply verified fix {number} of {of}: {proof_words(fix)}",
+        f"Apply verified fix {number} of {of}{more}: {proof_words(fix)}",
         kind=KIND,
         disabled=types.CodeActionDisabled(fix.withdrawn) if fix.withdrawn else None,
-        data={"fix": fix.key, "revision": revision},
+        data={"fix": fix.key, "revision": revision, **({"test": True} if with_test else {})},
         tags=[types.CodeActionTag.LlmGenerated] if tagged else None,
     )
 
@@ -313,6 +317,8 @@ def fix_report(fix: JobFix) -> dict[str, Any]:
         "diff": fix.found.diff,
         "explanation": fix.found.explanation,
         "runs": [dict(run) for run in fix.found.runs],
+        "differences": list(fix.found.differences),
+        "test": dict(fix.found.test) if fix.found.test else None,
         "uris": [file_uri(path) for path in fix.found.paths],
     }
 
@@ -321,4 +327,6 @@ def fix_document(fix: JobFix) -> str:
     """A fix as a diff file a person reads: the proof as a comment above the diff."""
     lines = [f"# {fix.found.title}", f"# {fix.found.words}"]
     lines += [f"# {run['kind']}: {run['command']}: {run['before']} -> {run['after']}" for run in fix.found.runs]
+    lines += [f"# differs: {line}" for line in fix.found.differences]
+    lines += [f"# regression test: {fix.found.test['path']}"] if fix.found.test else []
     return "\n".join(line.replace("\r", " ").replace("\n", " ") for line in lines) + "\n\n" + fix.found.diff

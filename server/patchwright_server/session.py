@@ -200,12 +200,13 @@ class Session:
         except EngineDownError as error:
             log.warning("job %s could not be cancelled: %s", job.id, error)
 
-    async def place(self, fix: JobFix, *, fresh: bool = False) -> Placed:
+    async def place(self, fix: JobFix, *, fresh: bool = False, with_test: bool = False) -> Placed:
         """Where a fix lands in today's texts; asked again whenever one of them moved.
 
         Args:
             fix: the fix.
             fresh: ask in any case, since files on disk may have changed unseen.
+            with_test: its regression test included; what hinders the test alone does not withdraw the fix.
 
         Raises:
             EngineDownError: the engine cannot tell now.
@@ -214,12 +215,17 @@ class Session:
         versions = {path: (document.uri, document.version) for path, document in current.items()}
         disk = self.disk_revision
         last = fix.placed
-        if last is not None and (last.open, last.disk_revision) == (versions, disk) and not fresh:
+        edits = fix.found.edits_with_test if with_test else None
+        if last is not None and (last.open, last.disk_revision) == (versions, disk) and not fresh and edits is None:
             return last
         pieces = {path: document.pieces() for path, document in current.items()}
-        answer = await self.engine(fix.folder).request(lambda number: ApplyCheck(number, fix.found.edits, pieces))
+        packed = edits or fix.found.edits
+        answer = await self.engine(fix.folder).request(lambda number: ApplyCheck(number, packed, pieces))
         placement = placement_from_json(answer)
-        fix.placed = placed = Placed(placement, versions, disk)
+        placed = Placed(placement, versions, disk)
+        if edits is not None:
+            return placed
+        fix.placed = placed
         if fix.withdrawn != placement.conflict and not fix.applied:
             fix.withdrawn = placement.conflict
             self.tell_fix(fix)

@@ -1,5 +1,6 @@
 """`--apply` writes all of a fix or nothing of it, new files included."""
 
+import dataclasses
 import io
 import subprocess
 from pathlib import Path
@@ -46,6 +47,22 @@ def test_a_new_file_is_made_with_its_folder(project: Path) -> None:
 def test_the_diff_of_a_new_file_is_one_that_git_applies(project: Path) -> None:
     subprocess.run(["git", "apply", "-"], input=Patch((EDIT, NEW)).diff.encode(), cwd=project, check=True)
     assert files(project) == {"a.py": "a = 2\n", "pkg/new.py": "b = 1\n"}
+
+
+def test_its_regression_test_is_added_when_asked_and_only_then(project: Path) -> None:
+    test = FileEdit(RepoPath("tests/test_a.py"), "", "def test_a(): ...\n", created=True)
+    with_one = dataclasses.replace(fix(EDIT), test=test)
+    out = io.StringIO()
+    assert apply_fix(with_one, project, Console(file=out, width=200), with_test=True)
+    assert "Added its test tests/test_a.py." in out.getvalue()
+    assert files(project) == {"a.py": "a = 2\n", "tests/test_a.py": "def test_a(): ...\n"}
+    (project / "a.py").write_text("a = 1\n")
+    (project / "tests/test_a.py").unlink()
+    assert apply_fix(with_one, project, Console(file=io.StringIO()))
+    assert files(project) == {"a.py": "a = 2\n"}
+    (project / "a.py").write_text("a = 1\n")
+    assert apply_fix(fix(EDIT), project, Console(file=out, width=200), with_test=True)
+    assert "There is no regression test to add." in out.getvalue()
 
 
 @pytest.mark.parametrize("evidence", [Evidence.REGRESSION_ONLY, Evidence.PARSES])

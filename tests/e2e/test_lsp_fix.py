@@ -56,8 +56,12 @@ async def test_an_issue_is_fixed_verified_offered_and_applied_over_unsaved_text(
             assert stage in stages
         session.edit("calc.py", "# Größen", "# é😀 more\n# Größen")
         now = session.text("calc.py")
-        (action,) = await session.actions("calc.py", now[: now.index("a - b")].count("\n"))
+        action, with_test = await session.actions("calc.py", now[: now.index("a - b")].count("\n"))
         assert action.title == "Apply verified fix 1 of 1: reproduction passes, 1 test passes"
+        assert with_test.title.startswith("Apply verified fix 1 of 1 and add its regression test: ")
+        _, made, written = (await session.resolve(with_test)).edit.document_changes
+        assert (made.kind, made.uri == written.text_document.uri) == ("create", True)
+        assert "def test_" in written.edits[0].new_text
         resolved = await session.resolve(action)
         (change,) = resolved.edit.document_changes
         assert change.text_document.version == 3

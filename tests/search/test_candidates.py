@@ -6,7 +6,16 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from patchwright_engine.model.backend import JudgeRequest
-from patchwright_engine.search.candidates import ORM_TOP, Candidate, Pool, agreement, judge_ties, settled, to_fixes
+from patchwright_engine.search.candidates import (
+    ORM_TOP,
+    Candidate,
+    Pool,
+    agreement,
+    contradicted,
+    judge_ties,
+    settled,
+    to_fixes,
+)
 from patchwright_engine.search.job import Job
 from patchwright_engine.search.repair_stage import Attempt
 from patchwright_engine.types import Evidence, FileEdit, FixRun, Location, Patch, RepoPath, Symbol
@@ -180,3 +189,40 @@ def test_fixes_are_numbered_from_the_best_and_scored_alike() -> None:
 
 def test_a_pool_without_candidates_gives_no_fixes() -> None:
     assert not to_fixes(pool_of(candidate("x - 2", None)))
+
+
+def opinion(expression: str, satisfied: str, votes: int = 1) -> Candidate:
+    one = candidate(expression, votes=votes)
+    one.satisfied = frozenset(map(RepoPath, satisfied))
+    return one
+
+
+@pytest.mark.parametrize(
+    ("opinions", "tests", "against"),
+    [
+        # Two samples agree with two of three tests; nobody satisfies the third beside them.
+        ([("x + 1", "ab", 2), ("x + 2", "c", 1)], {"a": 1, "b": 1, "c": 1}, "c"),
+        # A candidate satisfies everything: nothing is contradicted.
+        ([("x + 1", "ab", 5), ("x + 2", "abc", 1)], {"a": 1, "b": 1, "c": 1}, ""),
+        # One sample alone is no majority.
+        ([("x + 1", "ab", 1)], {"a": 1, "b": 1, "c": 1}, ""),
+        # What it fails has as many votes as what it satisfies.
+        ([("x + 1", "a", 4)], {"a": 3, "c": 3}, ""),
+        ([("x + 1", "a", 4)], {"a": 4, "c": 3}, "c"),
+        ([], {"a": 1}, ""),
+        ([("x + 1", "", 4)], {}, ""),
+    ],
+)
+def test_a_test_is_contradicted_by_what_tests_and_candidates_agree_on(
+    opinions: Sequence[tuple[str, str, int]], tests: dict[str, int], against: str
+) -> None:
+    pool = pool_of(*(opinion(*each) for each in opinions))
+    assert contradicted(pool, {RepoPath(test): votes for test, votes in tests.items()}) == frozenset(against)
+
+
+def test_candidates_that_behave_alike_rank_by_the_votes_of_all_of_them() -> None:
+    alone, one, two = candidate("x + 1", votes=3), candidate("x + 2", votes=2), candidate("x + 3", votes=2)
+    pool = pool_of(alone, one, two)
+    assert pool.alive()[0] is alone
+    alone.peers, one.peers, two.peers = 3, 4, 4
+    assert pool.alive()[-1] is alone

@@ -1,5 +1,6 @@
 """The whole search in process: a scripted model, a real repository, index and sandbox."""
 
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -143,7 +144,7 @@ def test_a_fix_verified_in_the_first_round_ends_the_search(search: Search) -> No
     # Two equal answers are one candidate with two votes.
     assert [step.get("votes") for step in found.steps("candidate")] == [None, 2]
     stages = list(dict.fromkeys(progress.stage for progress in found.progress))
-    assert stages == ["index", "understand", "locate", "verify", "reproduce", "repair", "done"]
+    assert stages == ["index", "understand", "locate", "verify", "reproduce", "repair", "rank", "done"]
     assert found.progress[-1].best_evidence == "reproduced"
     assert [p.rollouts for p in found.progress] == sorted(p.rollouts for p in found.progress)
     assert {p.budget for p in found.progress} == {8}
@@ -271,9 +272,29 @@ def test_another_models_answers_are_not_resumed(search: Search, tmp_path: Path) 
 
 def test_tests_that_are_not_run_are_said(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("patchwright_engine.pipeline.MAX_TEST_FILES", 1)
-    files = {**PROJECT, "test_more.py": TESTS}
+    monkeypatch.setattr("patchwright_engine.pipeline.MAX_OTHER_FILES", 1)
+    files = {**PROJECT, "test_more.py": TESTS, "test_most.py": TESTS}
     found = search(rules(fixed(RIGHT)), files=files, budget="quick")
-    assert "Of 2 test files only the 1 nearest to the suspected code are run." in found.result.notes
+    assert "Of 3 test files only the 2 nearest to the suspected code are run." in found.result.notes
+
+
+def test_the_projects_other_tests_are_run_before_a_fix_is_called_verified(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("patchwright_engine.pipeline.MAX_TEST_FILES", 1)
+    far = "import calc\n\n\ndef test_far():\n    assert calc.add(100, 0) == 100\n\n\ndef test_fails():\n    assert 0\n"
+    files = {**PROJECT, "other/test_far.py": far}
+    found = search(rules(fixed("a + b if a < 9 else 0", RIGHT)), files=files, budget="4")
+    assert found.result.stopped == "verified"
+    assert found.result.notes == ()
+    (fix,) = found.result.fixes
+    assert "return a + b\n" in fix.patch.diff
+    assert [(run.command, run.before, run.after) for run in fix.runs if run.kind == "regression"] == [
+        ("pytest test_calc.py", "2 passed", "2 passed"),
+        ("pytest other/test_far.py", "1 failed, 1 passed", "1 failed, 1 passed"),
+    ]
+    rejected = [step for step in found.steps("candidate") if "test_far" in step.get("feedback", "")]
+    assert [step["evidence"] for step in rejected] == [None]
 
 
 def test_tied_candidates_are_ordered_by_the_judge(search: Search) -> None:
@@ -283,6 +304,44 @@ def test_tied_candidates_are_ordered_by_the_judge(search: Search) -> None:
     assert evidence(found) == [Evidence.REPRODUCED] * 2
     assert "sum((a, b))" in found.result.fixes[0].patch.diff
     assert "rank" in [progress.stage for progress in found.progress]
+
+
+def test_fixes_that_pass_everything_show_where_they_differ(search: Search) -> None:
+    """One adds, the other only small numbers; no test tells."""
+    files = {**PROJECT, "test_calc.py": TESTS.replace("add(7, 0)", "add(3, 0)").replace("== 7", "== 3")}
+    found = search(rules(fixed("a + b", "a + b if a < 4 else a")), files=files, budget="quick")
+    assert evidence(found) == [Evidence.REPRODUCED] * 2
+    (behaviour,) = found.steps("behaviour")
+    assert [len(group) for group in behaviour["groups"]] == [1, 1]
+    for fix, other in zip(found.result.fixes, reversed(found.result.fixes), strict=True):
+        (told,) = fix.differences
+        shown, _, outcomes = told.partition(": ")
+        first, second = (int(number) for number in re.findall(r"-?\d+", shown))
+        wrong = "a < 4" in fix.patch.diff
+        assert f"this fix returns {first if wrong else first + second}" in outcomes
+        assert f"fix {other.rank} returns {first + second if wrong else first}" in outcomes
+        assert outcomes.endswith(f"before returns {first - second}")
+    again = search(rules(fixed("a + b", "sum((a, b))")), files=files, budget="quick")
+    assert [fix.differences for fix in again.result.fixes] == [(), ()]
+    assert [len(group) for group in again.steps("behaviour")[0]["groups"]] == [2]
+
+
+def test_the_reproduction_is_offered_as_a_test_of_the_project(search: Search) -> None:
+    (fix,) = search(rules(fixed(RIGHT)), budget="quick").result.fixes
+    assert fix.test is not None
+    assert fix.test.path == "test_add_2_3_calc_py.py"
+    assert fix.test.created
+    assert "from calc import add\n\n\ndef test_add_2_3_calc_py():\n    assert add(2, 3) == 5\n" in fix.test.after
+    assert fix.test.path not in fix.patch.paths
+
+
+def test_a_reproduction_that_contradicts_the_majority_is_dropped(search: Search) -> None:
+    three = reproduction("add(2, 3) == 5", "add(1, 4) == 5", "add(1, 1) == 3")
+    found = search(rules(fixed(RIGHT), shown=[three]), budget="4")
+    assert any("1 of 3 reproductions contradict" in note for note in found.result.notes)
+    (fix, *_) = found.result.fixes
+    assert fix.evidence is Evidence.REPRODUCED
+    assert [run.exit for run in fix.runs if run.kind == "reproduction"] == [0, 0]
 
 
 def test_a_cancel_in_the_middle_keeps_what_was_found(search: Search) -> None:

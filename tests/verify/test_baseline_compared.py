@@ -1,5 +1,7 @@
 """What a patch changed, per test."""
 
+from dataclasses import replace
+
 from patchwright_engine.types import RunReport
 from patchwright_engine.verify.baseline import Baseline, compare, fitting, measure_baseline
 from patchwright_engine.verify.runs import TestReport
@@ -24,14 +26,27 @@ def test_a_patch_cannot_pass_by_having_tests_skipped() -> None:
 
 def test_tests_that_change_their_answer_are_dropped() -> None:
     runs = iter([report(a="passed", b="passed", c="failed"), report(a="passed", b="failed", c="failed", d="passed")])
-    baseline = measure_baseline(lambda: next(runs))
+    baseline = measure_baseline(lambda _: next(runs))
     assert baseline.report.results == {"a": "passed", "c": "failed"}
     assert baseline.flaky == ("b", "d")
 
 
+def test_a_quick_baseline_records_what_the_tests_enter_in_its_second_run() -> None:
+    entered = {"a.py": frozenset({"b.py"})}
+    asked: list[bool] = []
+
+    def run(record: bool, seconds: float) -> TestReport:
+        asked.append(record)
+        return replace(report(seconds=seconds, a="passed"), entered=entered if record else {})
+
+    assert measure_baseline(lambda record: run(record, 1.0)).report.entered == entered
+    assert measure_baseline(lambda record: run(record, 5.0)).report.entered == {}
+    assert asked == [False, True, False, False]
+
+
 def test_a_slow_baseline_is_run_once() -> None:
     runs = iter([report(seconds=11.0, a="passed")])
-    assert measure_baseline(lambda: next(runs)) == Baseline(report(seconds=11.0, a="passed"))
+    assert measure_baseline(lambda _: next(runs)) == Baseline(report(seconds=11.0, a="passed"))
 
 
 def test_a_baseline_cut_short_keeps_the_files_that_ran_whole() -> None:

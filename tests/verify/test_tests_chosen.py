@@ -6,6 +6,7 @@ import pytest
 
 from patchwright_engine.types import FileEdit, Patch, RepoPath, Snapshot
 from patchwright_engine.verify.discovery import find_test_files, refused_paths, select_regression_tests
+from patchwright_engine.verify.history import SeenTest
 
 Make = Callable[[Mapping[str, str]], Snapshot]
 
@@ -45,6 +46,23 @@ def test_nearest_tests_come_first_and_the_limit_holds(make_snapshot: Make) -> No
     chosen = select_regression_tests(snapshot, [RepoPath("pkg/core.py")], importing, limit=4)
     assert chosen == ("tests/test_zz.py", "tests/test_yy.py", "tests/test_core.py", "tests/test_aa.py")
     assert select_regression_tests(snapshot, [RepoPath("pkg/core.py")], importing, limit=1) == ("tests/test_zz.py",)
+
+
+def test_what_earlier_runs_saw_moves_tests_up_while_their_text_is_the_same(make_snapshot: Make) -> None:
+    names = ["core.py", "test_a.py", "test_b.py", "test_c.py", "test_d.py"]
+    snapshot = make_snapshot({name: name for name in names})
+    core = frozenset({RepoPath("core.py")})
+    history = {
+        RepoPath("test_b.py"): SeenTest("another text", core),
+        RepoPath("test_c.py"): SeenTest("", caught=5.0),
+        RepoPath("test_d.py"): SeenTest(snapshot.files[RepoPath("test_d.py")], core),
+    }
+
+    def chosen(seen: Mapping[RepoPath, SeenTest]) -> tuple[str, ...]:
+        return select_regression_tests(snapshot, [RepoPath("core.py")], lambda _: (), 9, seen)
+
+    assert chosen({}) == ("test_a.py", "test_b.py", "test_c.py", "test_d.py")
+    assert chosen(history) == ("test_d.py", "test_c.py", "test_a.py", "test_b.py")
 
 
 @pytest.mark.parametrize(

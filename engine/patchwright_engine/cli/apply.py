@@ -18,8 +18,10 @@ from patchwright_engine.workspace.landing import land
 from patchwright_engine.workspace.repository import find_repository
 
 
-def apply_fix(fix: Fix | None, repo: Path, console: Console) -> bool:
-    """Apply `fix` when it is verified; says what was done. Returns whether files were written.
+def apply_fix(fix: Fix | None, repo: Path, console: Console, *, with_test: bool = False) -> bool:
+    """Apply `fix` when it is verified, and its regression test when asked; says what was done.
+
+    Returns whether files were written.
 
     Raises:
         StaleSnapshot: a file changed during the job in the lines the fix changes.
@@ -29,7 +31,8 @@ def apply_fix(fix: Fix | None, repo: Path, console: Console) -> bool:
         console.print("Nothing applied: no fix is verified.")
         return False
     root = find_repository(repo)
-    landed = land(fix.patch.edits, {}, root)
+    test = (fix.test,) if with_test and fix.test else ()
+    landed = land((*fix.patch.edits, *test), {}, root)
     if isinstance(landed, Conflict):
         raise StaleSnapshot(
             f"the fix no longer fits: {landed.reason}",
@@ -37,6 +40,8 @@ def apply_fix(fix: Fix | None, repo: Path, console: Console) -> bool:
         )
     _write_all(landed, root)
     console.print(f"Applied fix {fix.id} to {', '.join(fix.patch.paths)}.")
+    if with_test:
+        console.print(f"Added its test {test[0].path}." if test else "There is no regression test to add.")
     return True
 
 

@@ -131,6 +131,19 @@ def _show_fix(fix: Fix, total: int, console: Console) -> None:
         Text(f"Evidence: {fix.evidence.words}."),
         runs,
         Syntax(fix.patch.diff.rstrip(), "diff", background_color="default"),
+        *_extras(fix),
     )
     title = f"Fix {fix.rank} of {total} · {label} ({fix.evidence.value}) · {fix.id}"
     console.print(Panel(body, title=title, title_align="left", border_style=style))
+
+
+def _extras(fix: Fix) -> list[RenderableType]:
+    """What tells it from the other fixes, and the test that can go with it."""
+    shown: list[RenderableType] = []
+    if fix.differences:
+        shown.append(Text("Where the fixes differ:", style="bold"))
+        shown += [Text(f"  {line}") for line in fix.differences]
+    if fix.test:
+        shown.append(Text(f"Regression test: {fix.test.path}; --apply --with-test adds it.", style="bold"))
+        shown.append(Syntax(fix.test.after.rstrip(), "python", background_color="default"))
+    return shown

@@ -50,6 +50,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--model", metavar="M", help="catalog name, GGUF file, or URL of an OpenAI-compatible server")
     parser.add_argument("--python", metavar="EXE", help="interpreter that runs the project's tests")
     parser.add_argument("--apply", action="store_true", help="write the best verified fix to the project's files")
+    parser.add_argument("--with-test", action="store_true", help="with --apply: add the regression test too")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="equal seeds search alike (default: 0)")
     parser.add_argument("--trace", type=Path, metavar="FILE", help="where to write the search (default: chosen)")
@@ -66,6 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"--timeout {arguments.timeout:g} is no time for a test run",
             f"Give seconds, more than 0 and at most {MAX_TIMEOUT_SECONDS:.0f}.",
         )
+    if arguments.with_test and not arguments.apply:
+        raise BadInput("--with-test adds nothing without --apply", "Give both, or neither.")
     issue = Issue(read_issue(arguments.issue), test_command=arguments.test)
     request = FixRequest(
         issue,
@@ -91,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.apply and result.stopped == "cancelled":
         Console(stderr=True, highlight=False).print("Nothing applied: the search was cancelled.")
     elif arguments.apply:
-        apply_fix(best, arguments.repo, Console(stderr=True, highlight=False))
+        apply_fix(best, arguments.repo, Console(stderr=True, highlight=False), with_test=arguments.with_test)
     if result.stopped == "cancelled":
         return 130
     return 0 if best is not None and best.evidence.verified else 1

@@ -77,6 +77,14 @@ def _describe(step: dict[str, Any]) -> list[tuple[str, list[str]]]:
             return [(f"{at}environment: {where}; {step['reason']}", [f"runs {test}" for test in step["tests"]])]
         case "narrowed":
             return [(f"{at}entered by the reproductions: {len(step['entered'])}", [f"kept {k}" for k in step["kept"]])]
+        case "behaviour":
+            rows = [f"alike: {', '.join(group)}" for group in step["groups"]]
+            return [(f"{at}behaviour on {len(step['probes'])} inputs: {len(step['groups'])} kinds", rows)]
+        case "contradicted":
+            return [(f"{at}reproductions that contradict the majority", step["reproductions"])]
+        case "test":
+            verdict = "fails before, passes after" if step["offered"] else f"not offered: {step['reason']}"
+            return [(f"{at}regression test {step['path']}: {verdict}", [])]
         case "round":
             return [(f"{at}round {step['number'] + 1}: {step['rollouts']} rollouts, {step['alive']} alive", [])]
         case "dropped":

@@ -106,6 +106,12 @@ class FoundFix:
     runs: Sequence[Mapping[str, Any]]
     edits: str
     """The whole before and after texts, packed; only an engine host opens it."""
+    differences: Sequence[str] = ()
+    """Inputs on which it behaves unlike other fixes, a line each."""
+    test: Mapping[str, str] | None = None
+    """The regression test that may go with it: 'path' and 'source'."""
+    edits_with_test: str | None = None
+    """As `edits`, the test's file added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +214,9 @@ def found_fix(fix: Fix, root: Path) -> FoundFix:
         diff=fix.patch.diff,
         runs=tuple(dataclasses.asdict(run) for run in fix.runs),
         edits=pack_edits(fix.patch.edits),
+        differences=fix.differences,
+        test={"path": fix.test.path, "source": fix.test.after} if fix.test else None,
+        edits_with_test=pack_edits((*fix.patch.edits, fix.test)) if fix.test else None,
     )
 
 

@@ -4,6 +4,7 @@ Order (DESIGN §3, landscape: tests alone tie, models alone err): evidence level
 votes of equal behaviour, ORM on issue + patch, shorter diff.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ from patchwright_engine.model.prompting import render
 from patchwright_engine.repair.summary import explain, normalize_patch
 from patchwright_engine.search.job import CODE_SHARE, Job
 from patchwright_engine.search.repair_stage import Attempt
-from patchwright_engine.types import Fix, Patch
+from patchwright_engine.types import FileEdit, Fix, Patch, RepoPath
 from patchwright_engine.verify.evidence import Verification
 
 ORM_TOP = 4
@@ -29,6 +30,14 @@ class Candidate:
     """Share of the votes for valid reproductions that it satisfies; 1 when there are none to disagree."""
     votes: int = 1
     orm: float | None = None
+    satisfied: frozenset[RepoPath] = frozenset()
+    """Paths of the reproductions it passes."""
+    peers: int | None = None
+    """Votes for all candidates that behave as it does; None: not compared."""
+    differences: tuple[str, ...] = ()
+    test: FileEdit | None = None
+    confirmed: bool = False
+    """The project's other tests were run over it, or there are none."""
 
     @property
     def alive(self) -> bool:
@@ -41,7 +50,7 @@ class Candidate:
         return (
             evidence.strength if evidence else -1,
             self.agreement,
-            self.votes,
+            self.votes if self.peers is None else self.peers,
             0.5 if self.orm is None else self.orm,
             -len(self.patch.diff),
         )
@@ -76,6 +85,28 @@ def agreement(verification: Verification, votes: Sequence[int]) -> float:
     return sum(weight for weight, good in zip(votes, passed, strict=True) if good) / sum(votes)
 
 
+def contradicted(pool: Pool, votes: dict[RepoPath, int]) -> frozenset[RepoPath]:
+    """Reproductions that contradict what tests and candidates agree on best (the dual agreement of CodeT).
+
+    Candidates that pass the same reproductions are one opinion, as strong as its candidates' votes times its tests'
+    votes. What the strongest opinion fails is contradicted, if that is the lesser part of the tests' votes, more than
+    one sample holds the opinion, and no candidate satisfies everything.
+    """
+    opinions: Counter[frozenset[RepoPath]] = Counter()
+    for candidate in pool.by_key.values():
+        opinions[candidate.satisfied] += candidate.votes
+    everything = frozenset(votes)
+    if everything in opinions:
+        return frozenset()
+
+    def weight(tests: frozenset[RepoPath]) -> int:
+        return sum(votes[path] for path in tests)
+
+    strongest = max(opinions, key=lambda tests: (opinions[tests] * weight(tests), sorted(tests)), default=everything)
+    against = everything - strongest
+    return against if opinions[strongest] > 1 and weight(against) < weight(strongest) else frozenset()
+
+
 def settled(pool: Pool) -> bool:
     """Whether the search may stop: verified, and nearly all that was asked of a fix agrees."""
     best = next(iter(pool.alive()), None)
@@ -84,10 +115,15 @@ def settled(pool: Pool) -> bool:
     return best.agreement >= SETTLED_AGREEMENT
 
 
+def tied_leaders(pool: Pool) -> list[Candidate]:
+    """The best candidates, those that evidence alone does not order."""
+    alive = pool.alive()
+    return [c for c in alive if c.key()[:2] == alive[0].key()[:2]]
+
+
 def judge_ties(job: Job, pool: Pool) -> None:
     """Ask the ORM (issue + patch only) about the leaders when evidence alone does not order them."""
-    leaders = pool.alive()[:ORM_TOP]
-    tied = [c for c in leaders if c.key()[:2] == leaders[0].key()[:2]]
+    tied = tied_leaders(pool)[:ORM_TOP]
     if len(tied) < 2:
         return
     job.report("rank", f"judging {len(tied)} candidates")
@@ -114,6 +150,8 @@ def to_fixes(pool: Pool) -> tuple[Fix, ...]:
                 candidate.patch,
                 explain(candidate.patch),
                 candidate.verification.runs,
+                candidate.differences,
+                candidate.test,
             )
         )
     return tuple(fixes)

@@ -12,14 +12,24 @@ from dataclasses import dataclass, field, replace
 
 from patchwright_engine.repair.apply import Refusal
 from patchwright_engine.search.budget import round_sizes
-from patchwright_engine.search.candidates import Candidate, Pool, agreement, judge_ties, settled, to_fixes
+from patchwright_engine.search.candidates import (
+    Candidate,
+    Pool,
+    agreement,
+    contradicted,
+    judge_ties,
+    settled,
+    to_fixes,
+)
+from patchwright_engine.search.distinguish import distinguish, tell_differences
 from patchwright_engine.search.job import Job
 from patchwright_engine.search.locate import ScoredLocation, locate_fault, narrow
+from patchwright_engine.search.offer_test import offer_test
 from patchwright_engine.search.repair_stage import Attempt, Failed, Shown, repair, revise
 from patchwright_engine.search.reproduce import Reproduced, reproduce
 from patchwright_engine.search.understand import understand
 from patchwright_engine.types import Evidence, Fix, Patch, RepoPath
-from patchwright_engine.verify.context import VerificationContext, with_reproduction
+from patchwright_engine.verify.context import VerificationContext, open_rest, with_reproduction
 from patchwright_engine.verify.evidence import Verification, verify_patch
 from patchwright_engine.verify.reproduction import useful_lines
 
@@ -31,6 +41,8 @@ REPRODUCED_AGREEMENT = 0.5
 """Share of the votes for reproductions that a fix must satisfy to count as reproduced: most claims, not a stray one."""
 LAST_RESORT = 2
 """Candidates that fail every reproduction but are still tried on the regression tests when nothing is verified."""
+CONFIRMED = 3
+"""Verified candidates that are run against the project's other tests at the end."""
 SEED_STRIDE = 1_000
 
 UNJUDGED = Verification(None, (), 0, None, "")
@@ -74,6 +86,8 @@ class _Search:
     failed: list[Failed] = field(default_factory=list)
     spent: list[int] = field(default_factory=list)
     """Fresh rollouts at each location of the beam."""
+    rest: VerificationContext | None = None
+    """The project's other tests, once they were needed."""
 
     def run(self) -> str:
         job, pool = self.job, self.pool
@@ -88,15 +102,85 @@ class _Search:
             for attempt in self._round(number, size) if not settled(pool) else ():
                 self._settle(attempt)
             job.trace.step("round", number=number, rollouts=job.rollouts, alive=len(pool.alive()))
-            if settled(pool):
-                judge_ties(job, pool)
+            if self._confirmed():
+                self._rank()
                 return "verified"
         if not pool.alive():
             self._last_resort()
         if self.context.workspace and not self.context.reproductions:
             job.note("No test could be written that shows the issue: describe an exact call and its expected result.")
-        judge_ties(job, pool)
+        self._rank()
         return "budget" if pool.alive() else "no_candidates"
+
+    def _confirmed(self) -> bool:
+        """Whether the search is settled, the project's other tests included, which only the best candidates pay for."""
+        while settled(self.pool):
+            best = self.pool.alive()[0]
+            if best.confirmed:
+                return True
+            self._confirm(best)
+        return False
+
+    def _confirm_leaders(self) -> None:
+        """The project's other tests over the best of what will be called verified."""
+        for _ in range(CONFIRMED):
+            verified = (c for c in self.pool.alive() if c.verification.evidence and c.verification.evidence.verified)
+            unconfirmed = next((c for c in verified if not c.confirmed), None)
+            if unconfirmed is None:
+                return
+            self._confirm(unconfirmed)
+
+    def _confirm(self, candidate: Candidate) -> None:
+        """Run the project's other tests over a candidate; one that breaks any is rejected."""
+        job = self.job
+        candidate.confirmed = True
+        if self.context.rest and self.rest is None:
+            job.report("verify", f"running {len(self.context.rest)} more test files as they are")
+            self.rest = open_rest(self.context, job.cancel)
+            self.context = replace(self.context, rest=())
+            for note in self.rest.notes if self.rest else ():
+                job.note(note)
+        if self.rest is None:
+            return
+        job.report("verify", f"running {len(self.rest.selection)} more test files over the best candidate")
+        verification = verify_patch(candidate.patch, self.rest, job.cancel)
+        runs = (*candidate.verification.runs, *verification.runs)
+        candidate.verification = replace(candidate.verification, runs=runs)
+        if verification.evidence is None:
+            rejected = replace(candidate.verification, evidence=None, feedback=verification.feedback)
+            candidate.verification = rejected
+            self.failed.append(Failed(candidate.attempt, candidate.patch.id, verification.feedback, 0.5))
+            job.best_evidence = next((c.verification.evidence for c in self.pool.alive()), None)
+        _trace_candidate(job, candidate)
+
+    def _rank(self) -> None:
+        """Order what evidence leaves equal, and tell what goes with it."""
+        self._confirm_leaders()
+        self._drop_contradicted()
+        observed = distinguish(self.job, self.context, self.pool)
+        judge_ties(self.job, self.pool)
+        if observed is not None:
+            tell_differences(self.pool, observed)
+        offer_test(self.job, self.context, self.pool, self.votes)
+
+    def _drop_contradicted(self) -> None:
+        votes = {reproduction.path: self.votes[reproduction.path] for reproduction in self.context.reproductions}
+        against = contradicted(self.pool, votes)
+        if not against:
+            return
+        kept = tuple(r for r in self.context.reproductions if r.path not in against)
+        self.context = replace(self.context, reproductions=kept)
+        total = sum(votes[reproduction.path] for reproduction in kept)
+        for candidate in self.pool.by_key.values():
+            candidate.satisfied -= against
+            candidate.agreement = sum(votes[path] for path in candidate.satisfied) / total
+            runs = [run for run in candidate.verification.runs if not any(path in run.command for path in against)]
+            candidate.verification = replace(candidate.verification, runs=tuple(runs))
+        self.job.note(
+            f"{len(against)} of {len(votes)} reproductions contradict what the others and most candidates agree on "
+            "and are not counted."
+        )
+        self.job.trace.step("contradicted", reproductions=sorted(against))
 
     def _reproduce(self, number: int, feedback: str) -> str:
         seed = self.job.seed + number * SEED_STRIDE
@@ -158,6 +242,7 @@ class _Search:
         verification = candidate.verification = self._verify(candidate.patch)
         weights = [self.votes[reproduction.path] for reproduction in self.context.reproductions]
         candidate.agreement = agreement(verification, weights)
+        candidate.satisfied = self._satisfied(verification)
         if verification.evidence is Evidence.REPRODUCED and candidate.agreement < REPRODUCED_AGREEMENT:
             broke_nothing = verification.regression is not None and verification.regression.passed_before > 0
             weaker = Evidence.REGRESSION_ONLY if broke_nothing else Evidence.PARSES
@@ -168,6 +253,13 @@ class _Search:
             # How near it came: it broke nothing, then how many reproductions it satisfies.
             worth = (0.5 if candidate.alive else 0.0) + 0.5 * candidate.agreement
             self.failed.append(Failed(candidate.attempt, candidate.patch.id, verification.feedback, worth))
+
+    def _satisfied(self, verification: Verification) -> frozenset[RepoPath]:
+        runs = [run for run in verification.runs if run.kind == "reproduction"]
+        if len(runs) != len(self.context.reproductions):
+            return frozenset()
+        pairs = zip(self.context.reproductions, runs, strict=True)
+        return frozenset(reproduction.path for reproduction, run in pairs if run.exit == 0)
 
     def _tell(self, candidate: Candidate) -> None:
         job, evidence = self.job, candidate.verification.evidence

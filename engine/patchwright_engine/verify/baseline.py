@@ -10,6 +10,8 @@ from patchwright_engine.verify.runs import TestReport
 
 REPEAT_BELOW_SECONDS = 10.0
 """A baseline quicker than this is run twice, to find flaky tests while it is cheap."""
+RECORD_BELOW_SECONDS = 3.0
+"""And one quicker than this records in its second run which files the tests enter, which slows it a few times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +35,22 @@ class Regression:
     """Tests that failed before and pass now."""
 
 
-def measure_baseline(run: Callable[[], TestReport]) -> Baseline:
-    """Run the selection on the unpatched copy, twice when that is cheap. `run` starts from a clean copy each time."""
-    first = run()
+def measure_baseline(run: Callable[[bool], TestReport]) -> Baseline:
+    """Run the selection on the unpatched copy, twice when that is cheap.
+
+    `run` starts from a clean copy each time; its argument says whether to record what the tests enter.
+    """
+    first = run(False)
     if first.problem is not None or first.run.seconds >= REPEAT_BELOW_SECONDS:
         return Baseline(first)
-    second = run()
+    second = run(first.run.seconds < RECORD_BELOW_SECONDS)
     flaky = {
         test
         for test in first.results.keys() | second.results.keys()
         if first.results.get(test) != second.results.get(test)
     }
     stable = {test: outcome for test, outcome in first.results.items() if test not in flaky}
-    return Baseline(replace(first, results=stable), tuple(sorted(flaky)))
+    return Baseline(replace(first, results=stable, entered=second.entered), tuple(sorted(flaky)))
 
 
 def fitting(baseline: Baseline, selection: Sequence[str], seconds: float) -> tuple[Baseline, tuple[str, ...]]:

@@ -3,7 +3,7 @@
 Each run starts from a clean copy, patched anew, so that one run cannot prepare the next.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -12,11 +12,14 @@ from patchwright_engine.errors import BadInput
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.types import Command, Patch, RepoPath, RunReport, Snapshot
 from patchwright_engine.verify.baseline import Baseline, fitting, measure_baseline
+from patchwright_engine.verify.behaviour import Behaviour, observe
 from patchwright_engine.verify.environment import TestEnvironment
+from patchwright_engine.verify.probes import Probe
 from patchwright_engine.verify.reproduction import Reproduction, check_reproduction
 from patchwright_engine.verify.runs import TestReport, run_tests
 from patchwright_engine.verify.workspace import WorkspaceCopy
 
+PROBING_SECONDS = 60.0
 _CANNOT_START = {126: "cannot be executed", 127: "was not found"}
 
 
@@ -31,7 +34,11 @@ class VerificationContext:
     workspace: WorkspaceCopy | None
     issue_text: str = ""
     selection: tuple[str, ...] = ()
-    """Regression test files."""
+    """Regression test files that are run: those that fit in the time limit."""
+    own_tests: tuple[str, ...] = ()
+    """All that were chosen, nearest first: what they say counts also where they are not run."""
+    rest: tuple[str, ...] = ()
+    """The project's other test files, nearest first: run before a fix is called verified (see `open_rest`)."""
     baseline: Baseline | None = None
     """None when there is nothing to run."""
     reproductions: tuple[Reproduction, ...] = ()
@@ -53,6 +60,7 @@ def open_verification(
     issue_text: str,
     selection: tuple[RepoPath, ...],
     cancel: CancelToken,
+    rest: tuple[RepoPath, ...] = (),
     user_command: str | None = None,
     timeout_seconds: float = 120.0,
 ) -> Iterator[VerificationContext]:
@@ -70,6 +78,8 @@ def open_verification(
         workspace=None,
         issue_text=issue_text,
         selection=tuple(selection),
+        own_tests=tuple(selection),
+        rest=tuple(rest),
         user_command=user_command,
         timeout_seconds=timeout_seconds,
         notes=environment.notes,
@@ -82,6 +92,23 @@ def open_verification(
         if user_command is not None:
             context = replace(context, user_before=_user_baseline(context, cancel))
         yield _with_baseline(context, cancel) if selection else context
+
+
+def open_rest(context: VerificationContext, cancel: CancelToken) -> VerificationContext | None:
+    """The same context with the project's other tests as its regression tests, measured unpatched.
+
+    None when there are none, or none that passes within the time limit. Notes say what was left out.
+
+    Raises: as `Sandbox.run`.
+    """
+    if context.workspace is None or not context.rest:
+        return None
+    alone = replace(
+        context, selection=context.rest, reproductions=(), user_command=None, user_before=None, baseline=None, notes=()
+    )
+    measured = _with_baseline(alone, cancel)
+    useful = measured.baseline is not None and measured.baseline.report.with_outcome("passed")
+    return measured if useful else None
 
 
 def try_reproduction(source: str, context: VerificationContext, cancel: CancelToken) -> Reproduction:
@@ -130,7 +157,9 @@ def run_reproductions(context: VerificationContext, patch: Patch | None, cancel:
     )
 
 
-def run_regression(context: VerificationContext, patch: Patch | None, cancel: CancelToken) -> TestReport:
+def run_regression(
+    context: VerificationContext, patch: Patch | None, cancel: CancelToken, *, record_calls: bool = False
+) -> TestReport:
     """The selected regression tests."""
     sandbox, workspace = _clean(context, patch)
     return run_tests(
@@ -140,7 +169,29 @@ def run_regression(context: VerificationContext, patch: Patch | None, cancel: Ca
         context.selection,
         cancel,
         timeout_seconds=context.timeout_seconds,
+        record_calls=record_calls,
     )
+
+
+def run_files(
+    context: VerificationContext, patch: Patch | None, files: Mapping[RepoPath, str], cancel: CancelToken
+) -> TestReport:
+    """Test files that are not in the copy, written to their places and run."""
+    sandbox, workspace = _clean(context, patch)
+    for path, text in files.items():
+        workspace.write(path, text)
+    return run_tests(
+        sandbox, workspace.path, context.environment, tuple(files), cancel, timeout_seconds=context.timeout_seconds
+    )
+
+
+def run_probes(
+    context: VerificationContext, patch: Patch | None, probes: Sequence[Probe], cancel: CancelToken
+) -> Behaviour:
+    """How the patched copy behaves on `probes`."""
+    sandbox, workspace = _clean(context, patch)
+    seconds = min(PROBING_SECONDS, context.timeout_seconds)
+    return observe(sandbox, workspace.path, context.environment, probes, cancel, timeout_seconds=seconds)
 
 
 def _user_baseline(context: VerificationContext, cancel: CancelToken) -> RunReport:
@@ -155,7 +206,7 @@ def _user_baseline(context: VerificationContext, cancel: CancelToken) -> RunRepo
 
 
 def _with_baseline(context: VerificationContext, cancel: CancelToken) -> VerificationContext:
-    baseline = measure_baseline(lambda: run_regression(context, None, cancel))
+    baseline = measure_baseline(lambda record: run_regression(context, None, cancel, record_calls=record))
     notes = [*context.notes, *baseline.report.notes]
     if baseline.report.run.outcome == "timeout":
         baseline, selection = fitting(baseline, context.selection, context.timeout_seconds / 2)

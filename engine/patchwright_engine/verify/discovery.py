@@ -1,6 +1,6 @@
 """Which files are tests, which of them a patch most likely touches, and which files judge the tests.
 
-Only names and the import graph are used: no test is imported or run here.
+Only names, the import graph and what earlier runs saw are used: no test is imported or run here.
 """
 
 import re
@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 
 from patchwright_engine.types import Patch, RepoPath, Snapshot
+from patchwright_engine.verify.history import History, SeenTest
 
 _TEST_NAME = re.compile(r"(?:test_.*|.*_tests?|tests)\.py")
 _JUDGES = {
@@ -63,17 +64,23 @@ def select_regression_tests(
     changed: Sequence[RepoPath],
     importers: Callable[[RepoPath], tuple[RepoPath, ...]],
     limit: int,
+    history: History | None = None,
 ) -> tuple[RepoPath, ...]:
     """Up to `limit` test files, those most likely to touch `changed` first.
 
-    Nearness: tests importing a changed file, tests importing an importer of it, then likeness of names, then
-    the folder they share; the remaining tests follow in order of path.
+    Nearness: tests importing a changed file, or seen to enter one, then tests importing an importer of it. Among
+    equals those that last caught a wrong patch come first, then likeness of names, then the folder they share; the
+    remaining tests follow in order of path.
     """
     direct, indirect = _importing(changed, importers)
+    seen = history or {}
+    unknown = SeenTest("")
 
-    def rank(test: RepoPath) -> tuple[int, float, RepoPath]:
-        nearness = 0 if test in direct else 1 if test in indirect else 2
-        return nearness, -max((_likeness(test, path) for path in changed), default=0.0), test
+    def rank(test: RepoPath) -> tuple[int, float, float, RepoPath]:
+        known = seen.get(test, unknown)
+        covers = test in direct or known.covers(changed, snapshot.files.get(test))
+        nearness = 0 if covers else 1 if test in indirect else 2
+        return nearness, -known.caught, -max((_likeness(test, path) for path in changed), default=0.0), test
 
     return tuple(sorted(find_test_files(snapshot), key=rank)[:limit])
 

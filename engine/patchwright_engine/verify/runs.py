@@ -76,6 +76,8 @@ class TestReport:
     """Seconds each test took, in the order they ran."""
     calls: tuple[Frame, ...] = ()
     """Functions of the workspace that the tests entered, each at its first line, when `record_calls` asked for it."""
+    entered: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Test file → files of the workspace of which it entered a function, when `record_calls` asked for it."""
 
     @property
     def summary(self) -> str:
@@ -188,6 +190,7 @@ def _read_report(run: RunReport, content: bytes, workspace: Path) -> TestReport:
     failures: dict[str, TestFailure] = {}
     durations: dict[str, float] = {}
     calls: dict[Frame, None] = {}
+    entered: dict[str, set[str]] = {}
     end: int | None = None
     for line in content.splitlines():
         try:
@@ -201,13 +204,21 @@ def _read_report(run: RunReport, content: bytes, workspace: Path) -> TestReport:
                 if outcome is not None:
                     results[identifier] = max(results.get(identifier, "passed"), outcome, key=_WORST_LAST.index)
             elif record["kind"] == "calls":
-                calls.update(dict.fromkeys(_frame(str(p), int(n), str(f), workspace) for p, n, f in record["calls"]))
+                frames = [_frame(str(p), int(n), str(f), workspace) for p, n, f in record["calls"]]
+                calls.update(dict.fromkeys(frames))
+                entered.setdefault(identifier.partition("::")[0], set()).update(f.path for f in frames if f.inside)
             if record.get("failure") is not None:
                 failures.setdefault(identifier, _failure(record["failure"], workspace))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue  # Cut off in the middle of a line, or written by something else: not a result of ours.
     return TestReport(
-        run, results, failures, _problem(run, results, failures, end), durations=durations, calls=tuple(calls)
+        run,
+        results,
+        failures,
+        _problem(run, results, failures, end),
+        durations=durations,
+        calls=tuple(calls),
+        entered={test: frozenset(paths) for test, paths in entered.items()},
     )
 
 

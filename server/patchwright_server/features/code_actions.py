@@ -10,7 +10,7 @@ from lsprotocol import types
 from patchwright_server import convert
 from patchwright_server.engine_client import EngineDownError
 from patchwright_server.features.errors import refuse
-from patchwright_server.jobs import JobFix, NotPossibleError
+from patchwright_server.jobs import JobFix, NotPossibleError, Placed
 from patchwright_server.language_server import PatchwrightServer
 
 log = logging.getLogger(__name__)
@@ -37,26 +37,26 @@ def register(server: PatchwrightServer) -> None:
             return action
         try:
             fix = ls.session.fix(data["fix"])
-            action.edit = await edit_of(ls, fix)
+            action.edit, _ = await edit_of(ls, fix, with_test=bool(data.get("test")))
         except (NotPossibleError, EngineDownError) as error:
             raise refuse(str(error)) from error
         return action
 
 
-async def edit_of(ls: PatchwrightServer, fix: JobFix) -> types.WorkspaceEdit:
-    """The edit that applies a fix to what the user sees now.
+async def edit_of(ls: PatchwrightServer, fix: JobFix, *, with_test: bool = False) -> tuple[types.WorkspaceEdit, Placed]:
+    """The edit that applies a fix, and its test if wanted, to what the user sees now; and where it lands.
 
     Raises:
         JsonRpcException: the fix no longer fits; the message says why.
         EngineDownError: the engine cannot tell now.
     """
-    placed = await ls.session.place(fix, fresh=True)
+    placed = await ls.session.place(fix, fresh=True, with_test=with_test)
     placement = placed.placement
     if placement.conflict is not None:
         raise refuse(f"This fix was withdrawn: {placement.conflict}. Start the fix again to get one that fits.")
     if any(file.create for file in placement.files) and not _can_create(ls):
         raise refuse("This fix makes a new file, and the editor cannot take that from a server. Use `patchwright fix`.")
-    return convert.workspace_edit(placed, ls.encoding)
+    return convert.workspace_edit(placed, ls.encoding), placed
 
 
 async def _fix_actions(ls: PatchwrightServer, path: str, wanted: types.Range) -> list[types.CodeAction]:
@@ -75,7 +75,11 @@ async def _fix_actions(ls: PatchwrightServer, path: str, wanted: types.Range) ->
             withdrawn = placement.conflict is not None and _knows_disabled(ls)
             if offered or withdrawn:
                 revision = ls.session.documents.revision
-                actions.append(convert.fix_action(fix, number, len(verified), revision, tagged=_knows_tag(ls)))
+                forms = (False, True) if fix.found.test and offered and _can_create(ls) else (False,)
+                actions += [
+                    convert.fix_action(fix, number, len(verified), revision, tagged=_knows_tag(ls), with_test=form)
+                    for form in forms
+                ]
     return actions
 
 

@@ -93,11 +93,13 @@ async def show_fix(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
 
 
 async def apply_fix(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
-    """{fix} → {"applied": bool, "reason": text or null}; the client makes the edit."""
+    """{fix, test?} → {"applied": bool, "reason": text or null}; the client makes the edit. `test` adds its test."""
     values = _argument(arguments, "fix")
     found = _possible(lambda: ls.session.fix(values.get("fix")))
+    if values.get("test") and not found.found.test:
+        raise refuse("This fix has no regression test to add. Apply it without.")
     try:
-        reason = await _apply(ls, found)
+        reason = await _apply(ls, found, with_test=bool(values.get("test")))
     except EngineDownError as error:
         raise refuse(str(error)) from error
     return {"applied": reason is None, "reason": reason}
@@ -168,18 +170,17 @@ def _issue(ls: PatchwrightServer, values: dict[str, Any]) -> IssueRequest:
     return replace(request, budget=_budget(values))
 
 
-async def _apply(ls: PatchwrightServer, fix: JobFix) -> str | None:
+async def _apply(ls: PatchwrightServer, fix: JobFix, *, with_test: bool) -> str | None:
     """Have the client apply a fix. Returns None when it did, else why not."""
     reason: str | None = None
     for _ in range(APPLY_TRIES):
-        edit = await edit_of(ls, fix)
-        wanted = fix.placed
+        edit, wanted = await edit_of(ls, fix, with_test=with_test)
         params = types.ApplyWorkspaceEditParams(edit, label=f"Patchwright: {fix.found.title}")
         result = await ls.workspace_apply_edit_async(params)
         if not result.applied:
             reason = result.failure_reason or "the editor refused the edit"
             continue
-        if wanted is None or await _arrived(ls, wanted.open):
+        if await _arrived(ls, wanted.open):
             fix.applied = True
             ls.session.tell_fix(fix)
             return None

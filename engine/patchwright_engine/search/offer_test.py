@@ -1,0 +1,85 @@
+"""The accepted reproduction as a regression test of the project: named, placed beside its tests, run where it lies.
+
+Invariant: a test is offered with a fix only after it failed at its final place without the fix and passed with it.
+"""
+
+import ast
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from patchwright_engine.search.candidates import Pool
+from patchwright_engine.search.job import Job
+from patchwright_engine.types import Evidence, FileEdit, RepoPath, Snapshot
+from patchwright_engine.verify.context import VerificationContext, run_files
+from patchwright_engine.verify.discovery import is_test_file
+
+OFFERED = 3
+"""Fixes that get the test; each costs one more run."""
+_SLUG_WORDS = 5
+_DULL = {"a", "an", "and", "for", "in", "is", "of", "on", "the", "to", "when", "with"}
+
+
+def offer_test(job: Job, context: VerificationContext, pool: Pool, votes: Mapping[RepoPath, int]) -> None:
+    """Set `test` of the best reproduced candidates. Raises: as `Sandbox.run`."""
+    reproduced = [c for c in pool.alive() if c.verification.evidence is Evidence.REPRODUCED][:OFFERED]
+    if not reproduced or context.workspace is None:
+        return
+    passing = reproduced[0].satisfied
+    accepted = [r for r in context.reproductions if r.path in passing]
+    if not accepted:
+        return
+    best = max(accepted, key=lambda reproduction: votes.get(reproduction.path, 0))
+    slug = slug_of(job.issue.title)
+    path = place_of(job.snapshot, context.own_tests, slug)
+    source = source_of(best.source, slug, as_case=context.environment.runner == "unittest")
+    job.report("rank", "checking the regression test where it will lie")
+    before = run_files(context, None, {path: source}, job.cancel)
+    if not before.with_outcome("failed") or before.with_outcome("error"):
+        job.trace.step("test", path=path, offered=False, reason=before.problem or before.summary)
+        return
+    for candidate in reproduced:
+        after = run_files(context, candidate.patch, {path: source}, job.cancel)
+        if after.problem is None and after.results and set(after.results.values()) == {"passed"}:
+            candidate.test = FileEdit(path, "", source, created=True)
+    offered = any(candidate.test for candidate in reproduced)
+    job.trace.step("test", path=path, offered=offered, reason="" if offered else "it does not pass there with a fix")
+
+
+def slug_of(title: str) -> str:
+    """A few words of the issue's title as an identifier; 'issue' when it has none."""
+    words = [word for word in re.findall(r"[a-z0-9]+", title.lower().replace("'", "")) if word not in _DULL]
+    return "_".join(words[:_SLUG_WORDS])[:50].strip("_") or "issue"
+
+
+def place_of(snapshot: Snapshot, nearest: tuple[str, ...], slug: str) -> RepoPath:
+    """A free file name beside the nearest test, else in `tests/` when there is one, else at the root."""
+    folders = [PurePosixPath(path).parent for path in nearest if is_test_file(RepoPath(path))]
+    top = {PurePosixPath(path).parts[0] for path in snapshot.files if "/" in path}
+    folder = folders[0] if folders else PurePosixPath("tests" if "tests" in top else ".")
+    for number in range(1, 1000):
+        name = f"test_{slug}.py" if number == 1 else f"test_{slug}_{number}.py"
+        path = RepoPath((folder / name).as_posix())
+        if path not in snapshot.files:
+            return path
+    raise AssertionError("a thousand tests of one name")
+
+
+def source_of(source: str, slug: str, *, as_case: bool) -> str:
+    """The reproduction's text, its test named after the issue; as a `unittest` case where the project has no pytest."""
+    module = ast.parse(source)
+    for node in module.body:
+        if isinstance(node, ast.FunctionDef) and node.name == "test_issue":
+            node.name = f"test_{slug}"
+    if as_case:
+        tests = [n for n in module.body if isinstance(n, ast.FunctionDef) and n.name.startswith("test")]
+        for test in tests:
+            test.args.args.insert(0, ast.arg("self"))
+        rest = [node for node in module.body if node not in tests]
+        case = ast.ClassDef("IssueTest", [ast.parse("unittest.TestCase", mode="eval").body], [], [*tests], [])
+        module.body = [ast.Import([ast.alias("unittest")]), *rest, case] if tests else module.body
+    imports = [ast.unparse(n) for n in module.body if isinstance(n, ast.Import | ast.ImportFrom)]
+    rest_text = [
+        ast.unparse(ast.fix_missing_locations(n)) for n in module.body if not isinstance(n, ast.Import | ast.ImportFrom)
+    ]
+    return "\n\n\n".join(["\n".join(dict.fromkeys(imports)), *rest_text]).strip() + "\n"

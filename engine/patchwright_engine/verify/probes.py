@@ -1,0 +1,232 @@
+"""Inputs on which candidate fixes may differ, made from tests that are there: their calls with one literal changed.
+
+A probe is an expression with the statements it needs before it. It is only ever evaluated in the sandbox, over a
+patched copy; two patches behave alike when every probe gives the same. No model is asked.
+"""
+
+import ast
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import chain, islice, zip_longest
+
+_WRAPPERS = {"len", "isinstance", "bool", "any", "all", "hasattr", "str", "repr", "type"}
+"""Calls that hide most of their argument; the argument itself tells more."""
+_BOUND_CHARS = 4_000
+"""A longer expression is a table of data, not an input a person would read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One input."""
+
+    setup: str
+    """Statements to run first, imports included; one a line or block, may be ''."""
+    expression: str
+
+    @property
+    def shown(self) -> str:
+        """The input as a person reads it: the statements that are no imports or definitions, then the expression."""
+        kept = [ast.unparse(node) for node in ast.parse(self.setup).body if isinstance(node, ast.Assign | ast.Expr)]
+        return "; ".join([*kept, self.expression])
+
+
+def derive_probes(sources: Sequence[str], limit: int, about: frozenset[str] = frozenset()) -> tuple[Probe, ...]:
+    """Probes from the tests in `sources`, at most `limit`: what the tests evaluate, then variants of it.
+
+    Args:
+        sources: texts of Python test files; one that does not parse gives nothing.
+        limit: most probes; variants of different places come before further variants of one.
+        about: names one of which a test must mention; empty: every test counts.
+    """
+    every = chain.from_iterable(_of_source(source, about) for source in sources)
+    originals = tuple(islice(every, limit // 2))
+    variants = chain.from_iterable(zip_longest(*(_variants(setup, subject) for setup, subject in originals)))
+    found: dict[Probe, None] = {}
+    for parsed in chain(originals, variants):
+        if len(found) >= limit:
+            break
+        probe = _unparsed(parsed) if parsed is not None else None
+        if probe is not None:
+            found.setdefault(probe)
+    return tuple(found)
+
+
+_Parsed = tuple[tuple[ast.stmt, ...], ast.expr]
+
+
+def _unparsed(parsed: _Parsed) -> Probe | None:
+    setup, subject = parsed
+    module = ast.fix_missing_locations(ast.Module(list(setup), []))
+    probe = Probe(ast.unparse(module), ast.unparse(ast.fix_missing_locations(subject)))
+    return probe if len(probe.expression) + len(probe.setup) <= _BOUND_CHARS else None
+
+
+def _of_source(source: str, about: frozenset[str]) -> Iterator[_Parsed]:
+    try:
+        module = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return
+    shared = [n for n in module.body if isinstance(n, ast.Import | ast.ImportFrom | ast.Assign | ast.FunctionDef)]
+    shared = [n for n in shared if not _is_test(n)]
+    for test in ast.walk(module):
+        if not _is_test(test) or (about and not about & _names(test)):
+            continue
+        assert isinstance(test, ast.FunctionDef)
+        arguments = {argument.arg for argument in test.args.args}
+        before: list[ast.stmt] = []
+        for statement in test.body:
+            for subject in _subjects(statement):
+                setup = _needed([*shared, *before], subject)
+                # A fixture's value, or `self`, is not there outside the test.
+                used = _names(subject).union(*map(_names, setup))
+                if not used & arguments:
+                    yield tuple(setup), subject
+            if isinstance(statement, ast.Assign | ast.Import | ast.ImportFrom | ast.FunctionDef | ast.Expr):
+                before.append(statement)
+            elif not isinstance(statement, ast.Assert | ast.With):
+                break  # What follows a loop or a branch depends on more than can be cut out.
+
+
+def _is_test(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef) and node.name.startswith("test") and not node.decorator_list
+
+
+def _names(node: ast.AST) -> set[str]:
+    names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+    return names | {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
+
+
+def _subjects(statement: ast.stmt) -> Iterator[ast.expr]:
+    """What a statement of a test evaluates to check it: the side of the comparison that calls, the call that raises."""
+    match statement:
+        case ast.Assert(test=condition):
+            yield from _checked(condition)
+        case ast.With(body=body):
+            for inner in body:
+                if isinstance(inner, ast.Expr | ast.Assign):
+                    yield from _checked(inner.value)
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name("self"), attr=name), args=arguments)):
+            if name.startswith("assert"):  # unittest's own
+                for argument in arguments[:2]:
+                    yield from _checked(argument)
+
+
+def _checked(condition: ast.expr) -> Iterator[ast.expr]:
+    match condition:
+        case ast.Compare(left=left, comparators=[right]):
+            for side in (left, right):
+                yield from _checked(side)
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            yield from _checked(operand)
+        case ast.BoolOp(values=values):
+            for value in values:
+                yield from _checked(value)
+        case ast.Call(func=ast.Name(id=name), args=[first, *_]) if name in _WRAPPERS and _calls(first):
+            yield from _checked(first)
+        case _ if _calls(condition):
+            yield condition
+
+
+def _calls(node: ast.AST) -> bool:
+    return any(isinstance(part, ast.Call) for part in ast.walk(node))
+
+
+def _needed(before: Sequence[ast.stmt], subject: ast.expr) -> list[ast.stmt]:
+    """Of the statements before, those that bind what the subject uses, directly or not, and calls on what they bind."""
+    wanted = {n.id for n in ast.walk(subject) if isinstance(n, ast.Name)}
+    needed: list[ast.stmt] = []
+    for node in reversed(before):
+        mutates = isinstance(node, ast.Expr) and {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} & wanted
+        if mutates or _binds(node) & wanted:
+            needed.insert(0, node)
+            wanted |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+    return needed
+
+
+def _binds(node: ast.stmt) -> set[str]:
+    match node:
+        case ast.Import() | ast.ImportFrom():
+            return {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+        case ast.FunctionDef():
+            return {node.name}
+        case _:
+            return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+
+
+# Variants
+
+
+def _variants(setup: Sequence[ast.stmt], subject: ast.expr) -> Iterator[_Parsed]:
+    """One literal changed at a time: first one change of every place, then the second, and so on."""
+    places = [index for index, node in enumerate(_nodes(setup, subject)) if _is_literal(node)]
+    changes = [list(_changed(list(_nodes(setup, subject))[index])) for index in places]
+    for step in zip_longest(*changes):
+        for index, change in zip(places, step, strict=True):
+            if change is not None:
+                new_setup, new_subject = deepcopy(list(setup)), deepcopy(subject)
+                old = list(_nodes(new_setup, new_subject))[index]
+                swap = _Swap(old, change)
+                yield tuple(swap.statement(node) for node in new_setup), swap.expression(new_subject)
+
+
+def _nodes(setup: Sequence[ast.stmt], subject: ast.expr) -> Iterator[ast.AST]:
+    """Every node in which a literal may be changed, always in one order. Definitions and imports stay as they are."""
+    for node in (*setup, subject):
+        if isinstance(node, ast.Assign | ast.Expr | ast.expr):
+            yield from ast.walk(node)
+
+
+def _is_literal(node: ast.AST) -> bool:
+    if isinstance(node, ast.Constant):
+        return node.value is None or isinstance(node.value, bool | int | float | str | bytes)
+    return isinstance(node, ast.List | ast.Tuple | ast.Dict) and not isinstance(
+        getattr(node, "ctx", ast.Load()), ast.Store
+    )
+
+
+def _changed(node: ast.AST) -> Iterator[ast.expr]:
+    """The literal's neighbours, nearest to a boundary first."""
+    match node:
+        case ast.Constant(value=bool() as value):
+            yield ast.Constant(not value)
+        case ast.Constant(value=int() | float() as value):
+            yield from map(ast.Constant, dict.fromkeys((type(value)(0), value + 1, value - 1, -value, value * 10)))
+        case ast.Constant(value=str() as value):
+            texts = ("", value + value, value[:1], value[:-1], f" {value} ", value.swapcase(), f"{value}é")
+            yield from (ast.Constant(text) for text in dict.fromkeys(texts) if text != value)
+        case ast.Constant(value=bytes() as value):
+            yield from (ast.Constant(part) for part in dict.fromkeys((b"", value + value, value[:-1])) if part != value)
+        case ast.Constant(value=None):
+            yield ast.Constant(0)
+        case ast.List(elts=items) | ast.Tuple(elts=items):
+            kind = type(node)
+            lists: tuple[list[ast.expr], ...] = ([], items[:1], items[:-1], [*items, *items], items[::-1])
+            different = {ast.dump(ast.List(part, ast.Load())): part for part in lists if part != items}
+            yield from (kind(deepcopy(part), ast.Load()) for part in different.values())
+        case ast.Dict(keys=keys, values=values):
+            if keys:
+                yield ast.Dict([], [])
+            if len(keys) > 1:
+                yield ast.Dict(deepcopy(keys[1:]), deepcopy(values[1:]))
+
+
+class _Swap(ast.NodeTransformer):
+    """Replaces one node by another."""
+
+    def __init__(self, old: ast.AST, new: ast.expr) -> None:
+        self._old = old
+        self._new = new
+
+    def statement(self, node: ast.stmt) -> ast.stmt:
+        changed = self.visit(node)
+        assert isinstance(changed, ast.stmt)
+        return changed
+
+    def expression(self, node: ast.expr) -> ast.expr:
+        changed = self.visit(node)
+        assert isinstance(changed, ast.expr)
+        return changed
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        return deepcopy(self._new) if node is self._old else self.generic_visit(node)

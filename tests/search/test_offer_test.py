@@ -1,0 +1,54 @@
+"""A reproduction becomes a test file a maintainer would keep: named after the issue, beside the nearest test."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from patchwright_engine.search.offer_test import place_of, slug_of, source_of
+from patchwright_engine.types import RepoPath, Snapshot
+
+CLAIM = "import pytest\nfrom calc import add\nLIMIT = 3\ndef test_issue():\n    assert add(LIMIT, 2) == 5\n"
+
+
+@pytest.mark.parametrize(
+    ("title", "slug"),
+    [
+        ("`add(2, 3)` returns -1", "add_2_3_returns_1"),
+        ("The parser can't read an empty list of the thing twice", "parser_cant_read_empty_list"),
+        ("日本語", "issue"),
+        ("", "issue"),
+        ("x" * 200, "x" * 50),
+    ],
+)
+def test_names_come_from_the_title(title: str, slug: str) -> None:
+    assert slug_of(title) == slug
+    assert f"test_{slug}".isidentifier()
+
+
+def snapshot(*paths: str) -> Snapshot:
+    return Snapshot(Path("/"), "r", dict.fromkeys(map(RepoPath, paths), "hash"))
+
+
+def test_it_lies_beside_the_nearest_test_and_never_on_another_file() -> None:
+    assert place_of(snapshot("pkg/tests/test_a.py", "tests/test_b.py"), ("pkg/tests/test_a.py",), "x") == (
+        "pkg/tests/test_x.py"
+    )
+    assert place_of(snapshot("tests/data.txt"), (), "x") == "tests/test_x.py"
+    assert place_of(snapshot("a.py"), ("a.py",), "x") == "test_x.py"
+    assert place_of(snapshot("test_x.py", "test_x_2.py"), (), "x") == "test_x_3.py"
+
+
+@pytest.mark.parametrize("as_case", [False, True])
+def test_the_text_runs_under_its_framework(as_case: bool, make_repository: Callable[[Mapping[str, str]], Path]) -> None:
+    text = source_of(CLAIM, "sums", as_case=as_case)
+    root = make_repository({"calc.py": "def add(a, b):\n    return a + b\n", "test_x.py": text})
+    assert "def test_sums(" in text
+    assert "\n\n\n\n" not in text
+    module = "unittest" if as_case else "pytest"
+    argv = [sys.executable, "-m", module, "test_x.py"]
+    done = subprocess.run(argv, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Ran 1 test" in done.stderr if as_case else "1 passed" in done.stdout
