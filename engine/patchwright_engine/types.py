@@ -208,6 +208,8 @@ class Command:
     output_bytes: int = 1 << 20
     """Output beyond this is dropped from the middle; the run goes on."""
     max_processes: int = 256
+    disk_bytes: int = 4 << 30
+    """What the run may add to the folders it can write; never more than half of what is free."""
 
 
 @dataclass(frozen=True, slots=True)

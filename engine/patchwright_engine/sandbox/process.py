@@ -1,4 +1,4 @@
-"""Run one process tree to its end: bounded output, wall clock, memory and process count, and a kill that leaves nobody.
+"""Run one process tree to its end: bounded output, time, memory, processes and disk, and a kill that leaves nobody.
 
 Shared by every sandbox level. Invariant: when `run_bounded` returns or raises, no process of the tree is alive.
 """
@@ -8,13 +8,15 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
 from patchwright_engine.control import CancelToken
+from patchwright_engine.sandbox.disk import DiskWatch
 from patchwright_engine.sandbox.output import BoundedOutput
 from patchwright_engine.types import Command
 
@@ -31,6 +33,10 @@ class Launch:
     env: Mapping[str, str]
     pass_fds: tuple[int, ...] = ()
     started: Callable[[], None] = lambda: None
+    writable: tuple[Path, ...] = ()
+    """Folders of the disk that the tree may write: what it adds to them is bounded."""
+    scratch: Callable[[], Sequence[Path]] = lambda: ()
+    """Its private file systems in memory, as seen from here, once they exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,8 @@ def run_bounded(launch: Launch, command: Command, cancel: CancelToken) -> Finish
     os.set_blocking(process.stdout.fileno(), False)
     try:
         launch.started()
-        stop = _follow(process, output, command, begin, cancel)
+        with DiskWatch(launch.writable, command.disk_bytes, launch.scratch) as disk:
+            stop = _follow(process, output, command, begin, cancel, disk)
     finally:
         end_tree(process)
         _drain(process.stdout.fileno(), output)
@@ -86,7 +93,12 @@ def run_bounded(launch: Launch, command: Command, cancel: CancelToken) -> Finish
 
 
 def _follow(
-    process: subprocess.Popen[bytes], output: BoundedOutput, command: Command, begin: float, cancel: CancelToken
+    process: subprocess.Popen[bytes],
+    output: BoundedOutput,
+    command: Command,
+    begin: float,
+    cancel: CancelToken,
+    disk: DiskWatch,
 ) -> tuple[str, str] | None:
     """Read until the root exits. Returns (outcome, reason) when it had to be stopped."""
     assert process.stdout is not None
@@ -105,6 +117,8 @@ def _follow(
             now = time.monotonic()
             if now - begin > command.timeout_seconds:
                 return "timeout", f"still running after {command.timeout_seconds:g} s"
+            if disk.exceeded is not None:
+                return "signalled", disk.exceeded
             if now >= next_watch:
                 reason = _over_bounds(process.pid, command)
                 if reason is not None:
