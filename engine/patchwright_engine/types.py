@@ -253,6 +253,8 @@ class Fix:
     patch: Patch
     explanation: str
     runs: tuple[FixRun, ...] = ()
+    flags: tuple[str, ...] = ()
+    """What in it deserves a second look, each going on from "the patch": often a cheat, sometimes right."""
 
 
 @dataclass(frozen=True, slots=True)

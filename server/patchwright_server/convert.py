@@ -281,6 +281,7 @@ def fix_json(fix: JobFix) -> dict[str, Any]:
         "proof": proof_words(fix),
         "title": found.title,
         "files": list(found.files),
+        "flags": list(found.flags),
         "withdrawn": fix.withdrawn,
         "applied": fix.applied,
     }
@@ -320,5 +321,6 @@ def fix_report(fix: JobFix) -> dict[str, Any]:
 def fix_document(fix: JobFix) -> str:
     """A fix as a diff file a person reads: the proof as a comment above the diff."""
     lines = [f"# {fix.found.title}", f"# {fix.found.words}"]
+    lines += [f"# Look closely: the patch {flag}" for flag in fix.found.flags]
     lines += [f"# {run['kind']}: {run['command']}: {run['before']} -> {run['after']}" for run in fix.found.runs]
     return "\n".join(line.replace("\r", " ").replace("\n", " ") for line in lines) + "\n\n" + fix.found.diff

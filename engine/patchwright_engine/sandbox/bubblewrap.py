@@ -139,6 +139,8 @@ class Bubblewrap:
         for path in _HIDDEN:
             if Path(path).exists():
                 arguments += ["--ro-bind", "/dev/null", path]
+        # Where this runs as root, the kernel's knobs are files of root's, and one of them names a program to start.
+        arguments += ["--remount-ro", "/proc"]
         arguments += ["--remount-ro", "/dev"]  # Its nodes stay writable; what has no bound in size does not.
         arguments += [
             *sized,

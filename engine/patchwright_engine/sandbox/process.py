@@ -23,6 +23,8 @@ from patchwright_engine.types import Command
 TICK_SECONDS = 0.05
 WATCH_SECONDS = 0.2
 BLOCK = 1 << 16
+_CHILDREN_FILE = Path("/proc/thread-self/children")
+"""Absent where the kernel was built without CONFIG_PROC_CHILDREN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,22 +152,40 @@ def _over_bounds(root: int, command: Command) -> str | None:
     if len(processes) > command.max_processes:
         return f"more than {command.max_processes} processes"
     used = 0
-    for process in processes:
-        try:
-            used += process.memory_info().rss
-        except psutil.Error:
-            continue
+    for pid in processes:
+        with suppress(psutil.Error):
+            used += psutil.Process(pid).memory_info().rss
     if used > command.memory_bytes:
         return f"more than {command.memory_bytes >> 20} MiB of memory"
     return None
 
 
-def descendants(root: int) -> list[psutil.Process]:
-    """Every living process below `root`, which itself is left out."""
+def descendants(root: int) -> list[int]:
+    """The ids of all processes below `root`, which itself is left out; the dead whom nobody has asked after too.
+
+    Asked of the kernel, parent by parent: to list every process of the machine takes so long that one that forks
+    and ends, again and again, is never found where it was seen.
+    """
+    found: dict[int, None] = {}
+    pending = [root]
+    while pending:
+        fresh = [pid for pid in _children(pending.pop()) if pid not in found]
+        found.update(dict.fromkeys(fresh))
+        pending += fresh
+    return list(found)
+
+
+def _children(pid: int) -> list[int]:
     try:
-        return psutil.Process(root).children(recursive=True)
-    except psutil.Error:
+        tasks = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
+        texts = [Path(f"/proc/{pid}/task/{task}/children").read_text() for task in tasks]
+    except (FileNotFoundError, ProcessLookupError):
+        if _CHILDREN_FILE.exists():
+            return []  # It has ended; its children are now another's.
+        with suppress(psutil.Error):
+            return [child.pid for child in psutil.Process(pid).children()]
         return []
+    return [int(child) for text in texts for child in text.split()]
 
 
 def end_tree(process: subprocess.Popen[bytes]) -> None:
@@ -185,10 +205,13 @@ def kill_below(root: int) -> set[int]:
     They are stopped from the top down before they are killed, so that nothing can fork while it dies.
     """
     seen: set[int] = set()
-    while fresh := [child.pid for child in descendants(root) if child.pid not in seen]:
+    quiet = 0
+    while quiet < 2:  # Once is not enough: the kernel's list may skip one while another leaves it.
+        fresh = [pid for pid in descendants(root) if pid not in seen]
         for pid in fresh:
             _signal(pid, signal.SIGSTOP)
         seen.update(fresh)
+        quiet = 0 if fresh else quiet + 1
     for pid in seen:
         _signal(pid, signal.SIGKILL)
     return seen
