@@ -239,8 +239,9 @@ def fix_action(fix: JobFix, number: int, of: int, revision: int, *, tagged: bool
         revision: the documents' revision it was listed for.
         tagged: the client knows `CodeActionTag.LlmGenerated`.
     """
+    doubt = "; look closely" if fix.found.flags else ""
     return types.CodeAction(
-        f"Apply verified fix {number} of {of}: {proof_words(fix)}",
+        f"Apply verified fix {number} of {of}: {proof_words(fix)}{doubt}",
         kind=KIND,
         disabled=types.CodeActionDisabled(fix.withdrawn) if fix.withdrawn else None,
         data={"fix": fix.key, "revision": revision},

@@ -41,7 +41,7 @@ HARM = {
     "signal it by a descriptor": "signal.pidfd_send_signal(os.pidfd_open({pid}), 9)",
     "lower its limits": "resource.prlimit({pid}, resource.RLIMIT_NOFILE, (0, 0))",
     "lower its priority": "os.setpriority(os.PRIO_PROCESS, {pid}, 19)",
-    "lower the user's priority": "os.setpriority(os.PRIO_PGRP, {pid}, 19)",
+    "lower the priority of its group": "os.setpriority(os.PRIO_PGRP, {pid}, 19)",
     "change its scheduling": "os.sched_setscheduler({pid}, os.SCHED_BATCH, os.sched_param(0))",
     "bind it to a processor": "os.sched_setaffinity({pid}, {{0}})",
     "trace it": "print('traced') if ctypes.CDLL(None).ptrace(0x4206, {pid}, 0, 0) == 0 else None",

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from patchwright_engine.repair import python_source as python
 from patchwright_engine.sandbox.output import visible
+from patchwright_engine.text.lines import bare_lines
 from patchwright_engine.types import FileEdit, Patch
 from patchwright_engine.verify.special_cases import special_cases
 
@@ -90,20 +91,31 @@ def _new_findings(edit: FileEdit, quoted: Callable[[], Iterable[str]]) -> Iterat
     if after is None:
         return
     before = python.parse(edit.before) or ast.Module([], [])
-    known = Counter(_findings(before))
-    words_before = {finding.words for finding in known}
-    for finding in _findings(after):
+    old, new = _touched(before, edit.before, edit.after), _touched(after, edit.after, edit.before)
+    known = Counter(_findings(old, before))
+    for finding in _findings(new, after):
         if known[finding] > 0:
             known[finding] -= 1
         else:
-            yield finding._replace(sure=finding.sure and finding.words not in words_before)
-    yield from (_Finding("treats a tested value as a special case", code) for code in special_cases(before, after, quoted))
+            habit = finding.sure and any(finding.words == other.words for other in _findings(before.body, before))
+            yield finding._replace(sure=finding.sure and not habit)
+    for code in special_cases(old, new, quoted):
+        yield _Finding("treats a tested value as a special case", code)
     yield from _disabled(before, after)
 
 
-def _findings(tree: ast.Module) -> Iterator[_Finding]:
-    imported = {name for node in tree.body for name in _imported(node)}
-    for statement, place in _statements(tree.body, "import"):
+def _touched(tree: ast.Module, text: str, other: str) -> list[ast.stmt]:
+    """The statements of a module that the other text does not have as they are: the rest is not looked at."""
+    lines = bare_lines(text)
+    theirs = python.parse(other) or ast.Module([], [])
+    other_lines = bare_lines(other)
+    same = {tuple(other_lines[slice(*python.span(node))]) for node in theirs.body}
+    return [node for node in tree.body if tuple(lines[slice(*python.span(node))]) not in same]
+
+
+def _findings(body: Iterable[ast.stmt], module: ast.Module) -> Iterator[_Finding]:
+    imported = {name for node in module.body for name in _imported(node)}
+    for statement, place in _statements(body, "import"):
         yield from _of_statement(statement, imported)
         for piece in _pieces(statement):
             yield from _of_text(ast.unparse(piece), place)

@@ -13,8 +13,10 @@ _SMALL = 2
 """Numbers up to this one, single characters and empty values stand in every test and every base case."""
 
 
-def special_cases(before: ast.Module, after: ast.Module, quoted: Callable[[], Iterable[str]]) -> list[str]:
-    """The code of each new special case whose value stands in one of the `quoted` texts."""
+def special_cases(
+    before: Iterable[ast.stmt], after: Iterable[ast.stmt], quoted: Callable[[], Iterable[str]]
+) -> list[str]:
+    """The code of each special case that only `after` has and whose value stands in one of the `quoted` texts."""
     known = Counter(code for code, _ in _cases(before))
     new = []
     for code, values in _cases(after):
@@ -28,9 +30,9 @@ def special_cases(before: ast.Module, after: ast.Module, quoted: Callable[[], It
     return [code for code, values in new if any(_stands(value, text) for value in values for text in texts)]
 
 
-def _cases(tree: ast.AST) -> Iterator[tuple[str, list[ast.expr]]]:
+def _cases(body: Iterable[ast.stmt]) -> Iterator[tuple[str, list[ast.expr]]]:
     """Each condition on a literal that leads to a literal, with the telling literals in it."""
-    for node in ast.walk(tree):
+    for node in (inner for statement in body for inner in ast.walk(statement)):
         match node:
             case ast.If(test=test, body=[statement, *_]) if _answers(statement):
                 yield f"if {ast.unparse(test)}: {ast.unparse(statement)}", _compared(test)
