@@ -6,9 +6,10 @@ user is told. Invariant: only what is new counts, and a file that already did su
 """
 
 import ast
+import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -113,8 +114,9 @@ def _touched(tree: ast.Module, text: str, other: str) -> list[ast.stmt]:
     return [node for node in tree.body if tuple(lines[slice(*python.span(node))]) not in same]
 
 
-def _findings(body: Iterable[ast.stmt], module: ast.Module) -> Iterator[_Finding]:
-    imported = {name for node in module.body for name in _imported(node)}
+def _findings(body: Sequence[ast.stmt], module: ast.Module) -> Iterator[_Finding]:
+    inside = (node for statement in body for node in ast.walk(statement))
+    imported = {name for node in itertools.chain(module.body, inside) for name in _imported(node)}
     for statement, place in _statements(body, "import"):
         yield from _of_statement(statement, imported)
         for piece in _pieces(statement):
@@ -217,7 +219,7 @@ def _patched(targets: Iterable[ast.expr], code: str, imported: set[str]) -> Iter
             yield _Finding("replaces a part of another module", code)
 
 
-def _imported(node: ast.stmt) -> set[str]:
+def _imported(node: ast.AST) -> set[str]:
     """Names of modules that a statement binds."""
     if isinstance(node, ast.Import):
         return {(alias.asname or alias.name).split(".")[0] for alias in node.names}
