@@ -74,7 +74,7 @@ def inspect_patch(patch: Patch, quoted: Callable[[], Iterable[str]] = tuple) -> 
     flags: list[str] = []
     for edit in patch.edits:
         for finding in _new_findings(edit, quoted):
-            shown = f"{finding.words}: `{visible(_short(finding.code))}` in {edit.path}"
+            shown = visible(f"{finding.words}: `{_short(finding.code)}` in {edit.path}")
             (refused if finding.sure else flags).append(shown)
     return Suspicion(tuple(dict.fromkeys(refused))[:_SHOWN], tuple(dict.fromkeys(flags))[:_SHOWN])
 
