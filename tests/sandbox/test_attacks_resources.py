@@ -84,7 +84,7 @@ FORK_BOMB = """
 import os, time
 first = os.getpid()
 count = os.open("count", os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_APPEND)
-for _ in range(8):
+for _ in range(7):
     try:
         os.fork()
     except OSError:
@@ -97,9 +97,9 @@ if os.getpid() == first:
 
 
 def test_a_fork_bomb_is_bounded(sandbox: Sandbox, workspace: Path) -> None:
-    assert "processes: 256" in python(sandbox, workspace, FORK_BOMB, max_processes=1000).output
+    assert "processes: 128" in python(sandbox, workspace, FORK_BOMB, max_processes=1000).output
     report = python(sandbox, workspace, FORK_BOMB, max_processes=40)
-    assert "processes: 256" not in report.output
+    assert "processes: 128" not in report.output
     assert report.outcome == "signalled" or "processes: " in report.output
 
 
@@ -174,20 +174,18 @@ def test_many_files_cannot_fill_the_disk(sandbox: Sandbox, workspace: Path, step
     assert allowed.exit_code == 0
     for file in workspace.glob("f*"):
         file.unlink()
-    report = shell(
-        sandbox, workspace, FILLING.format(count=20, step=step, folder=".", rest=60), disk_bytes=32 * MIB
-    )
+    report = shell(sandbox, workspace, FILLING.format(count=20, step=step, folder=".", rest=60), disk_bytes=32 * MIB)
     assert report.outcome == "signalled"
     assert "[stopped: more than 32 MiB of disk]" in report.output
 
 
 def test_many_empty_files_cannot_fill_the_disk(sandbox: Sandbox, workspace: Path) -> None:
-    script = "import time\nfor i in range(8000): open('f' + str(i), 'w').close()\ntime.sleep({})"
+    script = "import time\nfor i in range(3000): open('f' + str(i), 'w').close()\ntime.sleep({})"
     assert python(sandbox, workspace, script.format(0)).exit_code == 0
     for file in workspace.glob("f*"):
         file.unlink()
-    report = python(sandbox, workspace, script.format(60), disk_bytes=16 * MIB)
-    assert "[stopped: more than 16 MiB of disk]" in report.output
+    report = python(sandbox, workspace, script.format(60), disk_bytes=8 * MIB)
+    assert "[stopped: more than 8 MiB of disk]" in report.output
 
 
 def test_folders_nested_beyond_any_path_end_the_run(sandbox: Sandbox, workspace: Path) -> None:
@@ -218,8 +216,10 @@ def test_the_temporary_folder_cannot_hold_endlessly_many_files(
     sandbox: Sandbox, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(disk, "SCRATCH_FILES", 2000)
-    script = "import os, time\nfor i in range(8000): open(f'{os.environ[\"TMPDIR\"]}/f{i}', 'w').close()\ntime.sleep(60)"
-    report = python(sandbox, workspace, script, disk_bytes=16 * MIB)
+    script = (
+        "import os, time\nfor i in range(3500): open(f'{os.environ[\"TMPDIR\"]}/f{i}', 'w').close()\ntime.sleep(60)"
+    )
+    report = python(sandbox, workspace, script, disk_bytes=8 * MIB)
     assert report.outcome == "signalled"
     assert "files" in report.output or "disk" in report.output
 

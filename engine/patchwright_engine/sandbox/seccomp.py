@@ -160,7 +160,7 @@ _FAMILIES = Checked(
     allowed=True,
     answer=errno.EAFNOSUPPORT,
 )
-"""socket: UNIX, IPv4, IPv6 and netlink, which a network namespace confines; AF_VSOCK reaches a virtual machine's host."""
+"""socket: UNIX, IPv4, IPv6 and netlink, which a network namespace confines; AF_VSOCK would reach a machine's host."""
 _OWN_PROCESS = (
     Checked((302, 261), 0, (0,), allowed=True, answer=errno.EPERM),  # prlimit64
     Checked((141, 140), 0, (0,), allowed=True, answer=errno.EPERM),  # setpriority: of a process, not of a user
@@ -180,9 +180,7 @@ _CLONE = (56, 220)
 
 def namespaced_filter() -> bytes | None:
     """For a process that already has namespaces of its own; None on an unknown machine."""
-    return _program(
-        {"FORBIDDEN": (FORBIDDEN, errno.EPERM), "ABSENT": (ABSENT, errno.ENOSYS)}, (_TERMINAL, _FAMILIES)
-    )
+    return _program({"FORBIDDEN": (FORBIDDEN, errno.EPERM), "ABSENT": (ABSENT, errno.ENOSYS)}, (_TERMINAL, _FAMILIES))
 
 
 def shared_host_filter() -> bytes | None:
