@@ -296,4 +296,5 @@ def fix_to_json(fix: Fix) -> dict[str, Any]:
         ],
         "differences": list(fix.differences),
         "test": {"path": fix.test.path, "source": fix.test.after} if fix.test else None,
+        "flags": list(fix.flags),
     }

@@ -208,6 +208,8 @@ class Command:
     output_bytes: int = 1 << 20
     """Output beyond this is dropped from the middle; the run goes on."""
     max_processes: int = 256
+    disk_bytes: int = 4 << 30
+    """What the run may add to the folders it can write; never more than half of what is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +257,8 @@ class Fix:
     """Inputs on which it behaves unlike other fixes of the job, with what each does there, from our own runs."""
     test: FileEdit | None = None
     """A regression test to go with it: failed at its place before the fix and passed after. Never part of `patch`."""
+    flags: tuple[str, ...] = ()
+    """What in it deserves a second look, each going on from "the patch": often a cheat, sometimes right."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,8 +243,9 @@ def fix_action(
         with_test: the one that also adds the fix's regression test.
     """
     more = " and add its regression test" if with_test else ""
+    doubt = "; look closely" if fix.found.flags else ""
     return types.CodeAction(
-        f"Apply verified fix {number} of {of}{more}: {proof_words(fix)}",
+        f"Apply verified fix {number} of {of}{more}: {proof_words(fix)}{doubt}",
         kind=KIND,
         disabled=types.CodeActionDisabled(fix.withdrawn) if fix.withdrawn else None,
         data={"fix": fix.key, "revision": revision, **({"test": True} if with_test else {})},
@@ -285,6 +286,7 @@ def fix_json(fix: JobFix) -> dict[str, Any]:
         "proof": proof_words(fix),
         "title": found.title,
         "files": list(found.files),
+        "flags": list(found.flags),
         "withdrawn": fix.withdrawn,
         "applied": fix.applied,
     }
@@ -326,6 +328,7 @@ def fix_report(fix: JobFix) -> dict[str, Any]:
 def fix_document(fix: JobFix) -> str:
     """A fix as a diff file a person reads: the proof as a comment above the diff."""
     lines = [f"# {fix.found.title}", f"# {fix.found.words}"]
+    lines += [f"# Look closely: the patch {flag}" for flag in fix.found.flags]
     lines += [f"# {run['kind']}: {run['command']}: {run['before']} -> {run['after']}" for run in fix.found.runs]
     lines += [f"# differs: {line}" for line in fix.found.differences]
     lines += [f"# regression test: {fix.found.test['path']}"] if fix.found.test else []

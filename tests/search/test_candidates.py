@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -226,3 +227,12 @@ def test_candidates_that_behave_alike_rank_by_the_votes_of_all_of_them() -> None
     assert pool.alive()[0] is alone
     alone.peers, one.peers, two.peers = 3, 4, 4
     assert pool.alive()[-1] is alone
+
+
+def test_a_flagged_patch_ranks_behind_its_equals_and_says_so() -> None:
+    flagged = candidate("x + 1", votes=9, orm=0.99)
+    flagged.verification = replace(flagged.verification, flags=("swallows every error",))
+    plain, weaker = candidate("x + 2"), candidate("x + 3", Evidence.REGRESSION_ONLY)
+    fixes = to_fixes(pool_of(flagged, weaker, plain))
+    assert [fix.id for fix in fixes] == [plain.patch.id, flagged.patch.id, weaker.patch.id]
+    assert [fix.flags for fix in fixes] == [(), ("swallows every error",), ()]

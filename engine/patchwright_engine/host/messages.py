@@ -112,6 +112,8 @@ class FoundFix:
     """The regression test that may go with it: 'path' and 'source'."""
     edits_with_test: str | None = None
     """As `edits`, the test's file added."""
+    flags: Sequence[str] = ()
+    """What deserves a second look, each going on from "the patch"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,7 @@ def found_fix(fix: Fix, root: Path) -> FoundFix:
         differences=fix.differences,
         test={"path": fix.test.path, "source": fix.test.after} if fix.test else None,
         edits_with_test=pack_edits((*fix.patch.edits, fix.test)) if fix.test else None,
+        flags=fix.flags,
     )
 
 

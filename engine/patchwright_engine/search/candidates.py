@@ -1,7 +1,7 @@
 """Candidate fixes of one search: equal patches merged into votes, each verified once, ranked by hybrid evidence.
 
 Order (DESIGN §3, landscape: tests alone tie, models alone err): evidence level, share of reproductions passed,
-votes of equal behaviour, ORM on issue + patch, shorter diff.
+fewer flags, votes of equal behaviour, ORM on issue + patch, shorter diff.
 """
 
 from collections import Counter
@@ -44,12 +44,13 @@ class Candidate:
         """Whether it may be offered at all."""
         return self.verification.evidence is not None
 
-    def key(self) -> tuple[int, float, int, float, int]:
+    def key(self) -> tuple[int, float, int, int, float, int]:
         """Sort key, larger is better."""
         evidence = self.verification.evidence
         return (
             evidence.strength if evidence else -1,
             self.agreement,
+            -len(self.verification.flags),
             self.votes if self.peers is None else self.peers,
             0.5 if self.orm is None else self.orm,
             -len(self.patch.diff),
@@ -118,7 +119,7 @@ def settled(pool: Pool) -> bool:
 def tied_leaders(pool: Pool) -> list[Candidate]:
     """The best candidates, those that evidence alone does not order."""
     alive = pool.alive()
-    return [c for c in alive if c.key()[:2] == alive[0].key()[:2]]
+    return [c for c in alive if c.key()[:3] == alive[0].key()[:3]]
 
 
 def judge_ties(job: Job, pool: Pool) -> None:
@@ -152,6 +153,7 @@ def to_fixes(pool: Pool) -> tuple[Fix, ...]:
                 candidate.verification.runs,
                 candidate.differences,
                 candidate.test,
+                candidate.verification.flags,
             )
         )
     return tuple(fixes)

@@ -50,7 +50,9 @@ def measure_baseline(run: Callable[[bool], TestReport]) -> Baseline:
         if first.results.get(test) != second.results.get(test)
     }
     stable = {test: outcome for test, outcome in first.results.items() if test not in flaky}
-    return Baseline(replace(first, results=stable, entered=second.entered), tuple(sorted(flaky)))
+    tampering = first.tampering | second.tampering
+    kept = replace(first, results=stable, entered=second.entered, tampering=tampering)
+    return Baseline(kept, tuple(sorted(flaky)))
 
 
 def fitting(baseline: Baseline, selection: Sequence[str], seconds: float) -> tuple[Baseline, tuple[str, ...]]:
