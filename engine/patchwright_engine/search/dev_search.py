@@ -214,6 +214,7 @@ def _trace_candidate(job: Job, candidate: Candidate) -> None:
         evidence=verification.evidence,
         agreement=round(candidate.agreement, 3),
         feedback=verification.feedback,
+        flags=verification.flags,
         runs=[
             {"kind": r.kind, "command": r.command, "exit": r.exit, "before": r.before, "after": r.after}
             for r in verification.runs

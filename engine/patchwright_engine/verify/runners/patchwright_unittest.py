@@ -10,20 +10,25 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
-import json
 import os
 import sys
 import time
 import traceback
 import unittest
+import unittest.case
 from typing import Any
+
+import patchwright_report
 
 _MESSAGE_CHARS = 1000
 _TEXT_CHARS = 4000
-_REPORT = os.environ.pop("PATCHWRIGHT_REPORT", None)
+_emit = patchwright_report.open_report()
+_changed = patchwright_report.watch(
+    ("builtins", "unittest.case", "unittest.suite", "unittest.loader", "unittest.result", __name__)
+)
 
 
-def main(selection: list[str]) -> int:
+def main(selection: list[str], _emit: Any = _emit, _changed: Any = _changed) -> int:
     """Returns 0 when all passed, 1 when some failed, 5 when there was nothing to run."""
     result = _StreamingResult()
     cases = [case for name in selection for case in _load(name, result)]
@@ -31,6 +36,7 @@ def main(selection: list[str]) -> int:
         result.identifier = identifier
         case.run(result)
     status = 1 if result.bad else 0 if cases else 5
+    _emit(kind="state", changed=_changed(), plugins=[])
     _emit(kind="end", exit=status)
     print(f"{len(cases)} run, {result.bad} failed")  # noqa: T201 - its output is the record of the run
     return status
@@ -71,7 +77,7 @@ class _StreamingResult(unittest.TestResult):
         if err is not None:
             self._failed(err)
 
-    def _report(self, outcome: str, failure: Any) -> None:
+    def _report(self, outcome: str, failure: Any, _emit: Any = _emit) -> None:
         seconds = time.monotonic() - self.begin
         _emit(kind="test", id=self.identifier, when="call", outcome=outcome, seconds=seconds, failure=failure)
 
@@ -147,12 +153,6 @@ def _failure(value: BaseException) -> dict[str, Any]:
         "frames": frames[-40:],
         "text": text[-_TEXT_CHARS:],
     }
-
-
-def _emit(**record: Any) -> None:
-    if _REPORT is not None:
-        with open(_REPORT, "a", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            file.write(json.dumps(record) + "\n")
 
 
 if __name__ == "__main__":
