@@ -31,6 +31,7 @@ from patchwright_engine.sandbox.docker_daemon import (
     owner,
     remove_orphans,
 )
+from patchwright_engine.sandbox.disk import DiskWatch
 from patchwright_engine.sandbox.docker_view import hand_over, mounts, temporary_folders, user_for
 from patchwright_engine.sandbox.output import BoundedOutput
 from patchwright_engine.sandbox.process import BLOCK, TICK_SECONDS, WATCH_SECONDS
@@ -83,9 +84,9 @@ class Docker:
         power = "with your own rights" if self.daemon.rootless else "as root, so a hole in it is a hole in everything"
         return (
             f"A container over {root}: no network but a private loopback, no home, no other processes, no secrets "
-            "from the environment, no capabilities, writes only in the throw-away copy; it does not stop kernel bugs, "
-            f"bugs of the Docker daemon (which runs {power}), nor filling the disk with many files within the time "
-            "limit."
+            "from the environment, no capabilities, writes only in the throw-away copy, bounded in sum; it does not "
+            f"stop kernel bugs, bugs of the Docker daemon (which runs {power}), or reading what every user of the "
+            "machine may read of its system folders."
         )
 
     def run(self, command: Command, workspace: Path, cancel: CancelToken, readable: tuple[Path, ...] = ()) -> RunReport:
@@ -114,7 +115,7 @@ class Docker:
                 use_config_proxy=False,  # its address may hold a password
             )["Id"]
             try:
-                finished = _attend(client, container, command, cancel)
+                finished = _attend(client, container, command, workspace, cancel)
             finally:
                 _remove(client, container)
         cancel.check()
@@ -207,7 +208,7 @@ def connect_docker() -> Docker:
         return Docker(daemon, find_image(client))
 
 
-def _attend(client: Any, container: str, command: Command, cancel: CancelToken) -> _Finished:
+def _attend(client: Any, container: str, command: Command, workspace: Path, cancel: CancelToken) -> _Finished:
     """Start the container, read what it prints, and stop it when it is over a limit."""
     output = BoundedOutput(command.output_bytes)
     # Attached before the start: nothing can be missed, and nothing lies in the buffers of the HTTP library.
@@ -216,7 +217,10 @@ def _attend(client: Any, container: str, command: Command, cancel: CancelToken) 
         cancel.check()
         client.start(container)
         begin = time.monotonic()
-        stop = _follow(client, container, stream.fileno(), command, output=output, begin=begin, cancel=cancel)
+        root = Path(f"/proc/{client.inspect_container(container)['State']['Pid']}/root")
+        scratch = tuple(root / folder for folder in ("tmp", "dev/shm"))
+        with DiskWatch((workspace,), command.disk_bytes, lambda: scratch) as disk:
+            stop = _follow(client, container, stream.fileno(), command, output=output, begin=begin, disk=disk, cancel=cancel)
         if stop is None:
             code = int(client.wait(container)["StatusCode"])
             if client.inspect_container(container)["State"]["OOMKilled"]:
@@ -261,6 +265,8 @@ def _follow(
             now = time.monotonic()
             if now - begin > command.timeout_seconds:
                 return "timeout", f"still running after {command.timeout_seconds:g} s"
+            if disk.exceeded is not None:
+                return "signalled", disk.exceeded
             if now >= next_watch:
                 if client.inspect_container(container)["State"]["OOMKilled"]:
                     return _out_of_memory(command)

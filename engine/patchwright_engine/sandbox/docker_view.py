@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from patchwright_engine.sandbox import policy
+from patchwright_engine.sandbox.disk import SCRATCH_FILES
 from patchwright_engine.sandbox.docker_daemon import Daemon, Image
 
 _DOCKERS_OWN = frozenset({Path("/etc/hosts"), Path("/sys/devices/system/cpu")})
@@ -33,7 +34,9 @@ def mounts(workspace: Path, readable: tuple[Path, ...], image: Image, daemon: Da
         if path.exists() and not (image.named is not None and _is_system(path)):
             shown[path] = False
     shown[workspace] = True
-    return [_bind(path, writable, daemon) for path, writable in shown.items()]
+    # The daemon would copy the machine's own, with the addresses of its name servers.
+    no_names = _bind(Path("/dev/null"), Path("/etc/resolv.conf"), False, daemon)
+    return [no_names, *(_bind(path, path, writable, daemon) for path, writable in shown.items())]
 
 
 def temporary_folders(image: Image, user: int, group: int) -> dict[str, str]:
@@ -42,6 +45,7 @@ def temporary_folders(image: Image, user: int, group: int) -> dict[str, str]:
     They belong to the user of the run, since the daemon may give them the mode of the image's folder.
     """
     options = f"rw,exec,nosuid,nodev,mode=1777,uid={user},gid={group},size={policy.SCRATCH_BYTES}"
+    options += f",nr_inodes={SCRATCH_FILES}"
     return dict.fromkeys(("/tmp", *image.volumes), options)
 
 
@@ -71,15 +75,15 @@ def hand_over(workspace: Path, user: int, group: int) -> None:
                 os.chown(name, user, group, follow_symlinks=False)
 
 
-def _bind(path: Path, writable: bool, daemon: Daemon) -> dict[str, Any]:
+def _bind(source: Path, target: Path, writable: bool, daemon: Daemon) -> dict[str, Any]:
     # Docker would make a missing source as an empty folder if it were asked with `Binds`; `Mounts` refuses.
     options: dict[str, Any] = {"Propagation": "rprivate"}
     if not writable and not daemon.recursive_read_only:
         options["NonRecursive"] = True  # what is mounted below would stay writable: better not to show it
     return {
         "Type": "bind",
-        "Source": str(path),
-        "Target": str(path),
+        "Source": str(source),
+        "Target": str(target),
         "ReadOnly": not writable,
         "BindOptions": options,
     }

@@ -87,9 +87,9 @@ class Seatbelt:
     def promises(self) -> str:
         return (
             "UNTESTED on a real Mac. macOS's sandbox-exec: no network but this machine's loopback, no home, no secrets "
-            "from the environment, writes only in the throw-away copy; it does not stop programs from reaching "
-            "services on your own loopback, a program that detaches itself from outliving its run, kernel bugs, or "
-            "filling the disk with many files within the time limit; tests that need a terminal fail."
+            "from the environment, writes only in the throw-away copy, bounded in sum; it does not stop programs from "
+            "reaching services on your own loopback, a program that detaches itself from outliving its run, or kernel "
+            "bugs; tests that need a terminal fail."
         )
 
     def run(self, command: Command, workspace: Path, cancel: CancelToken, readable: tuple[Path, ...] = ()) -> RunReport:
@@ -106,8 +106,9 @@ class Seatbelt:
                 *("/bin/sh", "-c", _FIRST_STEPS, "sh", str(workspace / command.cwd), *_limits(command), str(mark)),
                 *command.argv,
             )
+            launch = Launch(argv, {**environment, RUN_VARIABLE: token}, writable=(workspace, temporary))
             try:
-                finished = run_bounded(Launch(argv, {**environment, RUN_VARIABLE: token}), command, cancel)
+                finished = run_bounded(launch, command, cancel)
             except OSError as error:
                 raise SandboxUnavailable(
                     f"sandbox-exec could not be started: {error}", "It belongs to macOS: check /usr/bin/sandbox-exec."
