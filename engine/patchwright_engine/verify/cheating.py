@@ -6,9 +6,10 @@ user is told. Invariant: only what is new counts, and a file that already did su
 """
 
 import ast
+import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -73,7 +74,7 @@ def inspect_patch(patch: Patch, quoted: Callable[[], Iterable[str]] = tuple) -> 
     flags: list[str] = []
     for edit in patch.edits:
         for finding in _new_findings(edit, quoted):
-            shown = f"{finding.words}: `{visible(_short(finding.code))}` in {edit.path}"
+            shown = visible(f"{finding.words}: `{_short(finding.code)}` in {edit.path}")
             (refused if finding.sure else flags).append(shown)
     return Suspicion(tuple(dict.fromkeys(refused))[:_SHOWN], tuple(dict.fromkeys(flags))[:_SHOWN])
 
@@ -113,8 +114,9 @@ def _touched(tree: ast.Module, text: str, other: str) -> list[ast.stmt]:
     return [node for node in tree.body if tuple(lines[slice(*python.span(node))]) not in same]
 
 
-def _findings(body: Iterable[ast.stmt], module: ast.Module) -> Iterator[_Finding]:
-    imported = {name for node in module.body for name in _imported(node)}
+def _findings(body: Sequence[ast.stmt], module: ast.Module) -> Iterator[_Finding]:
+    inside = (node for statement in body for node in ast.walk(statement))
+    imported = {name for node in itertools.chain(module.body, inside) for name in _imported(node)}
     for statement, place in _statements(body, "import"):
         yield from _of_statement(statement, imported)
         for piece in _pieces(statement):
@@ -217,7 +219,7 @@ def _patched(targets: Iterable[ast.expr], code: str, imported: set[str]) -> Iter
             yield _Finding("replaces a part of another module", code)
 
 
-def _imported(node: ast.stmt) -> set[str]:
+def _imported(node: ast.AST) -> set[str]:
     """Names of modules that a statement binds."""
     if isinstance(node, ast.Import):
         return {(alias.asname or alias.name).split(".")[0] for alias in node.names}
