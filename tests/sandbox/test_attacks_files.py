@@ -99,9 +99,7 @@ def test_other_processes_cannot_be_looked_at(sandbox: Sandbox, workspace: Path, 
         assert "SEEN" not in shell(sandbox, workspace, script).output
 
 
-def test_memory_of_other_processes_cannot_be_read_or_written(
-    sandbox: Sandbox, workspace: Path, tmp_path: Path
-) -> None:
+def test_memory_of_other_processes_cannot_be_read_or_written(sandbox: Sandbox, workspace: Path, tmp_path: Path) -> None:
     with victim(tmp_path) as pid:
         script = f"open('/proc/{pid}/mem', 'r+b'); print('opened')"
         assert "opened" not in python(sandbox, workspace, script).output

@@ -102,7 +102,9 @@ def test_a_signal_to_everybody_reaches_nobody_outside(sandbox: Sandbox, workspac
 @pytest.mark.parametrize("number", [9, 15, 19])
 def test_a_signal_to_the_parent_changes_nothing(sandbox: Sandbox, workspace: Path, target: str, number: int) -> None:
     skip_without_signal_scope(sandbox)
-    script = f"import os, time\ntry: os.kill({target}, {number})\nexcept OSError: pass\ntime.sleep(0.2); print('went on')"
+    script = (
+        f"import os, time\ntry: os.kill({target}, {number})\nexcept OSError: pass\ntime.sleep(0.2); print('went on')"
+    )
     report = python(sandbox, workspace, script)
     assert (report.exit_code, report.output) == (0, "went on\n")
 
@@ -227,7 +229,9 @@ def test_a_call_by_the_numbers_of_another_machine_is_refused(sandbox: Sandbox, w
     """The x32 numbers of x86-64 would go past a filter that knows only the usual ones."""
     if MACHINE != 0:
         pytest.skip("only x86-64 has them")
-    script = "import ctypes; l = ctypes.CDLL(None, use_errno=True); print(l.syscall(0x40000000 | 39), ctypes.get_errno())"
+    script = (
+        "import ctypes; l = ctypes.CDLL(None, use_errno=True); print(l.syscall(0x40000000 | 39), ctypes.get_errno())"
+    )
     assert python(sandbox, workspace, script).output == "-1 38\n"
 
 

@@ -174,9 +174,7 @@ def test_many_files_cannot_fill_the_disk(sandbox: Sandbox, workspace: Path, step
     assert allowed.exit_code == 0
     for file in workspace.glob("f*"):
         file.unlink()
-    report = shell(
-        sandbox, workspace, FILLING.format(count=20, step=step, folder=".", rest=60), disk_bytes=32 * MIB
-    )
+    report = shell(sandbox, workspace, FILLING.format(count=20, step=step, folder=".", rest=60), disk_bytes=32 * MIB)
     assert report.outcome == "signalled"
     assert "[stopped: more than 32 MiB of disk]" in report.output
 
@@ -202,7 +200,9 @@ def test_the_temporary_folder_cannot_hold_endlessly_many_files(
     sandbox: Sandbox, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(disk, "SCRATCH_FILES", 2000)
-    script = "import os, time\nfor i in range(8000): open(f'{os.environ[\"TMPDIR\"]}/f{i}', 'w').close()\ntime.sleep(60)"
+    script = (
+        "import os, time\nfor i in range(8000): open(f'{os.environ[\"TMPDIR\"]}/f{i}', 'w').close()\ntime.sleep(60)"
+    )
     report = python(sandbox, workspace, script, disk_bytes=16 * MIB)
     assert report.outcome == "signalled"
     assert "files" in report.output or "disk" in report.output

@@ -186,9 +186,9 @@ def _sandbox() -> list[Check]:
     for level in (probe(name) for name in levels_here() if name != chosen):
         if level.sandbox is not None:
             detail = f"works too ({PREFERENCE_VARIABLE}={level.name} chooses it): {level.sandbox.promises}"
-            checks.append(Check(f"- {level.name}", "ok", detail))
+            checks.append(Check(level.name, "ok", detail))
         else:
-            checks.append(Check(f"- {level.name}", "warn", f"does not work: {level.failure}", level.cure))
+            checks.append(Check(level.name, "warn", f"does not work: {level.failure}", level.cure))
     return checks
 
 

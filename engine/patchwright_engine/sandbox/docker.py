@@ -18,6 +18,7 @@ from typing import Any
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import SandboxUnavailable
 from patchwright_engine.sandbox import docker_seccomp, policy
+from patchwright_engine.sandbox.disk import DiskWatch
 from patchwright_engine.sandbox.docker_daemon import (
     IMAGE_VARIABLE,
     LABEL,
@@ -31,7 +32,6 @@ from patchwright_engine.sandbox.docker_daemon import (
     owner,
     remove_orphans,
 )
-from patchwright_engine.sandbox.disk import DiskWatch
 from patchwright_engine.sandbox.docker_view import hand_over, mounts, temporary_folders, user_for
 from patchwright_engine.sandbox.output import BoundedOutput
 from patchwright_engine.sandbox.process import BLOCK, TICK_SECONDS, WATCH_SECONDS
@@ -220,7 +220,9 @@ def _attend(client: Any, container: str, command: Command, workspace: Path, canc
         root = Path(f"/proc/{client.inspect_container(container)['State']['Pid']}/root")
         scratch = tuple(root / folder for folder in ("tmp", "dev/shm"))
         with DiskWatch((workspace,), command.disk_bytes, lambda: scratch) as disk:
-            stop = _follow(client, container, stream.fileno(), command, output=output, begin=begin, disk=disk, cancel=cancel)
+            stop = _follow(
+                client, container, stream.fileno(), command, output=output, begin=begin, disk=disk, cancel=cancel
+            )
         if stop is None:
             code = int(client.wait(container)["StatusCode"])
             if client.inspect_container(container)["State"]["OOMKilled"]:
@@ -246,6 +248,7 @@ def _follow(
     *,
     output: BoundedOutput,
     begin: float,
+    disk: DiskWatch,
     cancel: CancelToken,
 ) -> tuple[str, str] | None:
     """Read until the container ends. Returns (outcome, reason) when it has to be stopped."""

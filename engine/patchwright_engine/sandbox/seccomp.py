@@ -180,9 +180,7 @@ _CLONE = (56, 220)
 
 def namespaced_filter() -> bytes | None:
     """For a process that already has namespaces of its own; None on an unknown machine."""
-    return _program(
-        {"FORBIDDEN": (FORBIDDEN, errno.EPERM), "ABSENT": (ABSENT, errno.ENOSYS)}, (_TERMINAL, _FAMILIES)
-    )
+    return _program({"FORBIDDEN": (FORBIDDEN, errno.EPERM), "ABSENT": (ABSENT, errno.ENOSYS)}, (_TERMINAL, _FAMILIES))
 
 
 def shared_host_filter() -> bytes | None:
