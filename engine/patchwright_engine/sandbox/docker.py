@@ -213,6 +213,7 @@ def _attend(client: Any, container: str, command: Command, workspace: Path, canc
     output = BoundedOutput(command.output_bytes)
     # Attached before the start: nothing can be missed, and nothing lies in the buffers of the HTTP library.
     stream = client.attach_socket(container, params={"stream": 1, "stdin": 1, "stdout": 1, "stderr": 1})
+    code = None
     try:
         cancel.check()
         client.start(container)
@@ -227,10 +228,9 @@ def _attend(client: Any, container: str, command: Command, workspace: Path, canc
             code = int(client.wait(container)["StatusCode"])
             if client.inspect_container(container)["State"]["OOMKilled"]:
                 stop = _out_of_memory(command)
-        else:
-            _kill(client, container)
         seconds = time.monotonic() - begin
     finally:
+        # Before the container is killed: the daemon waits until all that was printed has been taken.
         connection = stream._sock
         stream._response.close()
         connection.close()  # docker-py took it out of the library that would have closed it
@@ -300,13 +300,6 @@ class _Frames:
 
 def _out_of_memory(command: Command) -> tuple[str, str]:
     return "signalled", f"more than {command.memory_bytes >> 20} MiB of memory"
-
-
-def _kill(client: Any, container: str) -> None:
-    from docker.errors import APIError
-
-    with suppress(APIError):  # It may have ended by itself just now; `_remove` has the last word.
-        client.kill(container)
 
 
 def _remove(client: Any, container: str) -> None:
