@@ -9,6 +9,7 @@ import pytest
 
 from lora_file import attention_shapes, write_lora
 from patchwright_engine.cli import doctor
+from patchwright_engine.sandbox.select import levels_here
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +72,15 @@ def test_a_broken_model_file_is_told(capsys: pytest.CaptureFixture[str], tmp_pat
     code, checks = run(capsys, "--model", str(broken), "--repo", str(tmp_path))
     assert code == 3
     assert "ends early" in checks["model"]["detail"]
+
+
+def test_every_level_of_the_sandbox_is_tried(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    _, checks = run(capsys, "--model", "http://127.0.0.1:9/v1", "--repo", str(tmp_path))
+    others = [name for name in levels_here() if not checks["sandbox"]["detail"].startswith(f"{name}: ")]
+    assert len(others) >= len(levels_here()) - 1
+    for name in others:
+        level = checks[name]
+        assert ("does not stop" in level["detail"]) == (level["status"] == "ok")
 
 
 @pytest.mark.model

@@ -1,5 +1,6 @@
 """Every level that works on this machine, and a throw-away workspace."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ def sandbox(request: pytest.FixtureRequest) -> Sandbox:
     try:
         return select_sandbox(request.param)
     except SandboxUnavailable as error:
+        if request.param == "docker" and os.environ.get("PATCHWRIGHT_REQUIRE_DOCKER"):
+            pytest.fail(error.message)
         pytest.skip(f"{request.param} does not work on this machine: {error.message}")
 
 

@@ -232,7 +232,7 @@ def test_a_call_by_the_numbers_of_another_machine_is_refused(sandbox: Sandbox, w
     script = (
         "import ctypes; l = ctypes.CDLL(None, use_errno=True); print(l.syscall(0x40000000 | 39), ctypes.get_errno())"
     )
-    assert python(sandbox, workspace, script).output == "-1 38\n"
+    assert python(sandbox, workspace, script).output in ("-1 38\n", "Bad system call\n")
 
 
 # --- what the kernel writes, and devices ---

@@ -102,7 +102,8 @@ def test_nothing_leaves_for_another_machine(
     )
     report = python(sandbox, workspace, script)
     assert "left" not in report.output
-    assert "unreachable" in report.output or "PermissionError" in report.output
+    said = ("unreachable", "Cannot assign requested address", "PermissionError")  # no route, no address, no socket
+    assert any(words in report.output for words in said)
 
 
 @pytest.mark.parametrize("place", ["in a folder", "among the services of the system", "abstract"])

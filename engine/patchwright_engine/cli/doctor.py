@@ -173,13 +173,23 @@ def _gpu(hardware: Hardware, offload: bool | None) -> Check:
 
 
 def _sandbox() -> list[Check]:
-    from patchwright_engine.sandbox.select import select_sandbox
+    """The level that runs would use, then every other that could exist here: it works, or why not and the cure."""
+    from patchwright_engine.sandbox.select import PREFERENCE_VARIABLE, levels_here, probe, select_sandbox
 
+    chosen = None
     try:
         sandbox = select_sandbox()
+        chosen = sandbox.level
+        checks = [Check("sandbox", "ok", f"{sandbox.level}: {sandbox.promises}")]
     except PatchwrightError as error:
-        return [Check("sandbox", "fail", error.message, error.cure)]
-    return [Check("sandbox", "ok", f"{sandbox.level}: {sandbox.promises}")]
+        checks = [Check("sandbox", "fail", error.message, error.cure)]
+    for level in (probe(name) for name in levels_here() if name != chosen):
+        if level.sandbox is not None:
+            detail = f"works too ({PREFERENCE_VARIABLE}={level.name} chooses it): {level.sandbox.promises}"
+            checks.append(Check(level.name, "ok", detail))
+        else:
+            checks.append(Check(level.name, "warn", f"does not work: {level.failure}", level.cure))
+    return checks
 
 
 def _test_runner(root: Path) -> list[Check]:
