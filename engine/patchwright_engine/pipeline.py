@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from patchwright_engine.config import folders, load_settings
+from patchwright_engine.config import Settings, folders, load_settings
 from patchwright_engine.control import CancelToken, Progress, ProgressSink, ignore_progress
 from patchwright_engine.errors import BadInput, Cancelled, PatchwrightError, SandboxUnavailable
 from patchwright_engine.index import open_index
@@ -32,6 +32,7 @@ from patchwright_engine.types import Cost, Fix, FixResult, Issue, RepoPath, RunR
 from patchwright_engine.verify.context import VerificationContext, open_verification
 from patchwright_engine.verify.discovery import find_test_files, select_regression_tests
 from patchwright_engine.verify.environment import discover_environment
+from patchwright_engine.verify.kept import Bounds
 from patchwright_engine.workspace.repository import find_repository
 from patchwright_engine.workspace.snapshot import take_snapshot
 
@@ -129,7 +130,7 @@ def run_fix(
                 job.note(f"Nothing was resumed: the trace holds answers of {recording.model}, not of {model.name}.")
             job.issue_text = fit_issue(job)
             pool = Pool()
-            stopped = _search(job, partial(_open_verification, job, request, settings.python), pool, on_fix)
+            stopped = _search(job, partial(_open_verification, job, request, settings), pool, on_fix)
             _note_memory(job, model)
             fixes = to_fixes(pool)
             cost = recorded.cost(job.rollouts, round(time.monotonic() - started, 2))
@@ -185,7 +186,7 @@ def _open_model(spec: str | None, cancel: CancelToken) -> LanguageModel:
 
 @contextmanager
 def _open_verification(
-    job: Job, request: FixRequest, python: str | None, changed: Sequence[RepoPath]
+    job: Job, request: FixRequest, settings: Settings, changed: Sequence[RepoPath]
 ) -> Iterator[VerificationContext]:
     """The sandbox, the environment and the tests as they are before any patch."""
     sandbox: Sandbox | None = None
@@ -193,7 +194,7 @@ def _open_verification(
         sandbox = select_sandbox()
     except SandboxUnavailable as error:
         job.note(f"Nothing was run: {error.message}. {error.cure}")
-    override = request.python or python
+    override = request.python or settings.python
     environment = discover_environment(job.snapshot.root, Path(override) if override else None)
     selection = select_regression_tests(job.snapshot, changed, job.index.importers, MAX_TEST_FILES)
     found = len(find_test_files(job.snapshot))
@@ -218,6 +219,7 @@ def _open_verification(
         cancel=job.cancel,
         user_command=job.issue.test_command,
         timeout_seconds=request.test_timeout,
+        kept=Bounds(bytes=settings.kept_copies_bytes),
     ) as context:
         _note_useless_command(job, context.user_before, request.test_timeout)
         yield context
