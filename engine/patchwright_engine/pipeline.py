@@ -8,7 +8,8 @@ Invariant: the user's tree is only ever read here. Every run happens in a throw-
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,11 +29,12 @@ from patchwright_engine.search.dev_search import OpenVerification, dev_search
 from patchwright_engine.search.job import Job, fit_issue
 from patchwright_engine.search.recorder import RecordedModel, load_recording
 from patchwright_engine.search.trace import Trace, read_trace
-from patchwright_engine.types import Cost, Fix, FixResult, Issue, RepoPath, RunReport
+from patchwright_engine.types import Cost, Fix, FixResult, Issue, RepoPath, RunReport, Snapshot
 from patchwright_engine.verify.context import VerificationContext, open_verification
 from patchwright_engine.verify.discovery import find_test_files, select_regression_tests
 from patchwright_engine.verify.environment import discover_environment
 from patchwright_engine.verify.kept import Bounds
+from patchwright_engine.verify.workspace import prepare_copy
 from patchwright_engine.workspace.repository import find_repository
 from patchwright_engine.workspace.snapshot import take_snapshot
 
@@ -130,7 +132,9 @@ def run_fix(
                 job.note(f"Nothing was resumed: the trace holds answers of {recording.model}, not of {model.name}.")
             job.issue_text = fit_issue(job)
             pool = Pool()
-            stopped = _search(job, partial(_open_verification, job, request, settings), pool, on_fix)
+            with ThreadPoolExecutor(max_workers=1) as background:  # The copy is made while the model thinks.
+                prepared = background.submit(_prepare_copy, snapshot, settings, deadline)
+                stopped = _search(job, partial(_open_verification, job, request, settings, prepared), pool, on_fix)
             _note_memory(job, model)
             fixes = to_fixes(pool)
             cost = recorded.cost(job.rollouts, round(time.monotonic() - started, 2))
@@ -184,11 +188,19 @@ def _open_model(spec: str | None, cancel: CancelToken) -> LanguageModel:
     return open_model(resolve_model(spec, load_settings()), cancel=cancel)
 
 
+def _prepare_copy(snapshot: Snapshot, settings: Settings, cancel: CancelToken) -> None:
+    """What goes wrong here goes wrong again, and is told, when the copy is opened."""
+    with suppress(PatchwrightError):
+        select_sandbox()
+        prepare_copy(snapshot, cancel, Bounds(bytes=settings.kept_copies_bytes))
+
+
 @contextmanager
 def _open_verification(
-    job: Job, request: FixRequest, settings: Settings, changed: Sequence[RepoPath]
+    job: Job, request: FixRequest, settings: Settings, prepared: Future[None], changed: Sequence[RepoPath]
 ) -> Iterator[VerificationContext]:
     """The sandbox, the environment and the tests as they are before any patch."""
+    prepared.result()
     sandbox: Sandbox | None = None
     try:
         sandbox = select_sandbox()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from patchwright_engine.control import CancelToken
-from patchwright_engine.sandbox.select import LEVELS, select_sandbox
 from patchwright_engine.errors import SandboxUnavailable
+from patchwright_engine.sandbox.select import LEVELS, select_sandbox
 from patchwright_engine.types import Evidence, FileEdit, Patch, RepoPath
 from patchwright_engine.verify.context import open_verification, try_reproduction, with_reproduction
 from patchwright_engine.verify.discovery import find_test_files
@@ -22,7 +22,7 @@ from trees import exact_picture, git, make_awkward
 MEAN = "def mean(values):\n    return sum(values) / len(values)\n"
 ISSUE = "mean([]) raises ZeroDivisionError: division by zero. It should return 0 for an empty list."
 REPRODUCTION = "from pkg.mean import mean\n\n\ndef test_empty():\n    assert mean([]) == 0\n"
-HOSTILE = '''\
+HOSTILE = """\
 import os, shutil, subprocess
 from pathlib import Path
 from pkg.mean import mean
@@ -56,8 +56,8 @@ def test_that_spoils_all_it_reaches():
     for command in (["commit", "--allow-empty", "-am", "x"], ["stash", "drop"], ["gc"], ["config", "a.b", "c"]):
         attempt(subprocess.run, ["git", "-C", str(USER), *command])
     attempt(shutil.rmtree, USER)
-    assert not (HERE / "plain.py").exists()
-'''
+    assert not (HERE / "windows.py").exists()
+"""
 
 
 def make_user_tree(root: Path) -> Path:
@@ -123,7 +123,8 @@ def test_a_verification_leaves_every_byte_and_stamp_of_the_users_tree_alone(tmp_
             timeout_seconds=60.0,
         ) as context:
             assert context.baseline is not None
-            assert context.baseline.report.results["test_mean.py::test_that_spoils_all_it_reaches"] == "passed"
+            report = context.baseline.report
+            assert report.results["test_mean.py::test_that_spoils_all_it_reaches"] == "passed", report.failures
             reproduction = try_reproduction(REPRODUCTION, context, CancelToken())
             assert reproduction.valid, reproduction.reason
             verification = verify_patch(

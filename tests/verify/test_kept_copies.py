@@ -19,7 +19,7 @@ from patchwright_engine.sandbox.bubblewrap import find_bwrap
 from patchwright_engine.types import RepoPath
 from patchwright_engine.verify.kept import Bounds, in_memory
 from patchwright_engine.verify.orphans import PREFIX
-from patchwright_engine.verify.workspace import WorkspaceCopy
+from patchwright_engine.verify.workspace import WorkspaceCopy, prepare_copy
 from patchwright_engine.workspace.snapshot import take_snapshot
 from trees import git, make_awkward, picture
 
@@ -471,3 +471,19 @@ def test_a_full_disk_is_left_for_another_or_named_with_the_cure(
     else:
         assert "No space left on device | Free disk space, or set TMPDIR" in said
     assert list((tmp_path / "roomy").glob(f"{PREFIX}*")) == []
+
+
+def test_a_prepared_copy_is_the_one_the_job_finds(root: Path, copies: Path) -> None:
+    snapshot = take_snapshot(root)
+    prepare_copy(snapshot, CancelToken())
+    (slot,) = (path.parent for path in copies.glob("*/*/manifest"))
+    before = identities(slot / "work" / "project")
+    with WorkspaceCopy(snapshot) as copy:
+        assert copy.path == slot / "work" / "project"
+        assert identities(copy.path) == before
+        assert picture(copy.path) == picture(root)
+
+
+def test_nothing_is_prepared_where_nothing_is_kept(root: Path, copies: Path) -> None:
+    prepare_copy(take_snapshot(root), CancelToken(), Bounds(bytes=0))
+    assert not copies.exists()

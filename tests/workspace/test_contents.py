@@ -71,7 +71,9 @@ def test_no_link_leads_out(tmp_path: Path) -> None:
     entries = list_contents(take_snapshot(root))
     assert not {"out.py", "out"} & set(entries)
     assert entries["absolute.py"] == entries["around.py"] == Entry("link", "plain.py", 0)
-    targets = [os.path.normpath(f"{path}/../{entry.content}") for path, entry in entries.items() if entry.kind == "link"]
+    targets = [
+        os.path.normpath(f"{path}/../{entry.content}") for path, entry in entries.items() if entry.kind == "link"
+    ]
     assert targets
     assert not [target for target in targets if target.startswith("..")]
 

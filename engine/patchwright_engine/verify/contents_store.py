@@ -88,9 +88,7 @@ def copy_range(source: int, target: int, size: int, source_offset: int, target_o
     copied = 0
     while copied < size:
         try:
-            count = os.copy_file_range(
-                source, target, size - copied, source_offset + copied, target_offset + copied
-            )
+            count = os.copy_file_range(source, target, size - copied, source_offset + copied, target_offset + copied)
         except (OSError, AttributeError):  # Not on this system, or not between these two: the plain way tells why.
             count = 0
         if count == 0:

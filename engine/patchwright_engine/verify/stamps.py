@@ -12,8 +12,8 @@ from pathlib import Path
 Stamp = tuple[int, ...]
 """(inode, size, time of change in ns) of a file or link; (mode,) of a folder, whose times move with its content."""
 
-_PATIENCE_SECONDS = 0.2
-"""Many ticks of any clock. Only a file server whose clock runs ahead takes longer."""
+_PATIENCE_SECONDS = 1.2
+"""Longer than a tick of any file system's clock (ext3: a second); only a server with a clock ahead takes longer."""
 _OWNER_MAY = stat.S_IRWXU
 
 

@@ -2,10 +2,13 @@
 
 Invariant: nothing here writes below the user's root; after `reset` the copy holds exactly what it held at first,
 whatever tests did to it and whatever the user did to their files meanwhile.
+
+Plain files, not an overlay mount: that is seen only inside a namespace of its own, not by this process, which applies
+patches, nor at the Landlock level. And no hard links, through which a test would write into what the next run starts
+from. What makes it quick is that a copy is kept (`kept`) and that stamps tell what nobody touched (`stamps`).
 """
 
 import errno
-import os
 import stat
 import tempfile
 from collections.abc import Mapping
@@ -17,11 +20,22 @@ from typing import Self
 
 from patchwright_engine.config import copies_folder
 from patchwright_engine.control import CancelToken
-from patchwright_engine.errors import EnvironmentProblem, StaleSnapshot
+from patchwright_engine.errors import Cancelled, EnvironmentProblem, StaleSnapshot
 from patchwright_engine.types import Patch, RepoPath, Snapshot
 from patchwright_engine.verify.contents_store import ContentsStore
 from patchwright_engine.verify.fill import Filler
-from patchwright_engine.verify.kept import CONTENTS, Bounds, Held, Place, adopt, empty, keep, prune, take_place
+from patchwright_engine.verify.kept import (
+    CONTENTS,
+    Bounds,
+    Held,
+    Place,
+    adopt,
+    empty,
+    in_memory,
+    keep,
+    prune,
+    take_place,
+)
 from patchwright_engine.verify.orphans import PREFIX, claim, delete, remove_orphans
 from patchwright_engine.verify.stamps import Stamp, is_folder, scan_stamps, stamp_of, wait_for_next_tick
 from patchwright_engine.workspace.contents import FILE_MODE, FOLDER_MODE, Entry, list_contents
@@ -36,6 +50,17 @@ def no_room(error: OSError) -> EnvironmentProblem:
         f"cannot make a throw-away copy of the project: {error.strerror or error}",
         "Free disk space, or set TMPDIR to a folder you can write to.",
     )
+
+
+def prepare_copy(snapshot: Snapshot, cancel: CancelToken, bounds: Bounds = BOUNDS) -> None:
+    """Make the copy that the next `WorkspaceCopy` of this workspace finds, now that there is time.
+
+    Raises: as `WorkspaceCopy`.
+    """
+    with suppress(FileNotFoundError):
+        if bounds.bytes > 0 and not in_memory(copies_folder()):
+            with WorkspaceCopy(snapshot, cancel=cancel, bounds=bounds):
+                pass
 
 
 class WorkspaceCopy:
@@ -57,7 +82,7 @@ class WorkspaceCopy:
 
         Raises:
             EnvironmentProblem: there is no room for it, or nothing may be written there.
-            Cancelled: while it was made; nothing is left of it.
+            Cancelled: while it was made; what there is of one to be kept goes with the next, so as not to take time.
         """
         cancel = cancel or CancelToken()
         self._snapshot = snapshot
@@ -72,12 +97,15 @@ class WorkspaceCopy:
         self.path = Path()
         """Root of the copy, absolute."""
         try:
-            with ThreadPoolExecutor(max_workers=1) as pool:  # While git lists the workspace, the last copy is looked at.
+            with ThreadPoolExecutor(max_workers=1) as pool:  # While git lists the workspace, look at the last copy.
                 listing = pool.submit(list_contents, snapshot, cancel)
                 now = self._open_kept() if parent is None and bounds.bytes > 0 else None
                 wanted = listing.result()
             if now is None or not self._made(wanted, now, cancel):
                 self._make_private(wanted, parent, cancel)
+        except Cancelled:
+            self._abandon()
+            raise
         except BaseException as error:
             self._discard()
             if isinstance(error, OSError):
@@ -89,10 +117,9 @@ class WorkspaceCopy:
         self.changed: tuple[RepoPath, ...] = tuple(
             path
             for path in expected
-            if wanted[path].kind == "file"
-            and (path not in self._first or self._first[path].content != expected[path])
+            if wanted[path].kind == "file" and (path not in self._first or self._first[path].content != expected[path])
         )
-        """Files that the user changed or deleted between the snapshot and this copy, which has them as they were then."""
+        """Files that the user changed or deleted between the snapshot and this copy; it has them as they were then."""
 
     def __enter__(self) -> Self:
         return self
@@ -291,6 +318,12 @@ class WorkspaceCopy:
                 else:
                     delete(folder)
         self._release()
+
+    def _abandon(self) -> None:
+        """As `_discard`, but what without a manifest goes with the next copy anyway may stay until then."""
+        if self._place is not None and self._place.kept:
+            self._release()
+        self._discard()
 
     def _release(self) -> None:
         if self._store is not None:

@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from patchwright_engine.control import CancelToken
@@ -90,7 +90,7 @@ def _hash_generated(snapshot: Snapshot, cancel: CancelToken) -> Mapping[str, Ent
 
 def _lstat_mode(path: str) -> int | None:
     try:
-        return os.lstat(path).st_mode  # noqa: PTH116 - thousands of paths; pathlib takes three times as long
+        return os.lstat(path).st_mode
     except OSError:
         return None
 
