@@ -26,8 +26,8 @@ from trees import git, make_awkward, picture
 
 @pytest.fixture(autouse=True)
 def disk(tmp_path: Path) -> None:
-    if in_memory(tmp_path):
-        pytest.skip("in memory nothing is kept; run pytest with --basetemp on a disk")
+    if in_memory(tmp_path) or shutil.disk_usage(tmp_path).free < Bounds().free_bytes + (256 << 20):
+        pytest.skip("in memory and on a nearly full disk nothing is kept; run pytest with --basetemp on another")
 
 
 @pytest.fixture
