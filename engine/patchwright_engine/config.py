@@ -5,6 +5,7 @@
 
 import os
 import sys
+import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,20 @@ def folders() -> Folders:
     return Folders(Path(dirs.user_data_dir), cache, Path(dirs.user_state_dir), runtime, Path(dirs.user_config_dir))
 
 
+def copies_folder() -> Path:
+    """Where copies of workspaces lie, in use and between jobs. May be deleted at any time.
+
+    Not in the cache folder: `~/.cache` is hidden, and programs whose tests run there behave differently (Express
+    answers 404 for files below a hidden folder).
+
+    Raises:
+        FileNotFoundError: nothing may be written to any temporary folder.
+    """
+    if os.environ.get("PATCHWRIGHT_HOME"):
+        return folders().cache / "copies"
+    return Path(tempfile.gettempdir()) / f"patchwright-copies-{os.getuid()}"
+
+
 def _runtime(cache: Path) -> Path:
     """The same for every process of a user: whether it was started by a session, by a timer or with `docker exec`.
 
@@ -79,6 +94,8 @@ class Settings:
     """Interpreter that runs the user's tests. None: discovered."""
     disk_cache_bytes: int = 1 << 30
     """Disk for computed prompts, from which a later model host goes on; 0 keeps none."""
+    kept_copies_bytes: int = 2 << 30
+    """Disk for copies of workspaces that wait for the next job; 0 keeps none."""
     draft_model: str | None = None
     """Catalog name or path of a small model that guesses for the large one; None: the prompt alone guesses."""
     adapters: tuple[tuple[str, Path], ...] = ()
@@ -103,6 +120,7 @@ def load_settings(path: Path | None = None) -> Settings:
         "offline": bool,
         "python": str,
         "disk_cache_bytes": int,
+        "kept_copies_bytes": int,
         "draft_model": str,
         "adapters": dict,
     }

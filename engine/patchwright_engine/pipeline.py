@@ -8,13 +8,14 @@ Invariant: the user's tree is only ever read here. Every run happens in a throw-
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from patchwright_engine.config import folders, load_settings
+from patchwright_engine.config import Settings, folders, load_settings
 from patchwright_engine.control import CancelToken, Progress, ProgressSink, ignore_progress
 from patchwright_engine.errors import BadInput, Cancelled, PatchwrightError, SandboxUnavailable
 from patchwright_engine.index import open_index
@@ -28,11 +29,13 @@ from patchwright_engine.search.dev_search import OpenVerification, dev_search
 from patchwright_engine.search.job import Job, fit_issue
 from patchwright_engine.search.recorder import RecordedModel, load_recording
 from patchwright_engine.search.trace import Trace, read_trace
-from patchwright_engine.types import Cost, Fix, FixResult, Issue, RepoPath, RunReport
+from patchwright_engine.types import Cost, Fix, FixResult, Issue, RepoPath, RunReport, Snapshot
 from patchwright_engine.verify.context import VerificationContext, open_verification
 from patchwright_engine.verify.discovery import find_test_files, select_regression_tests
 from patchwright_engine.verify.environment import discover_environment
 from patchwright_engine.verify.history import learned, load_history, save_history
+from patchwright_engine.verify.kept import Bounds
+from patchwright_engine.verify.workspace import prepare_copy
 from patchwright_engine.workspace.repository import find_repository
 from patchwright_engine.workspace.snapshot import take_snapshot
 
@@ -132,7 +135,10 @@ def run_fix(
                 job.note(f"Nothing was resumed: the trace holds answers of {recording.model}, not of {model.name}.")
             job.issue_text = fit_issue(job)
             pool = Pool()
-            stopped = _search(job, partial(_open_verification, job, pool, request, settings.python), pool, on_fix)
+            with ThreadPoolExecutor(max_workers=1) as background:  # The copy is made while the model thinks.
+                prepared = background.submit(_prepare_copy, snapshot, settings, deadline)
+                opened = partial(_open_verification, job, pool, request, settings, prepared)
+                stopped = _search(job, opened, pool, on_fix)
             _note_memory(job, model)
             fixes = to_fixes(pool)
             cost = recorded.cost(job.rollouts, round(time.monotonic() - started, 2))
@@ -186,17 +192,30 @@ def _open_model(spec: str | None, cancel: CancelToken) -> LanguageModel:
     return open_model(resolve_model(spec, load_settings()), cancel=cancel)
 
 
+def _prepare_copy(snapshot: Snapshot, settings: Settings, cancel: CancelToken) -> None:
+    """What goes wrong here goes wrong again, and is told, when the copy is opened."""
+    with suppress(PatchwrightError):
+        select_sandbox()
+        prepare_copy(snapshot, cancel, Bounds(bytes=settings.kept_copies_bytes))
+
+
 @contextmanager
 def _open_verification(
-    job: Job, pool: Pool, request: FixRequest, python: str | None, changed: Sequence[RepoPath]
+    job: Job,
+    pool: Pool,
+    request: FixRequest,
+    settings: Settings,
+    prepared: Future[None],
+    changed: Sequence[RepoPath],
 ) -> Iterator[VerificationContext]:
     """The sandbox, the environment and the tests as they are before any patch."""
+    prepared.result()
     sandbox: Sandbox | None = None
     try:
         sandbox = select_sandbox()
     except SandboxUnavailable as error:
         job.note(f"Nothing was run: {error.message}. {error.cure}")
-    override = request.python or python
+    override = request.python or settings.python
     environment = discover_environment(job.snapshot.root, Path(override) if override else None)
     history = load_history(job.snapshot.root)
     limit = MAX_TEST_FILES + MAX_OTHER_FILES
@@ -226,6 +245,7 @@ def _open_verification(
         cancel=job.cancel,
         user_command=job.issue.test_command,
         timeout_seconds=request.test_timeout,
+        kept=Bounds(bytes=settings.kept_copies_bytes),
     ) as context:
         _note_useless_command(job, context.user_before, request.test_timeout)
         try:

@@ -51,6 +51,14 @@ PROJECT = {
 }
 
 
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own for each test, so that kept copies are its own too."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("PATCHWRIGHT_HOME", str(home))
+    return home
+
+
 @pytest.fixture
 def make_snapshot(tmp_path: Path) -> Callable[[Mapping[str, str]], Snapshot]:
     """Write files (path → text) below a fresh root and take their snapshot."""

@@ -14,10 +14,11 @@ from patchwright_engine.types import Command, Patch, RepoPath, RunReport, Snapsh
 from patchwright_engine.verify.baseline import Baseline, fitting, measure_baseline
 from patchwright_engine.verify.behaviour import Behaviour, observe
 from patchwright_engine.verify.environment import TestEnvironment
+from patchwright_engine.verify.kept import Bounds
 from patchwright_engine.verify.probes import Probe
 from patchwright_engine.verify.reproduction import Reproduction, check_reproduction
 from patchwright_engine.verify.runs import TestReport, run_tests
-from patchwright_engine.verify.workspace import WorkspaceCopy
+from patchwright_engine.verify.workspace import BOUNDS, WorkspaceCopy
 
 PROBING_SECONDS = 60.0
 _CANNOT_START = {126: "cannot be executed", 127: "was not found"}
@@ -63,8 +64,11 @@ def open_verification(
     rest: tuple[RepoPath, ...] = (),
     user_command: str | None = None,
     timeout_seconds: float = 120.0,
+    kept: Bounds = BOUNDS,
 ) -> Iterator[VerificationContext]:
     """Make the copy and run, unpatched, the user's command and the regression tests. Done once per job.
+
+    `kept` bounds what may wait on disk for the next job.
 
     Raises:
         BadInput: the user's command cannot be started at all.
@@ -87,8 +91,8 @@ def open_verification(
     if sandbox is None:
         yield replace(context, notes=(*context.notes, "No sandbox works here, so nothing was run."))
         return
-    with WorkspaceCopy(snapshot, cancel=cancel) as workspace:
-        context = replace(context, workspace=workspace)
+    with WorkspaceCopy(snapshot, cancel=cancel, bounds=kept) as workspace:
+        context = replace(context, workspace=workspace, notes=(*context.notes, *_changed_note(workspace.changed)))
         if user_command is not None:
             context = replace(context, user_before=_user_baseline(context, cancel))
         yield _with_baseline(context, cancel) if selection else context
@@ -219,6 +223,13 @@ def _with_baseline(context: VerificationContext, cancel: CancelToken) -> Verific
     if baseline.flaky:
         notes.append(f"{len(baseline.flaky)} tests differ from run to run and are not counted.")
     return replace(context, baseline=baseline, notes=tuple(notes))
+
+
+def _changed_note(changed: tuple[RepoPath, ...]) -> tuple[str, ...]:
+    if not changed:
+        return ()
+    names = ", ".join(changed[:3]) + (", …" if len(changed) > 3 else "")
+    return (f"Files changed on disk after this job began, and were tested as they were then: {names}.",)
 
 
 def _clean(context: VerificationContext, patch: Patch | None) -> tuple[Sandbox, WorkspaceCopy]:

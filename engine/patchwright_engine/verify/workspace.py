@@ -1,30 +1,47 @@
 """A throw-away copy of the workspace that patches and tests may spoil, and that returns to the snapshot on demand.
 
-Invariant: nothing here writes below the user's root; after `reset` the copy holds exactly what it held at first.
+Invariant: nothing here writes below the user's root; after `reset` the copy holds exactly what it held at first,
+whatever tests did to it and whatever the user did to their files meanwhile.
+
+Plain files, not an overlay mount: that is seen only inside a namespace of its own, not by this process, which applies
+patches, nor at the Landlock level. And no hard links, through which a test would write into what the next run starts
+from. What makes it quick is that a copy is kept (`kept`) and that stamps tell what nobody touched (`stamps`).
 """
 
-import os
-import shutil
+import errno
+import stat
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from patchwright_engine.config import copies_folder
 from patchwright_engine.control import CancelToken
-from patchwright_engine.errors import EnvironmentProblem, StaleSnapshot
+from patchwright_engine.errors import Cancelled, EnvironmentProblem, StaleSnapshot
 from patchwright_engine.types import Patch, RepoPath, Snapshot
-from patchwright_engine.verify.orphans import PREFIX, claim, delete, make_removable, remove_orphans
-from patchwright_engine.workspace.snapshot import write_copy
+from patchwright_engine.verify.contents_store import ContentsStore
+from patchwright_engine.verify.fill import Filler
+from patchwright_engine.verify.kept import (
+    CONTENTS,
+    Bounds,
+    Held,
+    Place,
+    adopt,
+    empty,
+    in_memory,
+    keep,
+    prune,
+    take_place,
+)
+from patchwright_engine.verify.orphans import PREFIX, claim, delete, remove_orphans
+from patchwright_engine.verify.stamps import Stamp, is_folder, scan_stamps, stamp_of, wait_for_next_tick
+from patchwright_engine.workspace.contents import FILE_MODE, FOLDER_MODE, Entry, list_contents
 
-
-@dataclass(frozen=True, slots=True)
-class _Stamp:
-    """What betrays a change. The change time counts, because a program can set the modification time back."""
-
-    inode: int
-    size: int
-    changed: int
+BOUNDS = Bounds()
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def no_room(error: OSError) -> EnvironmentProblem:
@@ -35,42 +52,74 @@ def no_room(error: OSError) -> EnvironmentProblem:
     )
 
 
-class WorkspaceCopy:
-    """Owns one copy; a context manager. Not thread-safe: one run at a time."""
+def prepare_copy(snapshot: Snapshot, cancel: CancelToken, bounds: Bounds = BOUNDS) -> None:
+    """Make the copy that the next `WorkspaceCopy` of this workspace finds, now that there is time.
 
-    def __init__(self, snapshot: Snapshot, parent: Path | None = None, cancel: CancelToken | None = None) -> None:
-        """`parent` is where the copy is made; None means the system's temporary folder.
+    Raises: as `WorkspaceCopy`.
+    """
+    with suppress(FileNotFoundError):
+        if bounds.bytes > 0 and not in_memory(copies_folder()):
+            with WorkspaceCopy(snapshot, cancel=cancel, bounds=bounds):
+                pass
+
+
+class WorkspaceCopy:
+    """Owns one copy; a context manager. Not thread-safe: one run at a time.
+
+    Several may be open for one snapshot, in one process or in many; each is a folder of its own.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        parent: Path | None = None,
+        cancel: CancelToken | None = None,
+        bounds: Bounds = BOUNDS,
+    ) -> None:
+        """With `parent` None the copy is made in `copies_folder()` and kept there, within `bounds`, for the next job of
+        this workspace, which then writes only what differs; where that cannot be, it is one for this job alone, in
+        the system's temporary folder. With a `parent` it is made there and deleted in the end.
 
         Raises:
             EnvironmentProblem: there is no room for it, or nothing may be written there.
-            Cancelled: while it was made; nothing is left of it.
+            Cancelled: while it was made; what there is of one to be kept goes with the next, so as not to take time.
         """
         cancel = cancel or CancelToken()
         self._snapshot = snapshot
-        self._owner: int | None = None
-        try:
-            remove_orphans(parent or Path(tempfile.gettempdir()))
-            self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent)).resolve()
-        except OSError as error:
-            raise no_room(error) from error
-        self.path = self._folder / "work" / (snapshot.root.name or "workspace")
+        self._bounds = bounds
+        self._copies: Path | None = None
+        self._place: Place | None = None
+        self._store: ContentsStore | None = None
+        self._held = Held()
+        self._first: dict[str, Entry] = {}
+        self._touched: set[str] = set()
+        self._whole = False
+        self.path = Path()
         """Root of the copy, absolute."""
-        self._pristine = self._folder / "pristine"
-
-        def copy(source: str, target: str) -> str:
-            cancel.check()
-            return shutil.copy2(source, target, follow_symlinks=False)
-
         try:
-            self._owner = claim(self._folder)
-            write_copy(snapshot, self.path, cancel)
-            shutil.copytree(self.path, self._pristine, symlinks=True, copy_function=copy)
-            self._stamps = self._scan()
+            with ThreadPoolExecutor(max_workers=1) as pool:  # While git lists the workspace, look at the last copy.
+                listing = pool.submit(list_contents, snapshot, cancel)
+                now = self._open_kept() if parent is None and bounds.bytes > 0 else None
+                wanted = listing.result()
+            if now is None or not self._made(wanted, now, cancel):
+                self._make_private(wanted, parent, cancel)
+        except Cancelled:
+            self._abandon()
+            raise
         except BaseException as error:
-            self.close()
+            self._discard()
             if isinstance(error, OSError):
                 raise no_room(error) from error
             raise
+        self._first = self._held.entries
+        self._whole = True
+        expected = snapshot.files
+        self.changed: tuple[RepoPath, ...] = tuple(
+            path
+            for path in expected
+            if wanted[path].kind == "file" and (path not in self._first or self._first[path].content != expected[path])
+        )
+        """Files that the user changed or deleted between the snapshot and this copy; it has them as they were then."""
 
     def __enter__(self) -> Self:
         return self
@@ -81,12 +130,24 @@ class WorkspaceCopy:
         self.close()
 
     def close(self) -> None:
-        """Delete the copy. Repeated calls do nothing."""
-        if self._folder.exists():
-            delete(self._folder)
-        if self._owner is not None:
-            os.close(self._owner)
-            self._owner = None
+        """Give the copy up: it is cleaned and kept, or deleted. Repeated calls do nothing."""
+        place = self._place
+        if place is None:
+            return
+        kept = False
+        if place.kept and self._whole:
+            with suppress(OSError, EnvironmentProblem):
+                self.reset()
+                assert self._store is not None
+                self._store.close()
+                kept = keep(place, self._snapshot.root, self._held, self._store.spans, self._bounds)
+        if kept:
+            self._release()
+        else:
+            self._discard()
+        if self._copies is not None:
+            with suppress(OSError):
+                prune(self._copies, self._bounds)
 
     def apply(self, patch: Patch) -> None:
         """Write the patch's new texts.
@@ -106,52 +167,168 @@ class WorkspaceCopy:
         """Write one file of the copy, UTF-8, line ends as given. A link is replaced, never followed."""
         target = self.path / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_symlink():
-            target.unlink()
+        self._touched.add(path)
+        mode = FILE_MODE
+        with suppress(FileNotFoundError):
+            info = target.lstat()
+            mode = stat.S_IMODE(info.st_mode) if stat.S_ISREG(info.st_mode) else FILE_MODE
+            target.unlink()  # Written anew even so: it may be a link, or read-only.
         target.write_bytes(text.encode("utf-8", "surrogateescape"))
+        target.chmod(mode)
 
     def reset(self) -> None:
-        """Undo whatever patches and runs did: changed and deleted files come back, new ones go."""
-        make_removable(self.path)
-        now = self._scan()
-        for path in sorted(now.keys() - self._stamps.keys(), reverse=True):
-            _remove(self.path / path)
-        for path, stamp in sorted(self._stamps.items()):
-            if now.get(path) != stamp:
-                self._restore(path)
-        self._stamps = self._scan()
+        """Undo whatever patches and runs did: changed and deleted files come back, new ones go.
 
-    def _restore(self, path: str) -> None:
-        source, target = self._pristine / path, self.path / path
-        if source.is_dir() and not source.is_symlink():
-            if target.is_symlink() or not target.is_dir():
-                _remove(target)
-                target.mkdir(parents=True)
-            shutil.copymode(source, target)
-            return
-        _remove(target)
-        shutil.copy2(source, target, follow_symlinks=False)
+        Raises:
+            EnvironmentProblem: the disk does not take it, or a file cannot be had again.
+        """
+        try:
+            try:
+                self._bring(self._first, scan_stamps(self.path))
+            except OSError:  # A tree too deep to walk, say: start over beside it.
+                self._start_over()
+                self._bring(self._first, {})
+        except OSError as error:
+            self._whole = False
+            raise no_room(error) from error
+        lost = self._first.keys() - self._held.entries.keys()
+        if lost:
+            self._whole = False
+            raise EnvironmentProblem(
+                f"the copy of the project lost {sorted(lost)[0]}, and what was stored of it is damaged",
+                "Check the disk, and run the job again.",
+            )
 
-    def _scan(self) -> dict[str, _Stamp]:
-        """Every entry below the copy. Folders count by their existence alone: their stamps move with their content."""
-        stamps: dict[str, _Stamp] = {}
-        pending = [""]
-        while pending:
-            folder = pending.pop()
-            with os.scandir(self.path / folder) as entries:
-                for entry in entries:
-                    path = f"{folder}/{entry.name}" if folder else entry.name
-                    if entry.is_dir(follow_symlinks=False):
-                        stamps[path] = _Stamp(0, 0, 0)
-                        pending.append(path)
-                    else:
-                        info = entry.stat(follow_symlinks=False)
-                        stamps[path] = _Stamp(info.st_ino, info.st_size, info.st_ctime_ns)
-        return stamps
+    def _open_kept(self) -> Mapping[str, Stamp] | None:
+        """Take a place for a kept copy and see what is in it; None without one."""
+        self._copies = copies_folder()
+        place = take_place(self._copies, self._snapshot.root, self._bounds)
+        if place is None:
+            return None
+        self._settle_in(place)
+        try:
+            found = adopt(place, self._snapshot.root)
+            if found is not None:
+                self._held, spans = found
+                self._store = ContentsStore(place.folder / CONTENTS, spans)
+                return scan_stamps(self.path)
+        except OSError:
+            pass
+        self._held = Held()
+        return {}
 
+    def _made(self, wanted: Mapping[str, Entry], now: Mapping[str, Stamp], cancel: CancelToken) -> bool:
+        """Bring the kept place to what is wanted; False, and nothing left of it, when the disk does not take it."""
+        assert self._place is not None
+        try:
+            if not now:
+                self._start_empty()
+            self._bring(wanted, now, cancel)
+        except OSError as error:
+            self._discard()
+            if error.errno in _NO_ROOM and self._copies is not None:
+                prune(self._copies, Bounds(bytes=0))
+            return False
+        return True
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    def _make_private(self, wanted: Mapping[str, Entry], parent: Path | None, cancel: CancelToken) -> None:
+        remove_orphans(parent or Path(tempfile.gettempdir()))
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent)).resolve()
+        self._settle_in(Place(folder, claim(folder), kept=False))
+        self._start_empty()
+        self._bring(wanted, {}, cancel)
+
+    def _settle_in(self, place: Place) -> None:
+        self._place = place
+        self.path = place.folder / "work" / (self._snapshot.root.name or "workspace")
+
+    def _start_empty(self) -> None:
+        assert self._place is not None
+        if self._store is not None:
+            self._store.close()
+        empty(self._place.folder)
+        self.path.mkdir(parents=True)
+        self._store = ContentsStore(self._place.folder / CONTENTS)
+        self._held = Held()
+
+    def _start_over(self) -> None:
+        """Put a copy that cannot be repaired out of the way, and an empty folder in its place."""
+        assert self._place is not None
+        broken = self._place.folder / "broken"
+        delete(broken)
+        self.path.parent.rename(broken)
+        delete(broken)
+        self.path.mkdir(parents=True)
+        self._held = Held()
+
+    def _bring(self, wanted: Mapping[str, Entry], now: Mapping[str, Stamp], cancel: CancelToken | None = None) -> None:
+        """Change what is there `now` into what is wanted; entries whose stamps prove them right are not touched.
+
+        With `cancel` this is the first time, and files are taken as the disk has them now; later they are not.
+
+        Raises:
+            OSError: the disk does not take it.
+            Cancelled: the token was cancelled.
+        """
+        assert self._place is not None
+        assert self._store is not None
+        top, held, touched = self.path, self._held, self._touched
+        right = {
+            path
+            for path, entry in wanted.items()
+            if (stamp := now.get(path)) is not None
+            and stamp == held.stamps.get(path)
+            and entry == held.entries.get(path)
+            and path not in touched
+        }
+        top.chmod(FOLDER_MODE)
+        self._held = Held()  # An error half-way leaves nothing to be believed.
+        todo = {path: entry for path, entry in wanted.items() if path not in right}
+        for path in sorted(now.keys() - right, reverse=True):  # what lies in a folder before the folder
+            stays = path in todo and todo[path].kind == "folder" and is_folder(now[path])
+            if not stays:
+                delete(top / path)
+        fresh: dict[str, tuple[Entry, Stamp]] = {}
+        for path, entry in sorted(todo.items()):
+            if entry.kind == "folder":
+                (top / path).mkdir(exist_ok=True)
+                (top / path).chmod(entry.mode)
+            elif entry.kind == "link":
+                (top / path).symlink_to(entry.content)
+            else:
+                continue
+            fresh[path] = (entry, stamp_of((top / path).lstat()))
+        files = {path: entry for path, entry in todo.items() if entry.kind == "file"}
+        filler = Filler(self._snapshot, top, self._store, cancel or CancelToken())
+        fresh.update(filler.write_files(files, exactly=cancel is None))
+        changed = [stamp[2] for _, stamp in fresh.values() if not is_folder(stamp)]
+        certain = not changed or wait_for_next_tick(self._place.folder / "clock", max(changed))
+        entries = {path: wanted[path] for path in right} | {path: entry for path, (entry, _) in fresh.items()}
+        stamps = {path: now[path] for path in right}
+        stamps.update((path, stamp) for path, (_, stamp) in fresh.items() if certain or is_folder(stamp))
+        self._held = Held(entries, stamps)
+        self._touched = set()
+
+    def _discard(self) -> None:
+        if self._place is not None:
+            folder, kept = self._place.folder, self._place.kept
+            with suppress(OSError):
+                if kept:
+                    empty(folder)
+                else:
+                    delete(folder)
+        self._release()
+
+    def _abandon(self) -> None:
+        """As `_discard`, but what without a manifest goes with the next copy anyway may stay until then."""
+        if self._place is not None and self._place.kept:
+            self._release()
+        self._discard()
+
+    def _release(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+        if self._place is not None:
+            self._place.release()
+            self._place = None

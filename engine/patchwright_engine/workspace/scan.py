@@ -5,7 +5,7 @@ Invariant: every path returned is a regular file (or a link to one) inside the r
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 import pathspec
@@ -44,16 +44,22 @@ GENERATED_SUFFIXES = (".py", ".so", ".pyd", ".dylib", ".dll")
 def scan(root: Path) -> tuple[RepoPath, ...]:
     """All files of the workspace that are not ignored, sorted. Links that leave `root` are left out."""
     real_root = root.resolve()
-    return tuple(path for path in list_entries(root) if _is_inner_file(real_root, root / path))
+    return tuple(path for path in list_entries(root) if _is_inner_file(real_root, f"{root}/{path}"))
 
 
-def directory_links(root: Path) -> tuple[RepoPath, ...]:
-    """Non-ignored symbolic links to folders inside `root`, sorted. Their content is not scanned twice."""
+def directory_links(root: Path, files: Container[RepoPath] = ()) -> tuple[RepoPath, ...]:
+    """Non-ignored symbolic links to folders inside `root`, sorted. Their content is not scanned twice.
+
+    `files` are known to be none and not looked at: nearly all of a workspace, after a scan.
+    """
     real_root = root.resolve()
     return tuple(
         path
         for path in list_entries(root)
-        if (root / path).is_symlink() and (root / path).is_dir() and is_inside(real_root, root / path)
+        if path not in files
+        and (root / path).is_symlink()
+        and (root / path).is_dir()
+        and is_inside(real_root, root / path)
     )
 
 
@@ -102,14 +108,14 @@ def _split(output: bytes) -> Iterable[str]:
     return (os.fsdecode(name) for name in output.split(b"\0") if name)
 
 
-def _is_inner_file(real_root: Path, entry: Path) -> bool:
+def _is_inner_file(real_root: Path, entry: str) -> bool:
     try:
-        mode = entry.lstat().st_mode
+        mode = os.lstat(entry).st_mode
     except OSError:
         return False
     if stat.S_ISREG(mode):
         return True
-    return stat.S_ISLNK(mode) and entry.is_file() and is_inside(real_root, entry)
+    return stat.S_ISLNK(mode) and Path(entry).is_file() and is_inside(real_root, Path(entry))
 
 
 def _walk(root: Path, folder: PurePosixPath, specs: list[pathspec.GitIgnoreSpec]) -> Iterator[RepoPath]:
