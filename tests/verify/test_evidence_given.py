@@ -235,6 +235,16 @@ def test_code_that_evades_its_tests_is_rejected(project: Snapshot, verify: Verif
     assert verdict.evidence is None or not verdict.evidence.verified
 
 
+@pytest.mark.parametrize("edits", [(), (("def spread", "def spread"),)])
+def test_a_patch_that_changes_nothing_is_rejected_unrun(
+    project: Snapshot, verify: Verify, edits: tuple[tuple[str, str], ...]
+) -> None:
+    candidate = patch(project, *edits) if edits else Patch(())
+    verdict = verify(project, candidate)
+    assert (verdict.evidence, verdict.runs) == (None, ())
+    assert "changes nothing" in verdict.feedback
+
+
 def test_one_patchs_run_does_not_leak_into_the_next(
     project: Snapshot, sandbox: Sandbox, environment: TestEnvironment, cancel: CancelToken
 ) -> None:

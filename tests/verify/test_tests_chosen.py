@@ -18,9 +18,11 @@ def test_tests_are_found_by_their_names(make_snapshot: Make) -> None:
         "pkg/contest.py",
         "pkg/attest.py",
         "tests/helper.py",
+        "tests/unittest_d.py",
         "test_c.txt",
     ]
-    assert find_test_files(make_snapshot(dict.fromkeys(names, ""))) == ("pkg/b_test.py", "pkg/tests.py", "test_a.py")
+    found = ("pkg/b_test.py", "pkg/tests.py", "test_a.py", "tests/unittest_d.py")
+    assert find_test_files(make_snapshot(dict.fromkeys(names, ""))) == found
 
 
 def test_nearest_tests_come_first_and_the_limit_holds(make_snapshot: Make) -> None:

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from patchwright_engine.types import Patch, RepoPath, Snapshot
 
-_TEST_NAME = re.compile(r"(?:test_.*|.*_tests?|tests)\.py")
+_TEST_NAME = re.compile(r"(?:(?:unit)?test_.*|.*_tests?|tests)\.py")
 _JUDGES = {
     "conftest.py",
     "pytest.ini",

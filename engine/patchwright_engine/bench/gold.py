@@ -1,0 +1,268 @@
+"""Check the verifier itself: it must accept the developer's fix, reject the empty patch and reject wrong patches.
+
+Each instance is judged in two settings. `failing_test`: the developer's tests are in the tree and the user's test
+command names those that fail. `regression_only`: the tree as it was when the issue was reported, no command. Which
+patches are wrong is decided by the hidden tests, run apart (see `truth`). The files of the fix stand for what
+localization would have suspected. Invariant: an instance that could not be set up is never counted as a success.
+"""
+
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from patchwright_engine.bench.checkout import to_patch
+from patchwright_engine.bench.instances import Instance
+from patchwright_engine.bench.mutate import mutants
+from patchwright_engine.bench.prepare import prepare
+from patchwright_engine.bench.truth import HiddenRun, Truth, establish, is_pytest, run_hidden
+from patchwright_engine.control import CancelToken
+from patchwright_engine.errors import Cancelled, PatchwrightError
+from patchwright_engine.index import open_index
+from patchwright_engine.sandbox.base import Sandbox
+from patchwright_engine.types import Evidence, Patch, RepoPath, Snapshot
+from patchwright_engine.verify.context import open_verification
+from patchwright_engine.verify.discovery import select_regression_tests
+from patchwright_engine.verify.environment import TestEnvironment, discover_environment
+from patchwright_engine.verify.evidence import verify_patch
+from patchwright_engine.verify.workspace import WorkspaceCopy
+from patchwright_engine.workspace.snapshot import take_snapshot
+
+SETTINGS = ("failing_test", "regression_only")
+_TRIES = 4
+"""Mutants tried for each wrong patch that is wanted: the hidden tests call many mutants right."""
+_NAMED_TESTS = 20
+_SHOWN = 600
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class GoldOptions:
+    """How hard to try. Results of other options are not taken for these."""
+
+    wrong: int = 5
+    """Wrong patches an instance."""
+    seed: int = 0
+    test_files: int = 8
+    """Regression test files, the nearest to the fix first."""
+    timeout_seconds: float = 120.0
+    """For each run of tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the verifier said of one patch."""
+
+    truth: str
+    """'gold', 'empty' or 'wrong'."""
+    change: str
+    evidence: str | None
+    """None: rejected."""
+    feedback: str
+    seconds: float
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the verifier stands by the patch: what merely parses it never calls verified."""
+        return self.evidence is not None and Evidence(self.evidence).strength >= Evidence.REGRESSION_ONLY.strength
+
+
+@dataclass(frozen=True, slots=True)
+class SettingReport:
+    """One instance in one setting."""
+
+    setting: str
+    command: str | None
+    tests: tuple[str, ...]
+    """The regression test files."""
+    baseline: str
+    notes: tuple[str, ...]
+    judged: tuple[Judged, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceReport:
+    """One instance, however far it came."""
+
+    instance_id: str
+    status: str
+    """'judged'; 'waiting': its test runner is not supported; 'setup_failed'; 'unsound': its own tests do not tell right
+    from wrong on this machine; 'failed': the verifier gave up."""
+    reason: str = ""
+    runner: str = ""
+    sandbox: str = ""
+    fail_to_pass: int = 0
+    pass_to_pass: int = 0
+    equivalent: tuple[str, ...] = ()
+    """Mutants that every hidden test passes: not known to be wrong, hence not judged."""
+    settings: tuple[SettingReport, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class _Found:
+    """What is known so far; kept when a later step fails."""
+
+    status: str = "setup_failed"
+    runner: str = ""
+    truth: Truth | None = None
+    equivalent: list[str] = field(default_factory=list)
+    settings: list[SettingReport] = field(default_factory=list)
+
+
+def check_instance(
+    instance: Instance, repos: Path, cache: Path, sandbox: Sandbox, options: GoldOptions, cancel: CancelToken, say: Say
+) -> InstanceReport:
+    """Set one instance up and judge it in every setting.
+
+    Raises:
+        Cancelled: only; whatever else goes wrong is in the report.
+    """
+    begin = time.monotonic()
+    found = _Found()
+    reason = ""
+    try:
+        reason = _check(instance, repos, cache, sandbox, options, cancel, say, found)
+    except Cancelled:
+        raise
+    except PatchwrightError as error:
+        reason = str(error)
+    return InstanceReport(
+        instance.instance_id,
+        found.status,
+        reason,
+        found.runner,
+        sandbox.level,
+        len(found.truth.fail_to_pass) if found.truth else 0,
+        len(found.truth.pass_to_pass) if found.truth else 0,
+        tuple(found.equivalent),
+        tuple(found.settings),
+        round(time.monotonic() - begin, 1),
+    )
+
+
+def _check(
+    instance: Instance,
+    repos: Path,
+    cache: Path,
+    sandbox: Sandbox,
+    options: GoldOptions,
+    cancel: CancelToken,
+    say: Say,
+    found: _Found,
+) -> str:
+    """Fills `found`; returns the reason when it ends early."""
+    if not is_pytest(instance):
+        found.status = "waiting"
+        return f"its tests are run by `{instance.test_command.split(' --')[0]}`, which is not read here yet"
+    prepared = prepare(instance, repos, cache, cancel, say)
+    gold = to_patch(prepared.base, instance.patch)
+    environment = discover_environment(prepared.base, prepared.python)
+    found.runner = environment.runner
+    found.status = "failed"
+    tests = take_snapshot(prepared.tests, cancel=cancel)
+    wrong = _find_wrong(instance, gold, tests, sandbox, environment, options, cancel, say, found)
+    if isinstance(wrong, str):
+        found.status = "unsound"
+        return wrong
+    patches = [("gold", "", gold), ("empty", "", Patch(())), *wrong]
+    assert found.truth is not None
+    command = user_command(instance, found.truth)
+    for setting in SETTINGS:
+        snapshot = tests if setting == "failing_test" else take_snapshot(prepared.base, cancel=cancel)
+        named = command if setting == "failing_test" else None
+        say(f"judging {len(patches)} patches, {setting}")
+        found.settings.append(
+            _judge(setting, named, snapshot, patches, instance, environment, sandbox, options, cancel)
+        )
+    found.status = "judged"
+    return ""
+
+
+def user_command(instance: Instance, truth: Truth) -> str:
+    """The instance's own test command over the failing tests alone, as a developer would give it."""
+    words = shlex.split(instance.test_command)
+    options = [word for word in words if not word.partition("::")[0].endswith(".py")]
+    tests = sorted(truth.fail_to_pass)
+    if len(tests) > _NAMED_TESTS:
+        tests = sorted({test.partition("::")[0] for test in tests})
+    return shlex.join([*options, *tests])
+
+
+def _find_wrong(
+    instance: Instance,
+    gold: Patch,
+    snapshot: Snapshot,
+    sandbox: Sandbox,
+    environment: TestEnvironment,
+    options: GoldOptions,
+    cancel: CancelToken,
+    say: Say,
+    found: _Found,
+) -> list[tuple[str, str, Patch]] | str:
+    """Mutants that the hidden tests call wrong, or why nothing can be told here."""
+    wrong: list[tuple[str, str, Patch]] = []
+    with WorkspaceCopy(snapshot, cancel=cancel) as workspace:
+
+        def run(patch: Patch) -> HiddenRun:
+            return run_hidden(instance, patch, sandbox, workspace, environment, cancel, options.timeout_seconds)
+
+        say("running the hidden tests without and with the developer's fix")
+        truth = establish(instance, run(Patch(())), run(gold))
+        if isinstance(truth, str):
+            return truth
+        found.truth = truth
+        for mutant in mutants(gold, options.seed, options.wrong * _TRIES):
+            if len(wrong) == options.wrong:
+                break
+            if truth.is_right(run(mutant.patch)):
+                found.equivalent.append(mutant.change)
+            else:
+                wrong.append(("wrong", f"{mutant.kind}: {mutant.change}", mutant.patch))
+        say(f"{len(wrong)} wrong patches; {len(found.equivalent)} mutants that the hidden tests do not tell from right")
+    return wrong
+
+
+def _judge(
+    setting: str,
+    command: str | None,
+    snapshot: Snapshot,
+    patches: Sequence[tuple[str, str, Patch]],
+    instance: Instance,
+    environment: TestEnvironment,
+    sandbox: Sandbox,
+    options: GoldOptions,
+    cancel: CancelToken,
+) -> SettingReport:
+    selection = regression_tests(snapshot, patches[0][2].paths, options.test_files, cancel)
+    judged: list[Judged] = []
+    with open_verification(
+        snapshot,
+        sandbox=sandbox,
+        environment=environment,
+        issue_text=instance.problem,
+        selection=selection,
+        cancel=cancel,
+        user_command=command,
+        timeout_seconds=options.timeout_seconds,
+    ) as context:
+        for truth, change, patch in patches:
+            begin = time.monotonic()
+            verdict = verify_patch(patch, context, cancel)
+            evidence = verdict.evidence.value if verdict.evidence is not None else None
+            seconds = round(time.monotonic() - begin, 2)
+            judged.append(Judged(truth, change, evidence, verdict.feedback[:_SHOWN], seconds))
+        baseline = context.baseline.report.summary if context.baseline is not None else "nothing to run"
+        return SettingReport(setting, command, context.selection, baseline, context.notes, tuple(judged))
+
+
+def regression_tests(
+    snapshot: Snapshot, changed: Sequence[RepoPath], limit: int, cancel: CancelToken
+) -> tuple[RepoPath, ...]:
+    """The tests that `fix` would choose when it suspects `changed`."""
+    with open_index(snapshot.root) as index:
+        index.refresh(snapshot, cancel)
+        selection = select_regression_tests(snapshot, changed, index.importers, limit)
+    shown = [path for path in changed if path in snapshot.files and path.endswith(".py")]
+    return selection + tuple(path for path in shown if ">>> " in snapshot.read_text(path))

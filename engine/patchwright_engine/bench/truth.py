@@ -1,0 +1,115 @@
+"""What is really right: the instance's own test command, run over a patched copy that holds the hidden tests.
+
+Independent of the verifier: another command, another reading (the summary lines that pytest prints with -rA).
+Invariant: a test counts as passed only when the run says so.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from patchwright_engine.bench.instances import Instance
+from patchwright_engine.control import CancelToken
+from patchwright_engine.sandbox.base import Sandbox
+from patchwright_engine.types import Command, Patch, RunReport
+from patchwright_engine.verify.environment import TestEnvironment
+from patchwright_engine.verify.workspace import WorkspaceCopy
+
+OUTPUT_BYTES = 32 << 20
+"""With -rA every test's captured output is printed again; what is cut from the middle would be lost results."""
+_SUMMARY = re.compile(r"^(PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS) (\S+\.py.*)$", re.MULTILINE)
+_REASONED = {"FAILED", "ERROR", "XFAIL", "XPASS"}
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenRun:
+    """One run of the hidden tests."""
+
+    results: Mapping[str, str]
+    """Test id → 'PASSED', 'FAILED', ... as the runner writes it."""
+    run: RunReport
+
+    @property
+    def passed(self) -> frozenset[str]:
+        return frozenset(test for test, outcome in self.results.items() if outcome == "PASSED")
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What a right patch must make pass."""
+
+    fail_to_pass: frozenset[str]
+    pass_to_pass: frozenset[str]
+    """Those that pass before and after the developer's fix, here and now."""
+
+    def is_right(self, run: HiddenRun) -> bool:
+        """Every test of the fix passes and none that passed before fails."""
+        return self.fail_to_pass <= run.passed and self.pass_to_pass <= run.passed
+
+
+def is_pytest(instance: Instance) -> bool:
+    """Whether the instance's tests are run by pytest, the only runner whose output is read here."""
+    return bool(re.match(r"(?:python3?(?:\.\d+)? -m )?(?:pytest|py\.test)\b", instance.test_command))
+
+
+def run_hidden(
+    instance: Instance,
+    patch: Patch,
+    sandbox: Sandbox,
+    workspace: WorkspaceCopy,
+    environment: TestEnvironment,
+    cancel: CancelToken,
+    timeout_seconds: float,
+) -> HiddenRun:
+    """Run the instance's test command over `workspace`, reset and patched.
+
+    Raises: as `Sandbox.run` and `WorkspaceCopy.apply`.
+    """
+    workspace.reset()
+    workspace.apply(patch)
+    command = Command(
+        ("sh", "-c", instance.test_command),
+        env=environment.variables(workspace.path),
+        timeout_seconds=timeout_seconds,
+        output_bytes=OUTPUT_BYTES,
+    )
+    run = sandbox.run(command, workspace.path, cancel, environment.readable)
+    return HiddenRun(read_summary(run.output), run)
+
+
+def read_summary(output: str) -> dict[str, str]:
+    """Test id → outcome, from the lines that `pytest -rA` ends with."""
+    results: dict[str, str] = {}
+    for outcome, rest in _SUMMARY.findall(output):
+        test = rest.partition(" - ")[0].rstrip() if outcome in _REASONED else rest.rstrip()
+        if results.get(test) not in ("FAILED", "ERROR"):  # One test may pass and then err while it is taken down.
+            results[test] = outcome
+    return results
+
+
+def establish(instance: Instance, before: HiddenRun, right: HiddenRun) -> Truth | str:
+    """The tests that tell right from wrong on this machine, or why there are none."""
+    for name, run in (("before", before), ("with", right)):
+        if run.run.outcome != "exited":
+            return f"the hidden tests did not end {name} the developer's fix: {run.run.outcome}"
+    if not instance.fail_to_pass:
+        wanted = right.passed - before.passed
+    else:
+        named = {name: _named(name, right.results) for name in instance.fail_to_pass}
+        missing = [name for name, found in named.items() if not found & right.passed]
+        if missing:
+            last = right.run.output.strip().rpartition("\n")[2][:200]
+            return f"{len(missing)} tests do not pass with the developer's fix here, e.g. {missing[0]} ({last})"
+        wanted = frozenset().union(*named.values()) & right.passed - before.passed
+    if not wanted:
+        return "the tests of the fix pass without it here"
+    return Truth(wanted, before.passed & right.passed)
+
+
+def _named(name: str, results: Mapping[str, str]) -> frozenset[str]:
+    """The ids that a row means: it may give a function's name alone, or a parameter cut off at its first space."""
+    if name in results:
+        return frozenset({name})
+    if "::" not in name:
+        return frozenset(test for test in results if test.partition("::")[2].partition("[")[0] == name)
+    return frozenset(test for test in results if test.startswith(f"{name} "))

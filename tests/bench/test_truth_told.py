@@ -1,0 +1,68 @@
+"""How pytest's own summary is read."""
+
+from patchwright_engine.bench.truth import HiddenRun, establish, read_summary
+from patchwright_engine.types import RunReport
+from patchwright_engine.bench.instances import Instance
+
+OUTPUT = """\
+=== PASSES ===
+___ test_a ___
+PASSED is a word of mine
+=== short test summary info ===
+PASSED tests/test_x.py::test_a
+PASSED tests/test_x.py::test_b[one two - three]
+PASSED tests/test_x.py::test_e
+ERROR tests/test_x.py::test_e - OSError: no
+FAILED tests/test_x.py::test_c - assert 1 == 2
+SKIPPED [1] tests/test_x.py:3: not here
+XFAIL tests/test_x.py::test_d - known
+2 passed in 1.0s
+"""
+
+
+def run(results: dict[str, str], outcome: str = "exited") -> HiddenRun:
+    return HiddenRun(results, RunReport(("sh",), 1, "the last line\n", 1.0, outcome))
+
+
+def instance(*fail_to_pass: str) -> Instance:
+    return Instance("a", "b/c", "b+c", "0" * 40, "3.11", ("true",), "pytest x.py", "p", "d", "d", fail_to_pass)
+
+
+def test_the_summary_is_read_per_test() -> None:
+    assert read_summary(OUTPUT) == {
+        "tests/test_x.py::test_a": "PASSED",
+        "tests/test_x.py::test_b[one two - three]": "PASSED",
+        "tests/test_x.py::test_e": "ERROR",
+        "tests/test_x.py::test_c": "FAILED",
+        "tests/test_x.py::test_d": "XFAIL",
+    }
+
+
+def test_what_passes_before_and_after_must_go_on_passing() -> None:
+    before = run({"t.py::a": "FAILED", "t.py::b": "PASSED", "t.py::c": "FAILED"})
+    right = run({"t.py::a": "PASSED", "t.py::b": "PASSED", "t.py::c": "FAILED"})
+    truth = establish(instance("t.py::a"), before, right)
+    assert not isinstance(truth, str)
+    assert truth.is_right(right)
+    assert not truth.is_right(before)
+    assert not truth.is_right(run({"t.py::a": "PASSED", "t.py::b": "FAILED"}))
+    assert not truth.is_right(run({"t.py::a": "PASSED"}))
+
+
+def test_a_name_alone_and_a_cut_parameter_name_their_tests() -> None:
+    results = {"t.py::f": "PASSED", "t.py::g[a b]": "PASSED", "t.py::h": "PASSED"}
+    truth = establish(instance("f", "t.py::g[a"), run(dict.fromkeys(results, "FAILED")), run(results))
+    assert not isinstance(truth, str)
+    assert truth.fail_to_pass == {"t.py::f", "t.py::g[a b]"}
+
+
+def test_without_names_the_tests_that_the_fix_mends_count() -> None:
+    truth = establish(instance(), run({"t.py::a": "FAILED", "t.py::b": "PASSED"}), run({"t.py::a": "PASSED"}))
+    assert not isinstance(truth, str)
+    assert truth.fail_to_pass == {"t.py::a"}
+
+
+def test_a_run_that_was_cut_short_tells_nothing() -> None:
+    reason = establish(instance("t.py::a"), run({}), run({}, "timeout"))
+    assert isinstance(reason, str)
+    assert "did not end with the developer's fix: timeout" in reason
