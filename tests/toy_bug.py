@@ -38,7 +38,7 @@ def label(value, unit):
 FIXED = CALC.replace("        return low\n", "        return low\n    if value > high:\n        return high\n").replace(
     'str(value) + " " + unit', '" ".join([str(value), unit])'
 )
-TESTS = '''\
+TESTS = """\
 import pytest
 
 from calc import clamp, label, span
@@ -54,8 +54,10 @@ def test_span():
     assert span([3, 8, 5]) == 5
     with pytest.raises(ValueError, match="no values"):
         span([])
-'''
-HIDDEN = TESTS + '''
+"""
+HIDDEN = (
+    TESTS
+    + """
 
 def test_high():
     assert clamp(12, 0, 9) == 9
@@ -64,9 +66,15 @@ def test_high():
 
 def test_label():
     assert label(3, "kg") == "3 kg"
-'''
-FILES = {"calc.py": CALC, "tests/test_calc.py": TESTS, "build/data.txt": "tracked, though ignored\n", ".gitignore": "build/\n"}
-PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments")
+"""
+)
+FILES = {
+    "calc.py": CALC,
+    "tests/test_calc.py": TESTS,
+    "build/data.txt": "tracked, though ignored\n",
+    ".gitignore": "build/\n",
+}
+PACKAGES = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "py.py")
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def test_a_diff_may_make_a_file(tree: Path) -> None:
     [
         ("--- a/calc.py\n+++ b/calc.py\n@@ -1 +1 @@\n-other text\n+x\n", "does not apply"),
         ("nonsense", "does not apply"),
-        (f"--- a/.gitignore\n+++ /dev/null\n@@ -1 +0,0 @@\n-build/\n", "deletes or renames .gitignore"),
+        ("--- a/.gitignore\n+++ /dev/null\n@@ -1 +0,0 @@\n-build/\n", "deletes or renames .gitignore"),
     ],
 )
 def test_a_diff_that_cannot_be_a_patch_is_told(tree: Path, diff: str, told: str) -> None:

@@ -27,9 +27,9 @@ def build(instance: Instance, folder: Path, name: str, *commands: str, cancel: C
         replace(instance, install=commands),
         checkout,
         folder / name / "venv",
-        folder / "shared",
-        cancel or CancelToken(),
-        lambda message: None,
+        shared=folder / "shared",
+        cancel=cancel or CancelToken(),
+        say=lambda message: None,
     )
 
 
@@ -63,7 +63,9 @@ def test_pip_is_the_environments_own(instance: Instance, tmp_path: Path) -> None
 
 
 def test_a_broken_command_is_told_with_what_it_printed_and_leaves_nothing(instance: Instance, tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentProblem, match=r"`echo no such wheel; exit 3` failed \(exit status 3\): no such wheel"):
+    with pytest.raises(
+        EnvironmentProblem, match=r"`echo no such wheel; exit 3` failed \(exit status 3\): no such wheel"
+    ):
         build(instance, tmp_path, "first", MAKE, "echo no such wheel; exit 3")
     mended = build(instance, tmp_path, "second", MAKE)
     assert mended.exists()
@@ -90,5 +92,10 @@ def test_a_cancel_ends_a_command_under_way(instance: Instance, tmp_path: Path) -
     (tmp_path / "tree").mkdir()
     with pytest.raises(Cancelled):
         build_environment(
-            replace(instance, install=(MAKE, "sleep 600")), tmp_path / "tree", tmp_path / "v", tmp_path / "s", cancel, say
+            replace(instance, install=(MAKE, "sleep 600")),
+            tmp_path / "tree",
+            tmp_path / "venv",
+            shared=tmp_path / "shared",
+            cancel=cancel,
+            say=say,
         )

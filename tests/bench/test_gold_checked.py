@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from patchwright_engine.bench.campaign import run_gold
-from patchwright_engine.bench.gold import GoldOptions, InstanceReport, check_instance
+from patchwright_engine.bench.gold import Bench, GoldOptions, InstanceReport, check_instance
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput
 from patchwright_engine.sandbox.base import Sandbox
@@ -49,9 +49,15 @@ def _own_folders(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATCHWRIGHT_HOME", str(home / "home"))
 
 
+def bench(
+    toy: Toy, home: Path, sandbox: Sandbox, options: GoldOptions = OPTIONS, cancel: CancelToken | None = None
+) -> Bench:
+    return Bench(toy.repos, home / "cache", sandbox, options, cancel or CancelToken())
+
+
 def check(toy: Toy, home: Path, sandbox: Sandbox, **changed: object) -> InstanceReport:
     instance = toy.instance(home, **changed)
-    return check_instance(instance, toy.repos, home / "cache", sandbox, OPTIONS, CancelToken(), lambda message: None)
+    return check_instance(instance, bench(toy, home, sandbox), lambda message: None)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +92,7 @@ def test_without_it_the_fix_is_accepted_as_breaking_nothing(checked: tuple[Insta
 
 
 def test_hidden_tests_are_never_in_a_copy_without_them(checked: tuple[InstanceReport, Watched]) -> None:
-    report, watched = checked
+    _, watched = checked
     runs_without = 2 + 1 + 3  # the baseline twice, the fix, the wrong patches; the empty patch is not run at all
     assert watched.hidden[-runs_without:] == [False] * runs_without
     assert all(watched.hidden[:-runs_without])
@@ -103,21 +109,21 @@ def test_wrong_means_that_the_hidden_tests_say_so(toy: Toy, home: Path, sandbox:
 
 
 @pytest.mark.parametrize(
-    ("changed", "status", "reason"),
+    ("changed", "told"),
     [
-        ({"install_cmds": ["echo no wheel; exit 1"]}, "setup_failed", "no wheel"),
-        ({"repo": "nobody/nothing"}, "setup_failed", "git clone --mirror"),
-        ({"test_cmd": "python tests/runtests.py x"}, "waiting", "python tests/runtests.py"),
-        ({"FAIL_TO_PASS": ["tests/test_calc.py::test_none"]}, "unsound", "tests/test_calc.py::test_none"),
-        ({"FAIL_TO_PASS": ["tests/test_calc.py::test_span"]}, "unsound", "pass without it"),
+        ({"install_cmds": ["echo no wheel; exit 1"]}, ("setup_failed", "no wheel")),
+        ({"repo": "nobody/nothing"}, ("setup_failed", "git clone --mirror")),
+        ({"test_cmd": "python tests/runtests.py x"}, ("waiting", "python tests/runtests.py")),
+        ({"FAIL_TO_PASS": ["tests/test_calc.py::test_none"]}, ("unsound", "tests/test_calc.py::test_none")),
+        ({"FAIL_TO_PASS": ["tests/test_calc.py::test_span"]}, ("unsound", "pass without it")),
     ],
 )
 def test_an_instance_that_cannot_be_judged_is_told_apart(
-    toy: Toy, home: Path, sandbox: Sandbox, changed: dict[str, object], status: str, reason: str
+    toy: Toy, home: Path, sandbox: Sandbox, changed: dict[str, object], told: tuple[str, str]
 ) -> None:
     report = check(toy, home, sandbox, **changed)
-    assert report.status == status
-    assert reason in report.reason
+    assert report.status == told[0]
+    assert told[1] in report.reason
     assert report.settings == ()
 
 
@@ -128,17 +134,8 @@ def test_a_campaign_goes_on_where_it_was_stopped(toy: Toy, home: Path, sandbox: 
     said: list[str] = []
 
     def go(cancel: CancelToken, options: GoldOptions = OPTIONS) -> list[str]:
-        reports = run_gold(
-            (instance, waiting),
-            repos=toy.repos,
-            cache=home / "cache",
-            out=tmp_path / "out",
-            sandbox=watched,
-            options=options,
-            jobs=2,
-            cancel=cancel,
-            say=said.append,
-        )
+        over = bench(toy, home, watched, options, cancel)
+        reports = run_gold((instance, waiting), over, out=tmp_path / "out", jobs=2, say=said.append)
         return [report.status for report in reports]
 
     stopped = CancelToken()
@@ -158,15 +155,6 @@ def test_a_campaign_goes_on_where_it_was_stopped(toy: Toy, home: Path, sandbox: 
 
 def test_foreign_lines_in_the_out_folder_are_refused(toy: Toy, sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "results.jsonl").write_text('{"mine": 1}\n\n')
+    over = bench(toy, tmp_path, sandbox)
     with pytest.raises(BadInput, match="line 1 is no result"):
-        run_gold(
-            (toy.instance(tmp_path),),
-            repos=toy.repos,
-            cache=tmp_path,
-            out=tmp_path,
-            sandbox=sandbox,
-            options=OPTIONS,
-            jobs=1,
-            cancel=CancelToken(),
-            say=lambda message: None,
-        )
+        run_gold((toy.instance(tmp_path),), over, out=tmp_path, jobs=1, say=lambda message: None)

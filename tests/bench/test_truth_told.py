@@ -1,8 +1,8 @@
 """How pytest's own summary is read."""
 
+from patchwright_engine.bench.instances import Instance
 from patchwright_engine.bench.truth import HiddenRun, establish, read_summary
 from patchwright_engine.types import RunReport
-from patchwright_engine.bench.instances import Instance
 
 OUTPUT = """\
 === PASSES ===

@@ -48,9 +48,7 @@ def test_a_broken_install_command_is_reported_and_not_raised(
     assert "no such wheel" in told.out
 
 
-def test_without_gold_it_says_what_is_not_there_yet(
-    rows: Path, toy: Toy, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_gold_it_says_what_is_not_there_yet(rows: Path, toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     assert bench(rows, toy) == 2
     assert "Add --gold" in capsys.readouterr().err
 

@@ -160,6 +160,22 @@ def test_a_command_that_hangs_after_rejects(make_snapshot: Make, verify: Verify)
     assert "timeout" in verdict.feedback
 
 
+def test_one_test_that_never_ends_does_not_switch_the_others_off(make_snapshot: Make, verify: Verify) -> None:
+    files = {
+        "loop.py": "def spin(on):\n    while on:\n        pass\n\n\ndef two():\n    return 2\n",
+        "tests/test_a.py": "from loop import spin\n\n\ndef test_spin():\n    spin(True)\n",
+        "tests/test_b.py": "from loop import two\n\n\ndef test_two():\n    assert two() == 2\n",
+    }
+    snapshot = make_snapshot(files)
+    candidate = patch(snapshot, ("while on", "while False"), ("return 2", "return 3"), path="loop.py")
+    verdict = verify(snapshot, candidate, seconds=5.0, runner="pytest")
+    assert verdict.evidence is None
+    assert "tests/test_b.py::test_two" in verdict.feedback
+    good = verify(snapshot, patch(snapshot, ("while on", "while False"), path="loop.py"), seconds=5.0, runner="pytest")
+    assert good.evidence is Evidence.REGRESSION_ONLY
+    assert any("tests/test_a.py does not end" in note for note in good.notes)
+
+
 def test_a_command_that_floods_is_survived(project: Snapshot, verify: Verify) -> None:
     command = "yes | head -c 100000000; python -c 'from stats.mean import mean; mean([])'"
     verdict = verify(project, patch(project, FIX), command=command)

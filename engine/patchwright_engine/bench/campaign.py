@@ -12,11 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from patchwright_engine.bench.gold import GoldOptions, InstanceReport, Judged, SettingReport, check_instance
+from patchwright_engine.bench.gold import Bench, GoldOptions, InstanceReport, Judged, SettingReport, check_instance
 from patchwright_engine.bench.instances import Instance
-from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput, Cancelled, EnvironmentProblem
-from patchwright_engine.sandbox.base import Sandbox
 
 _FINAL = ("judged", "unsound")
 """What a later run need not try again; a set-up that failed may have been mended."""
@@ -24,14 +22,10 @@ _FINAL = ("judged", "unsound")
 
 def run_gold(
     instances: Sequence[Instance],
+    bench: Bench,
     *,
-    repos: Path,
-    cache: Path,
     out: Path,
-    sandbox: Sandbox,
-    options: GoldOptions,
     jobs: int,
-    cancel: CancelToken,
     say: Callable[[str], None],
 ) -> tuple[InstanceReport, ...]:
     """Check every instance that `out` does not hold yet; returns all reports that there are, in order of `instances`.
@@ -46,8 +40,10 @@ def run_gold(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise EnvironmentProblem(f"cannot write to {out}: {error.strerror}", "Name another folder with --out.") from error
-    reports = _read(results, options)
+        raise EnvironmentProblem(
+            f"cannot write to {out}: {error.strerror}", "Name another folder with --out."
+        ) from error
+    reports = _read(results, bench.options)
     todo = [one for one in instances if reports.get(one.instance_id) is None]
     if len(todo) < len(instances):
         say(f"{len(instances) - len(todo)} of {len(instances)} instances were finished before, in {results}")
@@ -58,12 +54,12 @@ def run_gold(
             say(f"[{number}/{len(todo)}] {instance.instance_id}: {message}")
 
         try:
-            cancel.check()
-            report = check_instance(instance, repos, cache, sandbox, options, cancel, tell)
+            bench.cancel.check()
+            report = check_instance(instance, bench, tell)
         except Cancelled:
             return
         with lock:
-            _append(results, report, options)
+            _append(results, report, bench.options)
             reports[instance.instance_id] = report
         tell(f"{report.status} in {report.seconds:.0f} s{': ' + report.reason if report.reason else ''}")
 

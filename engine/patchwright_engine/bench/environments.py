@@ -30,12 +30,7 @@ _NOT_OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", "GIT_", 
 
 
 def build_environment(
-    instance: Instance,
-    checkout: Path,
-    folder: Path,
-    shared: Path,
-    cancel: CancelToken,
-    say: Callable[[str], None],
+    instance: Instance, checkout: Path, folder: Path, *, shared: Path, cancel: CancelToken, say: Callable[[str], None]
 ) -> Path:
     """Run the install commands for `checkout`; returns the interpreter, `folder/bin/python`.
 
@@ -53,7 +48,7 @@ def build_environment(
         shutil.rmtree(folder, ignore_errors=True)
         if begun is not None:
             _copy_environment(begun, folder)
-        _run_all(own, instance, checkout, folder, cancel, say)
+        _run_all(own, instance, (checkout, folder), cancel, say)
     except OSError as error:
         raise EnvironmentProblem(f"cannot write the environment {folder}: {error}", "Free disk space.") from error
     python = folder / "bin" / "python"
@@ -77,19 +72,15 @@ def _shared_environment(
             return folder / "venv"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        _run_all(commands, instance, folder, folder / "venv", cancel, say)
+        _run_all(commands, instance, (folder, folder / "venv"), cancel, say)
         (folder / _MARK).touch()
     return folder / "venv"
 
 
 def _run_all(
-    commands: Sequence[str],
-    instance: Instance,
-    checkout: Path,
-    venv: Path,
-    cancel: CancelToken,
-    say: Callable[[str], None],
+    commands: Sequence[str], instance: Instance, at: tuple[Path, Path], cancel: CancelToken, say: Callable[[str], None]
 ) -> None:
+    checkout, venv = at
     variables = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_OURS)}
     variables |= {"CHECKOUT": str(checkout), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
     if instance.constraints:
@@ -117,11 +108,13 @@ def _run_all(
 
 def _copy_environment(source: Path, target: Path) -> None:
     """The same environment at another place: files are shared (pip replaces files, it never writes into them)."""
+    if not source.is_dir():
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(source, target, symlinks=True, copy_function=_link_or_copy)
     # Scripts name the interpreter they were made for.
     old, new = f"#!{source}/bin/".encode(), f"#!{target}/bin/".encode()
-    for script in (target / "bin").iterdir():
+    for script in (target / "bin").glob("*"):
         if script.is_file() and not script.is_symlink():
             content = script.read_bytes()
             if content.startswith(old):

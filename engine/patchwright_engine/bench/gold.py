@@ -16,7 +16,7 @@ from patchwright_engine.bench.checkout import to_patch
 from patchwright_engine.bench.instances import Instance
 from patchwright_engine.bench.mutate import mutants
 from patchwright_engine.bench.prepare import prepare
-from patchwright_engine.bench.truth import HiddenRun, Truth, establish, is_pytest, run_hidden
+from patchwright_engine.bench.truth import HiddenRun, Truth, establish, hidden_command, is_pytest, read_run
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import Cancelled, PatchwrightError
 from patchwright_engine.index import open_index
@@ -100,83 +100,90 @@ class InstanceReport:
     seconds: float = 0.0
 
 
-@dataclass(slots=True)
-class _Found:
-    """What is known so far; kept when a later step fails."""
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every instance is checked with."""
 
+    repos: Path
+    cache: Path
+    sandbox: Sandbox
+    options: GoldOptions
+    cancel: CancelToken
+
+
+@dataclass(slots=True)
+class _Case:
+    """One instance under way, and what is known so far: kept when a later step fails."""
+
+    instance: Instance
+    bench: Bench
+    say: Say
+    environment: TestEnvironment | None = None
     status: str = "setup_failed"
-    runner: str = ""
     truth: Truth | None = None
     equivalent: list[str] = field(default_factory=list)
     settings: list[SettingReport] = field(default_factory=list)
 
 
-def check_instance(
-    instance: Instance, repos: Path, cache: Path, sandbox: Sandbox, options: GoldOptions, cancel: CancelToken, say: Say
-) -> InstanceReport:
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    truth: str
+    change: str
+    patch: Patch
+
+
+def check_instance(instance: Instance, bench: Bench, say: Say) -> InstanceReport:
     """Set one instance up and judge it in every setting.
 
     Raises:
         Cancelled: only; whatever else goes wrong is in the report.
     """
     begin = time.monotonic()
-    found = _Found()
-    reason = ""
+    case = _Case(instance, bench, say)
     try:
-        reason = _check(instance, repos, cache, sandbox, options, cancel, say, found)
+        reason = _check(case)
     except Cancelled:
         raise
     except PatchwrightError as error:
         reason = str(error)
     return InstanceReport(
         instance.instance_id,
-        found.status,
+        case.status,
         reason,
-        found.runner,
-        sandbox.level,
-        len(found.truth.fail_to_pass) if found.truth else 0,
-        len(found.truth.pass_to_pass) if found.truth else 0,
-        tuple(found.equivalent),
-        tuple(found.settings),
+        case.environment.runner if case.environment else "",
+        bench.sandbox.level,
+        len(case.truth.fail_to_pass) if case.truth else 0,
+        len(case.truth.pass_to_pass) if case.truth else 0,
+        tuple(case.equivalent),
+        tuple(case.settings),
         round(time.monotonic() - begin, 1),
     )
 
 
-def _check(
-    instance: Instance,
-    repos: Path,
-    cache: Path,
-    sandbox: Sandbox,
-    options: GoldOptions,
-    cancel: CancelToken,
-    say: Say,
-    found: _Found,
-) -> str:
-    """Fills `found`; returns the reason when it ends early."""
+def _check(case: _Case) -> str:
+    """Fills `case`; returns why it ended early, or nothing."""
+    instance, bench = case.instance, case.bench
     if not is_pytest(instance):
-        found.status = "waiting"
+        case.status = "waiting"
         return f"its tests are run by `{instance.test_command.split(' --')[0]}`, which is not read here yet"
-    prepared = prepare(instance, repos, cache, cancel, say)
+    prepared = prepare(instance, bench.repos, bench.cache, bench.cancel, case.say)
     gold = to_patch(prepared.base, instance.patch)
-    environment = discover_environment(prepared.base, prepared.python)
-    found.runner = environment.runner
-    found.status = "failed"
-    tests = take_snapshot(prepared.tests, cancel=cancel)
-    wrong = _find_wrong(instance, gold, tests, sandbox, environment, options, cancel, say, found)
+    case.environment = discover_environment(prepared.base, prepared.python)
+    case.status = "failed"
+    tests = take_snapshot(prepared.tests, cancel=bench.cancel)
+    wrong = _find_wrong(case, gold, tests, case.environment)
     if isinstance(wrong, str):
-        found.status = "unsound"
+        case.status = "unsound"
         return wrong
-    patches = [("gold", "", gold), ("empty", "", Patch(())), *wrong]
-    assert found.truth is not None
-    command = user_command(instance, found.truth)
+    candidates = [_Candidate("gold", "", gold), _Candidate("empty", "", Patch(())), *wrong]
+    assert case.truth is not None
+    command = user_command(instance, case.truth)
     for setting in SETTINGS:
-        snapshot = tests if setting == "failing_test" else take_snapshot(prepared.base, cancel=cancel)
+        snapshot = tests if setting == "failing_test" else take_snapshot(prepared.base, cancel=bench.cancel)
         named = command if setting == "failing_test" else None
-        say(f"judging {len(patches)} patches, {setting}")
-        found.settings.append(
-            _judge(setting, named, snapshot, patches, instance, environment, sandbox, options, cancel)
-        )
-    found.status = "judged"
+        case.say(f"judging {len(candidates)} patches, {setting}")
+        case.settings.append(_judge(case, setting, named, snapshot, candidates))
+    case.status = "judged"
     return ""
 
 
@@ -190,69 +197,56 @@ def user_command(instance: Instance, truth: Truth) -> str:
     return shlex.join([*options, *tests])
 
 
-def _find_wrong(
-    instance: Instance,
-    gold: Patch,
-    snapshot: Snapshot,
-    sandbox: Sandbox,
-    environment: TestEnvironment,
-    options: GoldOptions,
-    cancel: CancelToken,
-    say: Say,
-    found: _Found,
-) -> list[tuple[str, str, Patch]] | str:
+def _find_wrong(case: _Case, gold: Patch, snapshot: Snapshot, environment: TestEnvironment) -> list[_Candidate] | str:
     """Mutants that the hidden tests call wrong, or why nothing can be told here."""
-    wrong: list[tuple[str, str, Patch]] = []
-    with WorkspaceCopy(snapshot, cancel=cancel) as workspace:
+    bench, options = case.bench, case.bench.options
+    wrong: list[_Candidate] = []
+    with WorkspaceCopy(snapshot, cancel=bench.cancel) as workspace:
 
         def run(patch: Patch) -> HiddenRun:
-            return run_hidden(instance, patch, sandbox, workspace, environment, cancel, options.timeout_seconds)
+            workspace.reset()
+            workspace.apply(patch)
+            command = hidden_command(case.instance, environment, workspace.path, options.timeout_seconds)
+            return read_run(bench.sandbox.run(command, workspace.path, bench.cancel, environment.readable))
 
-        say("running the hidden tests without and with the developer's fix")
-        truth = establish(instance, run(Patch(())), run(gold))
+        case.say("running the hidden tests without and with the developer's fix")
+        truth = establish(case.instance, run(Patch(())), run(gold))
         if isinstance(truth, str):
             return truth
-        found.truth = truth
+        case.truth = truth
         for mutant in mutants(gold, options.seed, options.wrong * _TRIES):
             if len(wrong) == options.wrong:
                 break
             if truth.is_right(run(mutant.patch)):
-                found.equivalent.append(mutant.change)
+                case.equivalent.append(mutant.change)
             else:
-                wrong.append(("wrong", f"{mutant.kind}: {mutant.change}", mutant.patch))
-        say(f"{len(wrong)} wrong patches; {len(found.equivalent)} mutants that the hidden tests do not tell from right")
+                wrong.append(_Candidate("wrong", f"{mutant.kind}: {mutant.change}", mutant.patch))
+    case.say(f"{len(wrong)} wrong patches; {len(case.equivalent)} mutants that the hidden tests do not tell from right")
     return wrong
 
 
 def _judge(
-    setting: str,
-    command: str | None,
-    snapshot: Snapshot,
-    patches: Sequence[tuple[str, str, Patch]],
-    instance: Instance,
-    environment: TestEnvironment,
-    sandbox: Sandbox,
-    options: GoldOptions,
-    cancel: CancelToken,
+    case: _Case, setting: str, command: str | None, snapshot: Snapshot, candidates: Sequence[_Candidate]
 ) -> SettingReport:
-    selection = regression_tests(snapshot, patches[0][2].paths, options.test_files, cancel)
+    bench, options = case.bench, case.bench.options
+    assert case.environment is not None
     judged: list[Judged] = []
     with open_verification(
         snapshot,
-        sandbox=sandbox,
-        environment=environment,
-        issue_text=instance.problem,
-        selection=selection,
-        cancel=cancel,
+        sandbox=bench.sandbox,
+        environment=case.environment,
+        issue_text=case.instance.problem,
+        selection=regression_tests(snapshot, candidates[0].patch.paths, options.test_files, bench.cancel),
+        cancel=bench.cancel,
         user_command=command,
         timeout_seconds=options.timeout_seconds,
     ) as context:
-        for truth, change, patch in patches:
+        for candidate in candidates:
             begin = time.monotonic()
-            verdict = verify_patch(patch, context, cancel)
+            verdict = verify_patch(candidate.patch, context, bench.cancel)
             evidence = verdict.evidence.value if verdict.evidence is not None else None
             seconds = round(time.monotonic() - begin, 2)
-            judged.append(Judged(truth, change, evidence, verdict.feedback[:_SHOWN], seconds))
+            judged.append(Judged(candidate.truth, candidate.change, evidence, verdict.feedback[:_SHOWN], seconds))
         baseline = context.baseline.report.summary if context.baseline is not None else "nothing to run"
         return SettingReport(setting, command, context.selection, baseline, context.notes, tuple(judged))
 

@@ -15,8 +15,8 @@ from patchwright_engine.errors import BadInput
 from patchwright_engine.types import RepoPath
 
 CURE = (
-    "Give a file of SWE-bench rows, one JSON object a line, each with instance_id, repo, base_commit, patch, test_patch, "
-    "FAIL_TO_PASS, problem_statement, python, install_cmds and test_cmd."
+    "Give a file of SWE-bench rows, one JSON object a line, each with instance_id, repo, base_commit, patch, "
+    "test_patch, FAIL_TO_PASS, problem_statement, python, install_cmds and test_cmd."
 )
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -179,7 +179,8 @@ def _enclosing(text: str, lines: frozenset[int]) -> frozenset[int]:
     ]
     found: set[int] = set()
     for line in lines:
-        found |= set(min((span for span in spans if line in span), key=len, default=range(0)))
+        around = [span for span in spans if line in span]
+        found |= set(sorted(around, key=len)[0]) if around else set()
     return frozenset(found)
 
 
@@ -189,10 +190,12 @@ def _changes(text: str) -> Iterator[_Change]:
     if tree is None:
         return
     source = _Source(text)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            node.value = ast.Name("docstring")  # Prose: no test can tell, and without a place nothing is changed.
-        elif isinstance(node, ast.expr | ast.stmt) and hasattr(node, "lineno"):
+    nodes = list(ast.walk(tree))
+    # Docstrings are prose: no test can tell one from another.
+    prose = [node for node in nodes if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+    skipped = {id(part) for node in prose for part in (node, node.value)}
+    for node in nodes:
+        if isinstance(node, ast.expr | ast.stmt) and id(node) not in skipped:
             for start, end, new, what in _of_node(node, source):
                 yield _Change(start, end, new, what, source.line(start))
 
@@ -242,11 +245,11 @@ def _of_node(node: ast.expr | ast.stmt, source: _Source) -> Iterator[_Stretch]:
             yield from _swapped(source, left, right, pair, "swaps and/or")
         case ast.UnaryOp(op=ast.Not()):
             yield start, end, f"({source.of(node.operand)})", "drops a not"
-        case ast.Constant(value=bool()):
-            yield start, end, str(not node.value), "flips a truth value"
-        case ast.Constant(value=int()):
-            yield start, end, str(node.value + 1), "is off by one"
-        case ast.Constant(value=str()) if node.value and source.of(node)[0] in "'\"":
+        case ast.Constant(value=bool() as value):
+            yield start, end, str(not value), "flips a truth value"
+        case ast.Constant(value=int() as value):
+            yield start, end, str(value + 1), "is off by one"
+        case ast.Constant(value=str() as value) if value and source.of(node)[0] in "'\"":
             yield start, end, "''", "empties a text"
         case ast.Call(args=[first, second, *_]) if not isinstance(first, ast.Starred):
             (a, b), (c, d) = source.span(first), source.span(second)

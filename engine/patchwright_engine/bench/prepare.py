@@ -29,9 +29,7 @@ class Prepared:
     python: Path
 
 
-def prepare(
-    instance: Instance, repos: Path, cache: Path, cancel: CancelToken, say: Callable[[str], None]
-) -> Prepared:
+def prepare(instance: Instance, repos: Path, cache: Path, cancel: CancelToken, say: Callable[[str], None]) -> Prepared:
     """Check out and install, or find what an earlier call left.
 
     Raises:
@@ -52,7 +50,8 @@ def prepare(
             shutil.rmtree(folder, ignore_errors=True)
             say("checking out")
             check_out(mirror, instance.base_commit, prepared.base, instance.replaced)
-            build_environment(instance, prepared.base, folder / "venv", cache / "environments", cancel, say)
+            shared = cache / "environments"
+            build_environment(instance, prepared.base, folder / "venv", shared=shared, cancel=cancel, say=say)
             with_tests(prepared.base, prepared.tests, instance.test_patch)
             (folder / _MARK).touch()
     except OSError as error:

@@ -57,7 +57,7 @@ def read_quixbugs(repos: Path, python: str = "3.11") -> tuple[Instance, ...]:
                     f"python{python} -m venv VENV",
                     "VENV/bin/pip install -q 'pytest<9' 'pytest-timeout<3'",
                 ),
-                test_command=f"python -m pytest -x -rA -q --tb=short -p no:cacheprovider --timeout={TEST_SECONDS} {test}",
+                test_command=f"python -m pytest -x -rA -q -p no:cacheprovider --timeout={TEST_SECONDS} {test}",
                 problem=f"The program {name} gives wrong results.",
                 patch=Patch((FileEdit(path, faulty, text),)).diff,
                 test_patch=Patch((written,)).diff,

@@ -107,7 +107,10 @@ def _table(settings: dict[str, Any]) -> list[str]:
         name: "{:.0%}-{:.0%}".format(*wilson(found["gold_accepted"], found["gold"])) for name, found in settings.items()
     }
     rows.append(
-        ("developer's fix accepted", *(f"{s['gold_accepted']}/{s['gold']} ({low_high[n]})" for n, s in settings.items()))
+        (
+            "developer's fix accepted",
+            *(f"{s['gold_accepted']}/{s['gold']} ({low_high[n]})" for n, s in settings.items()),
+        )
     )
     rows.append(("empty patch rejected", *(f"{s['empty_rejected']}/{s['gold']}" for s in settings.values())))
     rows.append(("wrong patch rejected", *(f"{s['wrong_rejected']}/{s['wrong']}" for s in settings.values())))
@@ -117,4 +120,6 @@ def _table(settings: dict[str, Any]) -> list[str]:
             if any(counts):
                 rows.append((f"  {name}: {level}", *map(str, counts)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows] + [""]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows] + [
+        ""
+    ]

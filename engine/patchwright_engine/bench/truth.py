@@ -7,13 +7,11 @@ Invariant: a test counts as passed only when the run says so.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from patchwright_engine.bench.instances import Instance
-from patchwright_engine.control import CancelToken
-from patchwright_engine.sandbox.base import Sandbox
-from patchwright_engine.types import Command, Patch, RunReport
+from patchwright_engine.types import Command, RunReport
 from patchwright_engine.verify.environment import TestEnvironment
-from patchwright_engine.verify.workspace import WorkspaceCopy
 
 OUTPUT_BYTES = 32 << 20
 """With -rA every test's captured output is printed again; what is cut from the middle would be lost results."""
@@ -52,28 +50,20 @@ def is_pytest(instance: Instance) -> bool:
     return bool(re.match(r"(?:python3?(?:\.\d+)? -m )?(?:pytest|py\.test)\b", instance.test_command))
 
 
-def run_hidden(
-    instance: Instance,
-    patch: Patch,
-    sandbox: Sandbox,
-    workspace: WorkspaceCopy,
-    environment: TestEnvironment,
-    cancel: CancelToken,
-    timeout_seconds: float,
-) -> HiddenRun:
-    """Run the instance's test command over `workspace`, reset and patched.
-
-    Raises: as `Sandbox.run` and `WorkspaceCopy.apply`.
-    """
-    workspace.reset()
-    workspace.apply(patch)
-    command = Command(
+def hidden_command(
+    instance: Instance, environment: TestEnvironment, workspace: Path, timeout_seconds: float
+) -> Command:
+    """The instance's test command for a copy at `workspace`."""
+    return Command(
         ("sh", "-c", instance.test_command),
-        env=environment.variables(workspace.path),
+        env=environment.variables(workspace),
         timeout_seconds=timeout_seconds,
         output_bytes=OUTPUT_BYTES,
     )
-    run = sandbox.run(command, workspace.path, cancel, environment.readable)
+
+
+def read_run(run: RunReport) -> HiddenRun:
+    """What a run of that command says of each test."""
     return HiddenRun(read_summary(run.output), run)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from patchwright_engine.bench.campaign import run_gold
-from patchwright_engine.bench.gold import GoldOptions
+from patchwright_engine.bench.gold import Bench, GoldOptions
 from patchwright_engine.bench.instances import Instance, read_instances
 from patchwright_engine.bench.quixbugs import read_quixbugs
 from patchwright_engine.bench.summary import in_words, summarize
@@ -44,9 +44,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     repair.add_argument(
         "--instances", required=True, metavar="F", help=f"JSON lines in SWE-bench form, or the word {QUIXBUGS}"
     )
-    repair.add_argument(
-        "--repos", required=True, type=Path, metavar="DIR", help="bare mirrors, as DIR/OWNER+NAME/repo"
-    )
+    repair.add_argument("--repos", required=True, type=Path, metavar="DIR", help="bare mirrors, as DIR/OWNER+NAME/repo")
     repair.add_argument("--only", nargs="+", metavar="ID", help="only these instances")
     repair.add_argument("--limit", type=int, metavar="N", help="only the first N instances")
     repair.add_argument("--jobs", type=int, default=1, metavar="N", help="instances at a time (default: 1)")
@@ -73,20 +71,17 @@ def run(arguments: argparse.Namespace) -> int:
         if value is not None and not value > 0:
             raise BadInput(f"--{name.replace('_', '-')} {value:g} is too small", "Give more than 0.")
     instances = _chosen(arguments)
-    options = GoldOptions(arguments.wrong, arguments.seed, arguments.test_files, arguments.timeout)
     cancel = CancelToken()
+    bench = Bench(
+        repos=arguments.repos.absolute(),
+        cache=folders().cache / "bench",
+        sandbox=select_sandbox(),
+        options=GoldOptions(arguments.wrong, arguments.seed, arguments.test_files, arguments.timeout),
+        cancel=cancel,
+    )
     with _interruptible(cancel):
-        reports = run_gold(
-            instances,
-            repos=arguments.repos.absolute(),
-            cache=folders().cache / "bench",
-            out=arguments.out or folders().state / "bench",
-            sandbox=select_sandbox(),
-            options=options,
-            jobs=arguments.jobs,
-            cancel=cancel,
-            say=_teller(),
-        )
+        out = arguments.out or folders().state / "bench"
+        reports = run_gold(instances, bench, out=out, jobs=arguments.jobs, say=_teller())
     if arguments.json is not None:
         try:
             arguments.json.write_text(json.dumps(summarize(reports), indent=1) + "\n", encoding="utf-8")

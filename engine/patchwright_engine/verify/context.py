@@ -11,12 +11,14 @@ from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.types import Command, Patch, RepoPath, RunReport, Snapshot
-from patchwright_engine.verify.baseline import Baseline, fitting, measure_baseline
+from patchwright_engine.verify.baseline import Baseline, fitting, hanging_file, measure_baseline
 from patchwright_engine.verify.environment import TestEnvironment
 from patchwright_engine.verify.reproduction import Reproduction, check_reproduction
 from patchwright_engine.verify.runs import TestReport, run_tests
 from patchwright_engine.verify.workspace import WorkspaceCopy
 
+MAX_LEFT_OUT = 2
+"""Test files that may each use up the time limit once before what fits in it is taken."""
 _CANNOT_START = {126: "cannot be executed", 127: "was not found"}
 
 
@@ -154,10 +156,16 @@ def _user_baseline(context: VerificationContext, cancel: CancelToken) -> RunRepo
     return before
 
 
-def _with_baseline(context: VerificationContext, cancel: CancelToken) -> VerificationContext:
+def _with_baseline(context: VerificationContext, cancel: CancelToken, left_out: int = 0) -> VerificationContext:
+    """`left_out`: files that were taken out of the selection because a test in them never ends."""
     baseline = measure_baseline(lambda: run_regression(context, None, cancel))
     notes = [*context.notes, *baseline.report.notes]
     if baseline.report.run.outcome == "timeout":
+        hanging = hanging_file(baseline)
+        rest = tuple(name for name in context.selection if name.partition("::")[0] != hanging)
+        if hanging is not None and rest and left_out < MAX_LEFT_OUT:
+            notes = [*context.notes, f"A test in {hanging} does not end within the time limit; the file is left out."]
+            return _with_baseline(replace(context, selection=rest, notes=tuple(notes)), cancel, left_out + 1)
         baseline, selection = fitting(baseline, context.selection, context.timeout_seconds / 2)
         notes.append(f"Of {len(context.selection)} test files, {len(selection)} fit in the time limit and are run.")
         if not selection:

@@ -74,6 +74,10 @@ def pytest_runtest_call(item: Any) -> Any:
         _emit(kind="calls", id=item.nodeid, calls=inside)
 
 
+def pytest_runtest_logstart(nodeid: str, location: Any) -> None:
+    _emit(kind="start", id=nodeid)
+
+
 def pytest_runtest_logreport(report: Any) -> None:
     failure = None
     if report.failed:
