@@ -6,6 +6,7 @@ patches are wrong is decided by the hidden tests, run apart (see `truth`). The f
 localization would have suspected. Invariant: an instance that could not be set up is never counted as a success.
 """
 
+import re
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from patchwright_engine.bench.checkout import to_patch
 from patchwright_engine.bench.instances import Instance
 from patchwright_engine.bench.mutate import mutants
 from patchwright_engine.bench.prepare import prepare
-from patchwright_engine.bench.truth import HiddenRun, Truth, establish, hidden_command, is_pytest, read_run
+from patchwright_engine.bench.truth import HiddenRun, Truth, establish, form_of, hidden_command, read_run
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import Cancelled, PatchwrightError
 from patchwright_engine.index import open_index
@@ -163,15 +164,19 @@ def check_instance(instance: Instance, bench: Bench, say: Say) -> InstanceReport
 def _check(case: _Case) -> str:
     """Fills `case`; returns why it ended early, or nothing."""
     instance, bench = case.instance, case.bench
-    if not is_pytest(instance):
+    form = form_of(instance)
+    if form is None:
         case.status = "waiting"
-        return f"its tests are run by `{instance.test_command.split(' --')[0]}`, which is not read here yet"
+        return f"the output of `{instance.test_command}` cannot be read here"
     prepared = prepare(instance, bench.repos, bench.cache, bench.cancel, case.say)
     gold = to_patch(prepared.base, instance.patch)
     case.environment = discover_environment(prepared.base, prepared.python)
+    if form == "unittest" and case.environment.runner in ("pytest", "unittest"):
+        case.status = "waiting"
+        return f"the verifier has no runner for `{instance.test_command.split(' --')[0]}`"
     case.status = "failed"
     tests = take_snapshot(prepared.tests, cancel=bench.cancel)
-    wrong = _find_wrong(case, gold, tests, case.environment)
+    wrong = _find_wrong(case, form, gold, tests)
     if isinstance(wrong, str):
         case.status = "unsound"
         return wrong
@@ -190,16 +195,23 @@ def _check(case: _Case) -> str:
 def user_command(instance: Instance, truth: Truth) -> str:
     """The instance's own test command over the failing tests alone, as a developer would give it."""
     words = shlex.split(instance.test_command)
-    options = [word for word in words if not word.partition("::")[0].endswith(".py")]
     tests = sorted(truth.fail_to_pass)
-    if len(tests) > _NAMED_TESTS:
-        tests = sorted({test.partition("::")[0] for test in tests})
-    return shlex.join([*options, *tests])
+    if form_of(instance) == "pytest":
+        options = [word for word in words if not word.partition("::")[0].endswith(".py")]
+        if len(tests) > _NAMED_TESTS:
+            tests = sorted({test.partition("::")[0] for test in tests})
+        return shlex.join([*options, *tests])
+    if len(tests) > _NAMED_TESTS or any(test not in truth.labels for test in tests):
+        return instance.test_command
+    while words and re.fullmatch(r"[A-Za-z_][\w.]*", words[-1]):
+        words.pop()
+    return shlex.join([*words, *(truth.labels[test] for test in tests)])
 
 
-def _find_wrong(case: _Case, gold: Patch, snapshot: Snapshot, environment: TestEnvironment) -> list[_Candidate] | str:
+def _find_wrong(case: _Case, form: str, gold: Patch, snapshot: Snapshot) -> list[_Candidate] | str:
     """Mutants that the hidden tests call wrong, or why nothing can be told here."""
-    bench, options = case.bench, case.bench.options
+    bench, options, environment = case.bench, case.bench.options, case.environment
+    assert environment is not None
     wrong: list[_Candidate] = []
     with WorkspaceCopy(snapshot, cancel=bench.cancel) as workspace:
 
@@ -207,7 +219,7 @@ def _find_wrong(case: _Case, gold: Patch, snapshot: Snapshot, environment: TestE
             workspace.reset()
             workspace.apply(patch)
             command = hidden_command(case.instance, environment, workspace.path, options.timeout_seconds)
-            return read_run(bench.sandbox.run(command, workspace.path, bench.cancel, environment.readable))
+            return read_run(bench.sandbox.run(command, workspace.path, bench.cancel, environment.readable), form)
 
         case.say("running the hidden tests without and with the developer's fix")
         truth = establish(case.instance, run(Patch(())), run(gold))
