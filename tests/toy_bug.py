@@ -41,7 +41,7 @@ FIXED = CALC.replace("        return low\n", "        return low\n    if value >
 TESTS = """\
 import pytest
 
-from calc import clamp, label, span
+from calc import clamp, span
 
 
 def test_low():
@@ -62,10 +62,6 @@ HIDDEN = (
 def test_high():
     assert clamp(12, 0, 9) == 9
     assert clamp(9, 0, 9) == 9
-
-
-def test_label():
-    assert label(3, "kg") == "3 kg"
 """
 )
 FILES = {

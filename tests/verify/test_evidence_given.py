@@ -144,6 +144,25 @@ def test_a_command_that_breaks_something_else_is_no_proof(project: Snapshot, ver
     assert verify(project, patch(project, FIX, BREAKS), command=command).evidence is None
 
 
+def test_what_lies_beside_the_named_test_may_not_break(
+    project: Snapshot, sandbox: Sandbox, environment: TestEnvironment, cancel: CancelToken
+) -> None:
+    command = f"{PYTEST} tests/test_mean.py::test_mean_of_nothing"
+    with open_verification(
+        project,
+        sandbox=sandbox,
+        environment=environment,
+        issue_text="",
+        selection=(),
+        cancel=cancel,
+        user_command=command,
+    ) as context:
+        assert verify_patch(patch(project, FIX), context, cancel).evidence is Evidence.FAILING_TEST
+        broken = verify_patch(patch(project, FIX, BREAKS), context, cancel)
+    assert broken.evidence is None
+    assert "tests/test_mean.py::test_spread" in broken.feedback
+
+
 def test_a_command_that_hangs_before_and_ends_after_is_proof(make_snapshot: Make, verify: Verify) -> None:
     snapshot = make_snapshot({"loop.py": "import time\n\n\ndef main():\n    time.sleep(60)\n"})
     candidate = patch(snapshot, ("time.sleep(60)", "pass"), path="loop.py")

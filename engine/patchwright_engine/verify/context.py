@@ -12,6 +12,7 @@ from patchwright_engine.errors import BadInput
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.types import Command, Patch, RepoPath, RunReport, Snapshot
 from patchwright_engine.verify.baseline import Baseline, fitting, hanging_file, measure_baseline
+from patchwright_engine.verify.discovery import named_tests
 from patchwright_engine.verify.environment import TestEnvironment
 from patchwright_engine.verify.reproduction import Reproduction, check_reproduction
 from patchwright_engine.verify.runs import TestReport, run_tests
@@ -33,7 +34,7 @@ class VerificationContext:
     workspace: WorkspaceCopy | None
     issue_text: str = ""
     selection: tuple[str, ...] = ()
-    """Regression test files."""
+    """Regression test files, those that the user's command names first."""
     baseline: Baseline | None = None
     """None when there is nothing to run."""
     reproductions: tuple[Reproduction, ...] = ()
@@ -65,13 +66,15 @@ def open_verification(
         EnvironmentProblem: there is no room for the copy.
         Cancelled, SandboxUnavailable: as `Sandbox.run`.
     """
+    # What the user points at is nearest: a fix of one of its tests must not break its neighbours.
+    named = named_tests(user_command or "", snapshot)
     context = VerificationContext(
         snapshot=snapshot,
         sandbox=sandbox,
         environment=environment,
         workspace=None,
         issue_text=issue_text,
-        selection=tuple(selection),
+        selection=tuple(dict.fromkeys((*named, *selection))),
         user_command=user_command,
         timeout_seconds=timeout_seconds,
         notes=environment.notes,
@@ -83,7 +86,7 @@ def open_verification(
         context = replace(context, workspace=workspace)
         if user_command is not None:
             context = replace(context, user_before=_user_baseline(context, cancel))
-        yield _with_baseline(context, cancel) if selection else context
+        yield _with_baseline(context, cancel) if context.selection else context
 
 
 def try_reproduction(source: str, context: VerificationContext, cancel: CancelToken) -> Reproduction:

@@ -4,6 +4,7 @@ Only names and the import graph are used: no test is imported or run here.
 """
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 
@@ -56,6 +57,33 @@ def _is_test_material(path: RepoPath) -> bool:
     """
     folders = PurePosixPath(path).parts[:-1]
     return is_test_file(path) or "tests" in folders or folders[:1] == ("test",)
+
+
+def named_tests(command: str, snapshot: Snapshot) -> tuple[RepoPath, ...]:
+    """The test files that a user's test command names: as paths, as test ids, or as dotted names (unittest, Django)."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # An unclosed quote: the shell will say so.
+        return ()
+    named: dict[RepoPath, None] = {}
+    for word in words:
+        path = RepoPath(word.partition("::")[0].removeprefix("./"))
+        if path in snapshot.files and ("::" in word or is_test_file(path)):
+            named[path] = None
+        elif re.fullmatch(r"[A-Za-z_]\w*(?:\.\w+)+", word) and "/" not in word:
+            named.update(dict.fromkeys(_dotted(word, snapshot)))
+    return tuple(named)
+
+
+def _dotted(name: str, snapshot: Snapshot) -> tuple[RepoPath, ...]:
+    """The test files of module, class or method `name`, seen from the root or from a folder of tests."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        module = "/".join(parts[:length]) + ".py"
+        found = tuple(p for p in snapshot.files if (p == module or p.endswith(f"/{module}")) and is_test_file(p))
+        if found:
+            return found
+    return ()
 
 
 def select_regression_tests(
