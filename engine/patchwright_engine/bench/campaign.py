@@ -12,8 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from patchwright_engine.bench.environments import locked
 from patchwright_engine.bench.gold import Bench, GoldOptions, InstanceReport, Judged, SettingReport, check_instance
 from patchwright_engine.bench.instances import Instance
+from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput, Cancelled, EnvironmentProblem
 
 _FINAL = ("judged", "unsound")
@@ -72,7 +74,7 @@ def run_gold(
 def _append(results: Path, report: InstanceReport, options: GoldOptions) -> None:
     line = json.dumps({"schema": 1, "options": asdict(options), **asdict(report)}) + "\n"
     try:
-        with results.open("a+b") as file:
+        with locked(results.parent, results.name, CancelToken()), results.open("a+b") as file:
             file.seek(0)
             file.truncate(file.read().rfind(b"\n") + 1)  # What an earlier run was writing when the machine went down.
             file.write(line.encode())

@@ -134,7 +134,7 @@ def _link_or_copy(source: str, target: str) -> str:
 
 @contextmanager
 def locked(folder: Path, name: str, cancel: CancelToken) -> Iterator[None]:
-    """Wait for other instances, or another benchmark, that build the same environment now."""
+    """Hold `folder/NAME.lock`, which other threads and other benchmarks of this user may hold now."""
     import fcntl
 
     folder.mkdir(parents=True, exist_ok=True)
