@@ -56,6 +56,7 @@ def test_nearest_tests_come_first_and_the_limit_holds(make_snapshot: Make) -> No
                 "tests/test_yy.py",
                 "tests/test_core.py",
                 "tests/test_aa.py",
+                "doc/en/example/pkg/test_core.py",
             ],
             "",
         )

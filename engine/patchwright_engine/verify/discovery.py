@@ -27,6 +27,7 @@ _JUDGES = {
     ".coveragerc",
 }
 """Files that decide which tests run and how; a candidate that edits one could pass by switching tests off."""
+_EXAMPLES = {"doc", "docs", "example", "examples"}
 _JUDGING_FOLDERS = (".github/", ".gitlab/", ".circleci/", ".venv/", "venv/")
 
 
@@ -95,15 +96,19 @@ def select_regression_tests(
     """Up to `limit` test files, those most likely to touch `changed` first.
 
     Nearness: tests importing a changed file, tests importing an importer of it, then likeness of names, then
-    the folder they share; the remaining tests follow in order of path.
+    the folder they share; the remaining tests follow in order of path. Examples in documentation come after tests.
     """
     direct, indirect = _importing(changed, importers)
 
-    def rank(test: RepoPath) -> tuple[int, float, RepoPath]:
+    def rank(test: RepoPath) -> tuple[int, bool, float, RepoPath]:
         nearness = 0 if test in direct else 1 if test in indirect else 2
-        return nearness, -max((_likeness(test, path) for path in changed), default=0.0), test
+        return nearness, _is_example(test), -max((_likeness(test, path) for path in changed), default=0.0), test
 
     return tuple(sorted(find_test_files(snapshot), key=rank)[:limit])
+
+
+def _is_example(test: RepoPath) -> bool:
+    return bool(_EXAMPLES & set(PurePosixPath(test).parts[:-1]))
 
 
 def _importing(
