@@ -53,6 +53,7 @@ def test_every_false_verdict_is_counted_and_named() -> None:
     assert (failing["wrong_rejected"], failing["wrong"], failing["empty_rejected"]) == (1, 2, 1)
     assert [(one["instance_id"], one["evidence"]) for one in failing["false_accepts"]] == [("good", "failing_test")]
     assert failing["false_rejects"] == []
+    assert failing["wrong_per_instance"] == [2]
     assert (plain["gold_accepted"], plain["empty_rejected"]) == (0, 0)
     assert plain["wrong_rejected"] == 1  # What merely parses is not accepted.
     assert [one["patch"] for one in plain["false_accepts"]] == ["empty"]
@@ -66,6 +67,7 @@ def test_the_table_tells_failed_set_ups_apart() -> None:
     assert "1/1 (21%-100%)" in text
     assert "False accept (failing_test): good at failing_test, hunk: is off by one, a.py:4" in text
     assert "False reject (regression_only): good" in text
+    assert "Accepted though wrong at regression_only (regression_only): 1; no test newly fails" in text
     assert "broken: setup failed: no wheel" in text
 
 

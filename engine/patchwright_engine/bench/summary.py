@@ -50,6 +50,7 @@ def _setting(setting: str, reports: Sequence[InstanceReport]) -> dict[str, Any]:
         "empty_rejected": rejected["empty"],
         "wrong": sum(one.truth == "wrong" for _, one in judged),
         "wrong_rejected": rejected["wrong"],
+        "wrong_per_instance": sorted(Counter(name for name, one in judged if one.truth == "wrong").values()),
         "levels": {truth: _levels(judged, truth) for truth in ("gold", "empty", "wrong")},
         "false_accepts": [
             {"instance_id": name, "patch": one.change or one.truth, "evidence": one.evidence}
@@ -91,14 +92,23 @@ def in_words(reports: Sequence[InstanceReport]) -> str:
         for one in found["false_rejects"]:
             reason = one["reason"].strip().replace("\n", "\n      ") or f"only `{one['evidence']}`"
             lines.append(f"False reject ({setting}): {one['instance_id']}\n      {reason}")
+        wrongly = [one for one in found["false_accepts"] if Evidence(one["evidence"]).verified]
         lines += [
-            f"False accept ({setting}): {one['instance_id']} at {one['evidence']}, {one['patch']}"
-            for one in found["false_accepts"]
+            f"False accept ({setting}): {one['instance_id']} at {one['evidence']}, {one['patch']}" for one in wrongly
         ]
+        unproven = len(found["false_accepts"]) - len(wrongly)
+        if unproven:
+            lines.append(
+                f"Accepted though wrong at regression_only ({setting}): {unproven}; {Evidence.REGRESSION_ONLY.words}"
+            )
     for report in reports:
         if report.status != "judged":
             lines.append(f"{report.instance_id}: {report.status.replace('_', ' ')}: {report.reason.strip()}")
     return "\n".join(lines) + "\n"
+
+
+def _range(counts: Sequence[int]) -> str:
+    return f"{min(counts)}-{max(counts)}" if counts else "0"
 
 
 def _table(settings: dict[str, Any]) -> list[str]:
@@ -114,6 +124,7 @@ def _table(settings: dict[str, Any]) -> list[str]:
     )
     rows.append(("empty patch rejected", *(f"{s['empty_rejected']}/{s['gold']}" for s in settings.values())))
     rows.append(("wrong patch rejected", *(f"{s['wrong_rejected']}/{s['wrong']}" for s in settings.values())))
+    rows.append(("wrong patches an instance", *(_range(s["wrong_per_instance"]) for s in settings.values())))
     for truth, name in (("gold", "developer's fix"), ("empty", "empty patch"), ("wrong", "wrong patch")):
         for level in (*map(str, Evidence), "rejected"):
             counts = [s["levels"][truth].get(level, 0) for s in settings.values()]
