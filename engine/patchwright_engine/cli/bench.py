@@ -15,9 +15,10 @@ from pathlib import Path
 from types import FrameType
 
 from patchwright_engine.bench.campaign import run_gold
-from patchwright_engine.bench.gold import Bench, GoldOptions
+from patchwright_engine.bench.gold import Bench
 from patchwright_engine.bench.instances import Instance, read_instances
 from patchwright_engine.bench.quixbugs import read_quixbugs
+from patchwright_engine.bench.reports import GoldOptions
 from patchwright_engine.bench.summary import in_words, summarize
 from patchwright_engine.config import folders
 from patchwright_engine.control import CancelToken
