@@ -174,4 +174,9 @@ def _has_package(python: Path, name: str) -> bool:
         prefixes.append(python.resolve().parent.parent)
     patterns = ("lib/python3*/site-packages", "lib64/python3*/site-packages", "lib/python3*/dist-packages")
     folders = [folder for prefix in prefixes for pattern in patterns for folder in prefix.glob(pattern)]
-    return any((folder / name / "__init__.py").exists() for folder in folders)
+    # A project that is the package itself is installed in place: its metadata is here, its code is in the tree.
+    in_place = (f"{name}-[0-9]*.dist-info", f"{name}.egg-link", f"__editable__.{name}-*.pth")
+    return any(
+        (folder / name / "__init__.py").exists() or any(any(folder.glob(pattern)) for pattern in in_place)
+        for folder in folders
+    )
