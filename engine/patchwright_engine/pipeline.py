@@ -16,7 +16,7 @@ from typing import Any
 
 from patchwright_engine.config import folders, load_settings
 from patchwright_engine.control import CancelToken, Progress, ProgressSink, ignore_progress
-from patchwright_engine.errors import BadInput, Cancelled, PatchwrightError, SandboxUnavailable
+from patchwright_engine.errors import BadInput, Cancelled, EnvironmentProblem, PatchwrightError, SandboxUnavailable
 from patchwright_engine.index import open_index
 from patchwright_engine.localize.combine import locate
 from patchwright_engine.model.backend import LanguageModel
@@ -29,6 +29,7 @@ from patchwright_engine.search.job import Job, fit_issue
 from patchwright_engine.search.recorder import RecordedModel, load_recording
 from patchwright_engine.search.trace import Trace, read_trace
 from patchwright_engine.types import Cost, Fix, FixResult, Issue, RepoPath, RunReport
+from patchwright_engine.verify.choose import choose_environment
 from patchwright_engine.verify.context import VerificationContext, open_verification
 from patchwright_engine.verify.discovery import find_test_files, select_regression_tests
 from patchwright_engine.verify.environment import discover_environment
@@ -55,6 +56,8 @@ class FixRequest:
     """Catalog name, GGUF path or URL. None: the settings, then the hardware probe."""
     python: str | None = None
     """Interpreter for the project's tests. None: the settings, then discovery."""
+    runner: str | None = None
+    """Test runner, e.g. 'unittest'. None: the settings, then discovery."""
     test_timeout: float = 120.0
     """Seconds for each run of the project's tests or of the user's test command."""
     trace: Path | None = None
@@ -194,16 +197,26 @@ def _open_verification(
     except SandboxUnavailable as error:
         job.note(f"Nothing was run: {error.message}. {error.cure}")
     override = request.python or python
-    environment = discover_environment(job.snapshot.root, Path(override) if override else None)
-    selection = select_regression_tests(job.snapshot, changed, job.index.importers, MAX_TEST_FILES)
-    found = len(find_test_files(job.snapshot))
+    python_file = Path(override) if override else None
+    runner = request.runner or load_settings().runner
+    limit = MAX_TEST_FILES
+    try:
+        environment = choose_environment(job.snapshot.root, changed, python=python_file, runner=runner)
+    except EnvironmentProblem as error:  # Another language's tool is missing; the user's own command may still work.
+        job.note(f"The project's tests were not run: {error.message}. {error.cure}")
+        environment = discover_environment(job.snapshot.root, python_file)
+        limit = 0
+    language = environment.language
+    selection = select_regression_tests(job.snapshot, changed, job.index.importers, limit, language)
+    found = len(find_test_files(job.snapshot, language)) if limit else 0
     if found > len(selection):
         job.note(f"Of {found} test files only the {len(selection)} nearest to the suspected code are run.")
     # The examples in the docstrings of suspected modules are tests of theirs too.
-    selection += tuple(path for path in changed if path.endswith(".py") and ">>> " in job.snapshot.read_text(path))
+    if environment.runner == "pytest":
+        selection += tuple(path for path in changed if path.endswith(".py") and ">>> " in job.snapshot.read_text(path))
     job.trace.step(
         "environment",
-        python=str(environment.python),
+        python=str(environment.executable),
         runner=environment.runner,
         reason=environment.reason,
         sandbox=sandbox.level if sandbox else None,

@@ -15,6 +15,7 @@ from patchwright_engine.verify.baseline import Baseline, fitting, measure_baseli
 from patchwright_engine.verify.environment import TestEnvironment
 from patchwright_engine.verify.reproduction import Reproduction, check_reproduction
 from patchwright_engine.verify.runs import TestReport, run_tests
+from patchwright_engine.verify.toolchains import show_packages
 from patchwright_engine.verify.workspace import WorkspaceCopy
 
 _CANNOT_START = {126: "cannot be executed", 127: "was not found"}
@@ -111,6 +112,7 @@ def with_reproduction(context: VerificationContext, reproduction: Reproduction) 
 def run_user_command(context: VerificationContext, patch: Patch | None, cancel: CancelToken) -> RunReport:
     """The user's own command, through the shell of the sandbox."""
     sandbox, workspace = _clean(context, patch)
+    show_packages(context.environment, workspace.path)
     command = Command(
         ("sh", "-c", context.user_command or "true"),
         env=context.environment.variables(workspace.path),

@@ -10,6 +10,15 @@ from pathlib import PurePosixPath
 from patchwright_engine.types import Patch, RepoPath, Snapshot
 
 _TEST_NAME = re.compile(r"(?:test_.*|.*_tests?|tests)\.py")
+_TEST_NAMES = {
+    "python": _TEST_NAME,
+    "javascript": re.compile(r"(?:.*[._-](?:test|spec)|test|test-.*)\.[cm]?[jt]sx?|.*Spec\.[jt]s"),
+    "go": re.compile(r".*_test\.go"),
+    "java": re.compile(r"(?:Test\w*|\w+(?:Test|Tests|TestCase|IT|Spec))\.(?:java|kt|groovy|scala)"),
+}
+"""By the habits of pytest and unittest; node --test, vitest, jest and jasmine; go test; Surefire and Gradle."""
+_RUST_TEST = re.compile(r"#\[(?:cfg\(test\)|(?:\w+::)*test\b)")
+_MAX_RUST_BYTES = 1 << 20
 _JUDGES = {
     "conftest.py",
     "pytest.ini",
@@ -26,17 +35,38 @@ _JUDGES = {
     ".coveragerc",
 }
 """Files that decide which tests run and how; a candidate that edits one could pass by switching tests off."""
+_OTHER_JUDGES = re.compile(
+    r"package\.json|(?:jest|vitest|vite|babel|karma|ava)\.config\.\w+|\.(?:babel|mocha|taprc|npm)rc.*|tsconfig.*\.json"
+    r"|pom\.xml|(?:build|settings)\.gradle(?:\.kts)?|Cargo\.toml|go\.mod|manage\.py|runtests\.py"
+)
+"""The same for other languages and for Django."""
 _JUDGING_FOLDERS = (".github/", ".gitlab/", ".circleci/", ".venv/", "venv/")
 
 
-def is_test_file(path: RepoPath) -> bool:
-    """Whether pytest or unittest would look for tests in it, going by its name."""
-    return bool(_TEST_NAME.fullmatch(PurePosixPath(path).name))
+def is_test_file(path: RepoPath, language: str = "python") -> bool:
+    """Whether the runners of `language` would look for tests in it, going by its name and folder."""
+    place = PurePosixPath(path)
+    if language == "rust":  # tests/ holds one test program a file; unit tests lie beside the code
+        return place.suffix == ".rs" and place.parent.name == "tests"
+    names = _TEST_NAMES[language]
+    if language == "javascript" and place.parent.name in {"__tests__", "test"}:
+        return bool(re.fullmatch(r"\.[cm]?[jt]sx?", place.suffix)) and not place.name.endswith(".d.ts")
+    return bool(names.fullmatch(place.name))
 
 
-def find_test_files(snapshot: Snapshot) -> tuple[RepoPath, ...]:
-    """Every test file of the snapshot, in order of path."""
-    return tuple(sorted(path for path in snapshot.files if is_test_file(path)))
+def find_test_files(snapshot: Snapshot, language: str = "python") -> tuple[RepoPath, ...]:
+    """Every file of the snapshot with tests of `language`, in order of path; for Rust those with tests inside too."""
+    found = {path for path in snapshot.files if is_test_file(path, language)}
+    if language == "rust":
+        found |= {path for path in snapshot.files if path.endswith(".rs") and _holds_rust_tests(snapshot, path)}
+    return tuple(sorted(found))
+
+
+def _holds_rust_tests(snapshot: Snapshot, path: RepoPath) -> bool:
+    try:
+        return bool(_RUST_TEST.search(snapshot.read_text(path)[:_MAX_RUST_BYTES]))
+    except OSError:
+        return False
 
 
 def refused_paths(patch: Patch, snapshot: Snapshot) -> tuple[RepoPath, ...]:
@@ -46,7 +76,9 @@ def refused_paths(patch: Patch, snapshot: Snapshot) -> tuple[RepoPath, ...]:
 
 def _judges(path: RepoPath) -> bool:
     name = PurePosixPath(path).name
-    return name in _JUDGES or name.endswith(".pth") or path.startswith(_JUDGING_FOLDERS) or name == ".gitlab-ci.yml"
+    if name in _JUDGES or name.endswith(".pth") or name == ".gitlab-ci.yml" or _OTHER_JUDGES.fullmatch(name):
+        return True
+    return path.startswith(_JUDGING_FOLDERS)
 
 
 def _is_test_material(path: RepoPath) -> bool:
@@ -55,7 +87,13 @@ def _is_test_material(path: RepoPath) -> bool:
     A folder `test` counts at the top only: deeper it is often the product (`django/test`).
     """
     folders = PurePosixPath(path).parts[:-1]
-    return is_test_file(path) or "tests" in folders or folders[:1] == ("test",)
+    if any(is_test_file(path, language) for language in (*_TEST_NAMES, "rust")):
+        return True
+    return (
+        bool({"tests", "__tests__", "__snapshots__"} & set(folders))
+        or folders[:1] in {("test",), ("spec",)}
+        or (folders[:2] == ("src", "test"))
+    )
 
 
 def select_regression_tests(
@@ -63,8 +101,9 @@ def select_regression_tests(
     changed: Sequence[RepoPath],
     importers: Callable[[RepoPath], tuple[RepoPath, ...]],
     limit: int,
+    language: str = "python",
 ) -> tuple[RepoPath, ...]:
-    """Up to `limit` test files, those most likely to touch `changed` first.
+    """Up to `limit` test files of `language`, those most likely to touch `changed` first.
 
     Nearness: tests importing a changed file, tests importing an importer of it, then likeness of names, then
     the folder they share; the remaining tests follow in order of path.
@@ -75,7 +114,7 @@ def select_regression_tests(
         nearness = 0 if test in direct else 1 if test in indirect else 2
         return nearness, -max((_likeness(test, path) for path in changed), default=0.0), test
 
-    return tuple(sorted(find_test_files(snapshot), key=rank)[:limit])
+    return tuple(sorted(find_test_files(snapshot, language), key=rank)[:limit])
 
 
 def _importing(
@@ -87,7 +126,8 @@ def _importing(
 
 
 def _likeness(test: RepoPath, changed: RepoPath) -> float:
-    stem = re.sub(r"^test_|_tests?$", "", PurePosixPath(test).stem)
+    name = PurePosixPath(test).name.partition(".")[0]
+    stem = re.sub(r"^tests?[_-]|[_-](?:tests?|spec)$|^Test|(?:Tests?|TestCase|IT|Spec)$", "", name)
     target = PurePosixPath(changed)
     target_stem = target.parent.name if target.stem == "__init__" else target.stem
     shared = len(set(PurePosixPath(test).parts[:-1]) & set(target.parts[:-1]))
