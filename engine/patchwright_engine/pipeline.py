@@ -293,4 +293,5 @@ def fix_to_json(fix: Fix) -> dict[str, Any]:
             }
             for run in fix.runs
         ],
+        "flags": list(fix.flags),
     }

@@ -208,6 +208,8 @@ class Command:
     output_bytes: int = 1 << 20
     """Output beyond this is dropped from the middle; the run goes on."""
     max_processes: int = 256
+    disk_bytes: int = 4 << 30
+    """What the run may add to the folders it can write; never more than half of what is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +253,8 @@ class Fix:
     patch: Patch
     explanation: str
     runs: tuple[FixRun, ...] = ()
+    flags: tuple[str, ...] = ()
+    """What in it deserves a second look, each going on from "the patch": often a cheat, sometimes right."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,8 +239,9 @@ def fix_action(fix: JobFix, number: int, of: int, revision: int, *, tagged: bool
         revision: the documents' revision it was listed for.
         tagged: the client knows `CodeActionTag.LlmGenerated`.
     """
+    doubt = "; look closely" if fix.found.flags else ""
     return types.CodeAction(
-        f"Apply verified fix {number} of {of}: {proof_words(fix)}",
+        f"Apply verified fix {number} of {of}: {proof_words(fix)}{doubt}",
         kind=KIND,
         disabled=types.CodeActionDisabled(fix.withdrawn) if fix.withdrawn else None,
         data={"fix": fix.key, "revision": revision},
@@ -281,6 +282,7 @@ def fix_json(fix: JobFix) -> dict[str, Any]:
         "proof": proof_words(fix),
         "title": found.title,
         "files": list(found.files),
+        "flags": list(found.flags),
         "withdrawn": fix.withdrawn,
         "applied": fix.applied,
     }
@@ -320,5 +322,6 @@ def fix_report(fix: JobFix) -> dict[str, Any]:
 def fix_document(fix: JobFix) -> str:
     """A fix as a diff file a person reads: the proof as a comment above the diff."""
     lines = [f"# {fix.found.title}", f"# {fix.found.words}"]
+    lines += [f"# Look closely: the patch {flag}" for flag in fix.found.flags]
     lines += [f"# {run['kind']}: {run['command']}: {run['before']} -> {run['after']}" for run in fix.found.runs]
     return "\n".join(line.replace("\r", " ").replace("\n", " ") for line in lines) + "\n\n" + fix.found.diff

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -180,3 +181,12 @@ def test_fixes_are_numbered_from_the_best_and_scored_alike() -> None:
 
 def test_a_pool_without_candidates_gives_no_fixes() -> None:
     assert not to_fixes(pool_of(candidate("x - 2", None)))
+
+
+def test_a_flagged_patch_ranks_behind_its_equals_and_says_so() -> None:
+    flagged = candidate("x + 1", votes=9, orm=0.99)
+    flagged.verification = replace(flagged.verification, flags=("swallows every error",))
+    plain, weaker = candidate("x + 2"), candidate("x + 3", Evidence.REGRESSION_ONLY)
+    fixes = to_fixes(pool_of(flagged, weaker, plain))
+    assert [fix.id for fix in fixes] == [plain.patch.id, flagged.patch.id, weaker.patch.id]
+    assert [fix.flags for fix in fixes] == [(), ("swallows every error",), ()]

@@ -1,5 +1,6 @@
 """Positions in every unit, issues from what an editor marks, and what is said of a fix."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,12 @@ def test_a_run_that_failed_proves_nothing() -> None:
         "seconds": 1,
     }
     assert convert.proof_words(fix([failed])) == "proof words"
+
+
+def test_what_deserves_a_second_look_is_said_where_the_fix_is_offered() -> None:
+    doubted = fix([])
+    doubted = replace(doubted, found=replace(doubted.found, flags=("swallows every error: `x` in a.py",)))
+    assert convert.fix_action(doubted, 1, 1, 1, tagged=False).title.endswith("; look closely")
+    assert "# Look closely: the patch swallows every error: `x` in a.py\n" in convert.fix_document(doubted)
+    assert convert.fix_json(doubted)["flags"] == ["swallows every error: `x` in a.py"]
+    assert "look closely" not in convert.fix_action(fix([]), 1, 1, 1, tagged=False).title

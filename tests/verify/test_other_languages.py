@@ -260,7 +260,9 @@ def test_libtests_json_lines_are_read() -> None:
     report = read_cargo(content)
     assert (outcomes(report), report.problem) == ({"a": "passed", "b": "failed"}, None)
     assert report.tests[1].message == "no"
-    assert "ended before" in (read_cargo(content[: content.index(b'{"type": "suite", "event": "failed"')]).problem or "")
+    assert "ended before" in (
+        read_cargo(content[: content.index(b'{"type": "suite", "event": "failed"')]).problem or ""
+    )
 
 
 @pytest.mark.parametrize(

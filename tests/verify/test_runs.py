@@ -184,3 +184,17 @@ def test_plugin_and_runner_start_under_the_systems_python(tmp_path: Path) -> Non
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "1 run, 0 failed\n")
+
+
+@RUNNERS
+def test_names_and_messages_with_escape_codes_are_harmless(run: Callable[..., TestReport], runner: str) -> None:
+    name = "tests/test_\x1b]0;t\x07.py"
+    message = "\\x1b[2J\\x1b]52;c;eA==\\x07 message"
+    source = f"class Odd(Exception):\n    pass\n\ndef test_red():\n    raise Odd('{message}')\n"
+    report = run({name: source}, name, runner=runner)
+    assert list(report.results.values()) == ["failed"]
+    told = [*report.results, report.run.output, *map(repr, report.run.argv)]
+    for failure in report.failures.values():
+        told += [failure.exception, failure.message, failure.text, *(frame.path for frame in failure.frames)]
+    assert any("message" in text for text in told)
+    assert all(character.isprintable() or character in "\n\t" for text in told for character in text)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from patchwright_engine import __version__
 from patchwright_engine.errors import PatchwrightError
+from patchwright_engine.sandbox.output import visible
 
 DESCRIPTION = "Fix issues in private code with verified patches from a local model. Nothing leaves this machine."
 EPILOG = "Start with: patchwright doctor, patchwright models pull, patchwright fix 'what goes wrong' --repo DIR"
@@ -50,9 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PatchwrightError as error:
         if debug:
             raise
-        sys.stderr.write(f"patchwright: {error.message}\n")
+        sys.stderr.write(visible(f"patchwright: {error.message}\n"))
         if error.cure:
-            sys.stderr.write(f"  {error.cure}\n")
+            sys.stderr.write(visible(f"  {error.cure}\n"))
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("patchwright: interrupted\n")

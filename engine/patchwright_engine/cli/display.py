@@ -1,18 +1,20 @@
 """What a person sees: live progress on a terminal, plain lines elsewhere, and the fixes with their proof."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
+from rich.segment import Segment
 from rich.spinner import Spinner
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
 from patchwright_engine.control import Progress, ProgressSink
+from patchwright_engine.sandbox.output import visible
 from patchwright_engine.types import Evidence, Fix, FixResult
 
 STAGES = ("index", "model", "understand", "locate", "reproduce", "repair", "verify", "rank")
@@ -36,7 +38,16 @@ def progress_display(console: Console) -> Iterator[ProgressSink]:
         yield _Lines(console).update
 
 
-class ResultConsole(Console):
+class SafeConsole(Console):
+    """A console on which nothing from a repository, a model or a run acts: what would is shown as its escape."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            safe = segment.control or segment.text.isprintable()
+            yield segment if safe else Segment(visible(segment.text), segment.style)
+
+
+class ResultConsole(SafeConsole):
     """Standard output for results. A reader that goes away (`| head`) is the caller's to handle."""
 
     def __init__(self) -> None:
@@ -129,6 +140,7 @@ def _show_fix(fix: Fix, total: int, console: Console) -> None:
     body = Group(
         Text(fix.explanation),
         Text(f"Evidence: {fix.evidence.words}."),
+        *(Text(f"Look closely: the patch {flag}", style="yellow") for flag in fix.flags),
         runs,
         Syntax(fix.patch.diff.rstrip(), "diff", background_color="default"),
     )

@@ -13,11 +13,9 @@ import threading
 from pathlib import Path
 from types import FrameType
 
-from rich.console import Console
-
 from patchwright_engine.cli import discard_output
 from patchwright_engine.cli.apply import apply_fix
-from patchwright_engine.cli.display import ResultConsole, progress_display, show_result
+from patchwright_engine.cli.display import ResultConsole, SafeConsole, progress_display, show_result
 from patchwright_engine.cli.inputs import read_issue
 from patchwright_engine.control import CancelToken, ProgressSink
 from patchwright_engine.errors import BadInput
@@ -93,9 +91,9 @@ def run(arguments: argparse.Namespace) -> int:
         discard_output()
     best = result.fixes[0] if result.fixes else None
     if arguments.apply and result.stopped == "cancelled":
-        Console(stderr=True, highlight=False).print("Nothing applied: the search was cancelled.")
+        SafeConsole(stderr=True, highlight=False).print("Nothing applied: the search was cancelled.")
     elif arguments.apply:
-        apply_fix(best, arguments.repo, Console(stderr=True, highlight=False))
+        apply_fix(best, arguments.repo, SafeConsole(stderr=True, highlight=False))
     if result.stopped == "cancelled":
         return 130
     return 0 if best is not None and best.evidence.verified else 1
@@ -120,7 +118,7 @@ def _run_cancellable(request: FixRequest) -> FixResult:
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     previous = {number: signal.signal(number, interrupt) for number in numbers}
     try:
-        with progress_display(Console(stderr=True, highlight=False)) as display:
+        with progress_display(SafeConsole(stderr=True, highlight=False)) as display:
             worker = threading.Thread(target=work, args=(display,), name="fix", daemon=True)
             worker.start()
             waited = 0.0

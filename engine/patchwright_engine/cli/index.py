@@ -6,11 +6,10 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from rich.console import Console
-
-from patchwright_engine.cli.display import progress_display
+from patchwright_engine.cli.display import SafeConsole, progress_display
 from patchwright_engine.control import CancelToken
 from patchwright_engine.index import IndexReport, open_index
+from patchwright_engine.sandbox.output import visible
 from patchwright_engine.workspace.repository import find_repository
 from patchwright_engine.workspace.snapshot import take_snapshot
 
@@ -27,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     """Refresh and print what the index holds. Raises BadInput for a folder that is no workspace."""
     root = find_repository(args.directory)
     cancel = CancelToken()
-    with progress_display(Console(stderr=True)) as progress, open_index(root) as index:
+    with progress_display(SafeConsole(stderr=True)) as progress, open_index(root) as index:
         report = index.refresh(take_snapshot(root, cancel=cancel), cancel, progress)
     sys.stdout.write(json.dumps({"schema": 1, **asdict(report)}) + "\n" if args.json else _in_words(root, report))
     return 0
@@ -44,4 +43,4 @@ def _in_words(root: Path, report: IndexReport) -> str:
         *([f"skipped     {report.skipped}"] if report.skipped else []),
         *report.notes,
     ]
-    return "\n".join(lines) + "\n"
+    return visible("\n".join(lines) + "\n")

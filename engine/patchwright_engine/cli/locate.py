@@ -6,14 +6,13 @@ import sys
 import time
 from pathlib import Path
 
-from rich.console import Console
-
-from patchwright_engine.cli.display import progress_display
+from patchwright_engine.cli.display import SafeConsole, progress_display
 from patchwright_engine.cli.inputs import read_issue
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput
 from patchwright_engine.index import open_index
 from patchwright_engine.localize import locate
+from patchwright_engine.sandbox.output import visible
 from patchwright_engine.types import Issue, Ranking
 from patchwright_engine.workspace.repository import find_repository
 from patchwright_engine.workspace.snapshot import take_snapshot
@@ -37,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     issue = Issue(read_issue(args.issue))
     root = find_repository(args.repo)
     cancel = CancelToken()
-    with progress_display(Console(stderr=True)) as progress, open_index(root) as index:
+    with progress_display(SafeConsole(stderr=True)) as progress, open_index(root) as index:
         snapshot = take_snapshot(root, cancel=cancel)
         index.refresh(snapshot, cancel, progress)
         ranking = locate(issue, snapshot, index, args.top)
@@ -83,4 +82,4 @@ def _in_words(ranking: Ranking) -> str:
         f"  {item.score:.2f}  {item.symbol.path}:{item.symbol.start_line}  {item.symbol.kind} {item.symbol.name}"
         for item in ranking.symbols
     ]
-    return "\n".join(lines) + "\n"
+    return visible("\n".join(lines) + "\n")

@@ -106,6 +106,8 @@ class FoundFix:
     runs: Sequence[Mapping[str, Any]]
     edits: str
     """The whole before and after texts, packed; only an engine host opens it."""
+    flags: Sequence[str] = ()
+    """What deserves a second look, each going on from "the patch"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,7 @@ def found_fix(fix: Fix, root: Path) -> FoundFix:
         diff=fix.patch.diff,
         runs=tuple(dataclasses.asdict(run) for run in fix.runs),
         edits=pack_edits(fix.patch.edits),
+        flags=fix.flags,
     )
 
 

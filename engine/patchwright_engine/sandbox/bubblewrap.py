@@ -24,6 +24,9 @@ from patchwright_engine.types import Command, RunReport
 
 SYSTEM_BWRAP = Path("/usr/bin/bwrap")
 """Preferred: Ubuntu's AppArmor profile lets only this path make user namespaces."""
+_IN_MEMORY = ("/tmp", "/dev/shm")
+_HIDDEN = ("/proc/keys", "/proc/key-users")
+"""What of /proc no namespace makes private: the names of the keys of the user's session."""
 
 
 def find_bwrap() -> Path | None:
@@ -48,8 +51,8 @@ class Bubblewrap:
     def promises(self) -> str:
         return (
             "Own namespaces: no network but a private loopback, no home, no other processes, no secrets from the "
-            "environment, writes only in the throw-away copy; it does not stop kernel bugs, nor filling the disk "
-            "with many files within the time limit."
+            "environment, writes only in the throw-away copy, bounded in sum; it does not stop kernel bugs, or "
+            "reading what every user of the machine may read of its system folders."
         )
 
     def run(self, command: Command, workspace: Path, cancel: CancelToken, readable: tuple[Path, ...] = ()) -> RunReport:
@@ -58,9 +61,11 @@ class Bubblewrap:
         status_read, status_write = os.pipe()
         block_read, block_write = os.pipe()
         opened = {status_read, status_write, block_read, block_write}
+        child: int | None = None
 
         def release() -> None:
             """Set the limits on the blocked child, then let it go on."""
+            nonlocal child
             for descriptor in (status_write, block_read):
                 os.close(descriptor)
                 opened.discard(descriptor)
@@ -70,6 +75,9 @@ class Bubblewrap:
                     resource.prlimit(child, kind, (value, value))
             with suppress(BrokenPipeError):
                 os.write(block_write, b"x")
+
+        def scratch() -> tuple[Path, ...]:
+            return () if child is None else tuple(Path(f"/proc/{child}/root{mount}") for mount in _IN_MEMORY)
 
         try:
             with tempfile.TemporaryFile() as filter_file:
@@ -81,13 +89,15 @@ class Bubblewrap:
                 if program is not None:
                     descriptors["--seccomp"] = filter_file.fileno()
                 argv = self._arguments(command, workspace, readable, descriptors)
-                finished = run_bounded(
-                    Launch(
-                        argv, policy.environment(command, "/tmp", "/tmp/home"), tuple(descriptors.values()), release
-                    ),
-                    command,
-                    cancel,
+                launch = Launch(
+                    argv,
+                    policy.environment(command, "/tmp", "/tmp/home"),
+                    tuple(descriptors.values()),
+                    release,
+                    writable=(workspace,),
+                    scratch=scratch,
                 )
+                finished = run_bounded(launch, command, cancel)
             if finished.outcome == "exited" and not _command_began(status_read):
                 raise SandboxUnavailable(
                     f"bubblewrap could not set up the sandbox: {finished.output.strip()[:500]}",
@@ -126,6 +136,12 @@ class Bubblewrap:
             else:
                 arguments += ["--ro-bind", str(path), str(path)]
         arguments += ["--proc", "/proc", "--dev", "/dev", *sized, "--tmpfs", "/dev/shm"]
+        for hidden in _HIDDEN:
+            if Path(hidden).exists():
+                arguments += ["--ro-bind", "/dev/null", hidden]
+        # Where this runs as root, the kernel's knobs are files of root's, and one of them names a program to start.
+        arguments += ["--remount-ro", "/proc"]
+        arguments += ["--remount-ro", "/dev"]  # Its nodes stay writable; what has no bound in size does not.
         arguments += [
             *sized,
             "--tmpfs",

@@ -34,9 +34,10 @@ class Landlock:
         signals = "" if landlock_version() >= _SIGNAL_SCOPE_VERSION else ", signals to your other processes"
         return (
             "Landlock and seccomp: no sockets at all (no loopback, no shared memory), no home, no secrets from the "
-            "environment, writes only in the throw-away copy, changes of permissions and times are ignored; with no "
+            "environment, writes only in the throw-away copy, bounded in sum, changes of permissions and times are "
+            "ignored; with no "
             "namespaces of its own it does not stop programs from seeing that files outside exist"
-            f"{signals}, kernel bugs, or filling the disk with many files within the time limit."
+            f"{signals}, or kernel bugs."
         )
 
     def run(self, command: Command, workspace: Path, cancel: CancelToken, readable: tuple[Path, ...] = ()) -> RunReport:
@@ -62,7 +63,9 @@ class Landlock:
             try:
                 descriptors = (plan_file.fileno(), status_write)
                 argv = (*_LAUNCHER, *(str(descriptor) for descriptor in descriptors))
-                finished = run_bounded(Launch(argv, _launcher_environment(), descriptors), command, cancel)
+                writable = (workspace, Path(temporary))
+                launch = Launch(argv, _launcher_environment(), descriptors, writable=writable)
+                finished = run_bounded(launch, command, cancel)
                 began = _said(status_read) == BEGAN
             except OSError as error:
                 raise SandboxUnavailable(f"the Landlock launcher could not be started: {error}") from error

@@ -29,6 +29,8 @@ _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG = 1
 _PATH_BENEATH = 1
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 22, 36, 38
+_PR_CAPBSET_DROP = 24
+_CAPABILITY_VERSION = 0x20080522
 _SECCOMP_MODE_FILTER = 2
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
@@ -102,6 +104,7 @@ def _become(plan: dict[str, Any], status_fd: int) -> None:
         for kind, value in plan["limits"]:
             resource.setrlimit(kind, (value, value))
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        _drop_capabilities()
         _restrict_files(plan["readable"], plan["writable"])
         _restrict_calls()
         os.write(status_fd, BEGAN)
@@ -113,6 +116,16 @@ def _become(plan: dict[str, Any], status_fd: int) -> None:
     except OSError as error:
         os.write(2, f"{plan['argv'][0]}: {error.strerror}\n".encode())
     os._exit(127)
+
+
+def _drop_capabilities() -> None:
+    """Root without its powers: else it could lift its own limits, and set those of other processes."""
+    libc = _libc()
+    for capability in range(64):
+        if libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) != 0:
+            break  # There are no more, or none that this process may drop.
+    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
+    _checked("capset", libc.capset(header, bytes(24)))
 
 
 def _restrict_files(readable: list[str], writable: list[str]) -> None:

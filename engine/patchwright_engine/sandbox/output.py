@@ -12,6 +12,8 @@ _ESCAPES = re.compile(
 )
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
+_INVISIBLE = re.compile(_CONTROLS.pattern[:-1] + r"\u200b-\u200d\u2028\u2029\u2060-\u2065\ufeff\ud800-\udfff]")
+
 
 def sanitize_output(text: str) -> str:
     """`text` without escape sequences, control characters (line feed and tab stay) and text-direction marks.
@@ -20,6 +22,11 @@ def sanitize_output(text: str) -> str:
     """
     text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     return _CONTROLS.sub("", text)
+
+
+def visible(text: str) -> str:
+    """`text` with whatever a terminal would obey, or not show, written as an escape: nothing acts, nothing hides."""
+    return _INVISIBLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n"))
 
 
 class BoundedOutput:

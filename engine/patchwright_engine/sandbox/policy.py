@@ -84,7 +84,7 @@ def limits(command: Command) -> Mapping[int, int]:
     breaks programs that only reserve it (Go, Java, node). The sum over all processes is watched besides.
     """
     bounds = {
-        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CORE: 1,  # Not 0: a crash handler that the core pattern pipes to would be started for 0.
         resource.RLIMIT_FSIZE: FILE_BYTES,
         resource.RLIMIT_DATA: command.memory_bytes,
         resource.RLIMIT_CPU: math.ceil(command.timeout_seconds) + 5,

@@ -1,4 +1,4 @@
-"""Run one process tree to its end: bounded output, wall clock, memory and process count, and a kill that leaves nobody.
+"""Run one process tree to its end: bounded output, time, memory, processes and disk, and a kill that leaves nobody.
 
 Shared by every sandbox level. Invariant: when `run_bounded` returns or raises, no process of the tree is alive.
 """
@@ -8,19 +8,23 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
 from patchwright_engine.control import CancelToken
+from patchwright_engine.sandbox.disk import DiskWatch
 from patchwright_engine.sandbox.output import BoundedOutput
 from patchwright_engine.types import Command
 
 TICK_SECONDS = 0.05
 WATCH_SECONDS = 0.2
 BLOCK = 1 << 16
+_CHILDREN_FILE = Path("/proc/thread-self/children")
+"""Absent where the kernel was built without CONFIG_PROC_CHILDREN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,10 @@ class Launch:
     env: Mapping[str, str]
     pass_fds: tuple[int, ...] = ()
     started: Callable[[], None] = lambda: None
+    writable: tuple[Path, ...] = ()
+    """Folders of the disk that the tree may write: what it adds to them is bounded."""
+    scratch: Callable[[], Sequence[Path]] = lambda: ()
+    """Its private file systems in memory, as seen from here, once they exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,8 @@ def run_bounded(launch: Launch, command: Command, cancel: CancelToken) -> Finish
     os.set_blocking(process.stdout.fileno(), False)
     try:
         launch.started()
-        stop = _follow(process, output, command, begin, cancel)
+        with DiskWatch(launch.writable, command.disk_bytes, launch.scratch) as disk:
+            stop = _follow(process, output, command, begin=begin, cancel=cancel, disk=disk)
     finally:
         end_tree(process)
         _drain(process.stdout.fileno(), output)
@@ -86,7 +95,13 @@ def run_bounded(launch: Launch, command: Command, cancel: CancelToken) -> Finish
 
 
 def _follow(
-    process: subprocess.Popen[bytes], output: BoundedOutput, command: Command, begin: float, cancel: CancelToken
+    process: subprocess.Popen[bytes],
+    output: BoundedOutput,
+    command: Command,
+    *,
+    begin: float,
+    cancel: CancelToken,
+    disk: DiskWatch,
 ) -> tuple[str, str] | None:
     """Read until the root exits. Returns (outcome, reason) when it had to be stopped."""
     assert process.stdout is not None
@@ -105,6 +120,8 @@ def _follow(
             now = time.monotonic()
             if now - begin > command.timeout_seconds:
                 return "timeout", f"still running after {command.timeout_seconds:g} s"
+            if disk.exceeded is not None:
+                return "signalled", disk.exceeded
             if now >= next_watch:
                 reason = _over_bounds(process.pid, command)
                 if reason is not None:
@@ -136,22 +153,40 @@ def _over_bounds(root: int, command: Command) -> str | None:
     if len(processes) > command.max_processes:
         return f"more than {command.max_processes} processes"
     used = 0
-    for process in processes:
-        try:
-            used += process.memory_info().rss
-        except psutil.Error:
-            continue
+    for pid in processes:
+        with suppress(psutil.Error):
+            used += psutil.Process(pid).memory_info().rss
     if used > command.memory_bytes:
         return f"more than {command.memory_bytes >> 20} MiB of memory"
     return None
 
 
-def descendants(root: int) -> list[psutil.Process]:
-    """Every living process below `root`, which itself is left out."""
+def descendants(root: int) -> list[int]:
+    """The ids of all processes below `root`, which itself is left out; the dead whom nobody has asked after too.
+
+    Asked of the kernel, parent by parent: to list every process of the machine takes so long that one that forks
+    and ends, again and again, is never found where it was seen.
+    """
+    found: dict[int, None] = {}
+    pending = [root]
+    while pending:
+        fresh = [pid for pid in _children(pending.pop()) if pid not in found]
+        found.update(dict.fromkeys(fresh))
+        pending += fresh
+    return list(found)
+
+
+def _children(pid: int) -> list[int]:
     try:
-        return psutil.Process(root).children(recursive=True)
-    except psutil.Error:
+        tasks = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
+        texts = [Path(f"/proc/{pid}/task/{task}/children").read_text() for task in tasks]
+    except (FileNotFoundError, ProcessLookupError):
+        if _CHILDREN_FILE.exists():
+            return []  # It has ended; its children are now another's.
+        with suppress(psutil.Error):
+            return [child.pid for child in psutil.Process(pid).children()]
         return []
+    return [int(child) for text in texts for child in text.split()]
 
 
 def end_tree(process: subprocess.Popen[bytes]) -> None:
@@ -171,10 +206,13 @@ def kill_below(root: int) -> set[int]:
     They are stopped from the top down before they are killed, so that nothing can fork while it dies.
     """
     seen: set[int] = set()
-    while fresh := [child.pid for child in descendants(root) if child.pid not in seen]:
+    quiet = 0
+    while quiet < 2:  # Once is not enough: the kernel's list may skip one while another leaves it.
+        fresh = [pid for pid in descendants(root) if pid not in seen]
         for pid in fresh:
             _signal(pid, signal.SIGSTOP)
         seen.update(fresh)
+        quiet = 0 if fresh else quiet + 1
     for pid in seen:
         _signal(pid, signal.SIGKILL)
     return seen

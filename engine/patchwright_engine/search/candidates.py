@@ -1,7 +1,7 @@
 """Candidate fixes of one search: equal patches merged into votes, each verified once, ranked by hybrid evidence.
 
 Order (DESIGN §3, landscape: tests alone tie, models alone err): evidence level, share of reproductions passed,
-votes of equal behaviour, ORM on issue + patch, shorter diff.
+fewer flags, votes of equal behaviour, ORM on issue + patch, shorter diff.
 """
 
 from collections.abc import Sequence
@@ -35,12 +35,13 @@ class Candidate:
         """Whether it may be offered at all."""
         return self.verification.evidence is not None
 
-    def key(self) -> tuple[int, float, int, float, int]:
+    def key(self) -> tuple[int, float, int, int, float, int]:
         """Sort key, larger is better."""
         evidence = self.verification.evidence
         return (
             evidence.strength if evidence else -1,
             self.agreement,
+            -len(self.verification.flags),
             self.votes,
             0.5 if self.orm is None else self.orm,
             -len(self.patch.diff),
@@ -114,6 +115,7 @@ def to_fixes(pool: Pool) -> tuple[Fix, ...]:
                 candidate.patch,
                 explain(candidate.patch),
                 candidate.verification.runs,
+                candidate.verification.flags,
             )
         )
     return tuple(fixes)

@@ -189,7 +189,8 @@ class _Search:
         if regressed.evidence is None:
             return replace(screened, evidence=None, runs=runs, feedback=regressed.feedback)
         strongest = max(screened.evidence, regressed.evidence, key=lambda evidence: evidence.strength)
-        return replace(screened, evidence=strongest, runs=runs, regression=regressed.regression)
+        flags = tuple(dict.fromkeys((*screened.flags, *regressed.flags)))
+        return replace(screened, evidence=strongest, runs=runs, regression=regressed.regression, flags=flags)
 
     def _last_resort(self) -> None:
         """Nothing satisfies a reproduction, which may itself be wrong: offer what at least breaks nothing."""
@@ -214,6 +215,7 @@ def _trace_candidate(job: Job, candidate: Candidate) -> None:
         evidence=verification.evidence,
         agreement=round(candidate.agreement, 3),
         feedback=verification.feedback,
+        flags=verification.flags,
         runs=[
             {"kind": r.kind, "command": r.command, "exit": r.exit, "before": r.before, "after": r.after}
             for r in verification.runs

@@ -45,7 +45,8 @@ def measure_baseline(run: Callable[[], TestReport]) -> Baseline:
         if first.results.get(test) != second.results.get(test)
     }
     stable = {test: outcome for test, outcome in first.results.items() if test not in flaky}
-    return Baseline(replace(first, results=stable), tuple(sorted(flaky)))
+    tampering = first.tampering | second.tampering
+    return Baseline(replace(first, results=stable, tampering=tampering), tuple(sorted(flaky)))
 
 
 def fitting(baseline: Baseline, selection: Sequence[str], seconds: float) -> tuple[Baseline, tuple[str, ...]]:

@@ -4,9 +4,11 @@ Only names and the import graph are used: no test is imported or run here.
 """
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 
+from patchwright_engine.repair.guards import configures, escapes, tests
 from patchwright_engine.types import Patch, RepoPath, Snapshot
 
 _TEST_NAME = re.compile(r"(?:test_.*|.*_tests?|tests)\.py")
@@ -19,28 +21,13 @@ _TEST_NAMES = {
 """By the habits of pytest and unittest; node --test, vitest, jest and jasmine; go test; Surefire and Gradle."""
 _RUST_TEST = re.compile(r"#\[(?:cfg\(test\)|(?:\w+::)*test\b)")
 _MAX_RUST_BYTES = 1 << 20
-_JUDGES = {
-    "conftest.py",
-    "pytest.ini",
-    ".pytest.ini",
-    "pytest.toml",
-    ".pytest.toml",
-    "tox.ini",
-    "setup.cfg",
-    "pyproject.toml",
-    "noxfile.py",
-    "sitecustomize.py",
-    "usercustomize.py",
-    "Makefile",
-    ".coveragerc",
-}
-"""Files that decide which tests run and how; a candidate that edits one could pass by switching tests off."""
-_OTHER_JUDGES = re.compile(
-    r"package\.json|(?:jest|vitest|vite|babel|karma|ava)\.config\.\w+|\.(?:babel|mocha|taprc|npm)rc.*|tsconfig.*\.json"
-    r"|pom\.xml|(?:build|settings)\.gradle(?:\.kts)?|Cargo\.toml|go\.mod|manage\.py|runtests\.py"
-)
-"""The same for other languages and for Django."""
-_JUDGING_FOLDERS = (".github/", ".gitlab/", ".circleci/", ".venv/", "venv/")
+_TEST_TOOLS = frozenset(
+    {
+        "_pytest", "attr", "attrs", "coverage", "exceptiongroup", "execnet", "hypothesis", "iniconfig", "mock", "nose",
+        "nose2", "packaging", "pluggy", "py", "pygments", "pytest", "tomli", "xdist",
+    }
+)  # fmt: skip
+"""Beside the standard library: what the test runners import."""
 
 
 def is_test_file(path: RepoPath, language: str = "python") -> bool:
@@ -69,31 +56,48 @@ def _holds_rust_tests(snapshot: Snapshot, path: RepoPath) -> bool:
         return False
 
 
-def refused_paths(patch: Patch, snapshot: Snapshot) -> tuple[RepoPath, ...]:
-    """Those edits that a candidate may not make: existing test material, and what the runs use to judge it."""
-    return tuple(path for path in patch.paths if _judges(path) or (path in snapshot.files and _is_test_material(path)))
+def refused_paths(patch: Patch, snapshot: Snapshot) -> dict[RepoPath, str]:
+    """The edits that a candidate may not make, each with the reason in words.
 
-
-def _judges(path: RepoPath) -> bool:
-    name = PurePosixPath(path).name
-    if name in _JUDGES or name.endswith(".pth") or name == ".gitlab-ci.yml" or _OTHER_JUDGES.fullmatch(name):
-        return True
-    return path.startswith(_JUDGING_FOLDERS)
-
-
-def _is_test_material(path: RepoPath) -> bool:
-    """Tests, and whatever lies in a folder of tests: helpers and expected output judge as much as the tests do.
-
-    A folder `test` counts at the top only: deeper it is often the product (`django/test`).
+    Refused are existing test material, whatever decides which tests run and how, new files that would be imported
+    in place of others, and paths that leave the repository, all of it also by way of links. New tests are allowed.
     """
-    folders = PurePosixPath(path).parts[:-1]
-    if any(is_test_file(path, language) for language in (*_TEST_NAMES, "rust")):
-        return True
-    return (
-        bool({"tests", "__tests__", "__snapshots__"} & set(folders))
-        or folders[:1] in {("test",), ("spec",)}
-        or (folders[:2] == ("src", "test"))
-    )
+    reasons = {path: _objection(path, patch, snapshot) for path in patch.paths}
+    return {path: reason for path, reason in reasons.items() if reason is not None}
+
+
+def _objection(path: RepoPath, patch: Patch, snapshot: Snapshot) -> str | None:
+    reason = escapes(path)
+    if reason is not None:
+        return reason
+    root = snapshot.root.resolve()
+    real = (root / path).resolve()
+    if not real.is_relative_to(root):
+        return f"{path} leads out of the repository"
+    for name in dict.fromkeys((path, RepoPath(real.relative_to(root).as_posix()))):
+        reason = escapes(name) or configures(name)
+        if reason is None and not (is_test_file(name) and name not in snapshot.files):
+            reason = tests(name)
+        if reason is not None:
+            return reason if name == path else f"{path} is a link: {reason}"
+    return _shadows(path, patch, snapshot)
+
+
+def _shadows(path: RepoPath, patch: Patch, snapshot: Snapshot) -> str | None:
+    """Why a new module would be imported in place of another one, in words; None if it is not new or would not."""
+    if path in snapshot.files or not path.endswith(".py"):
+        return None
+    packages = {PurePosixPath(name).parent for name in (*snapshot.files, *patch.paths) if name.endswith("__init__.py")}
+    place = PurePosixPath(path).with_suffix("")
+    if place.name == "__init__":
+        place = place.parent
+        if f"{place}.py" in snapshot.files:
+            return f"{path} would be imported in place of {place}.py"
+    while place.parent in packages and place.parent != PurePosixPath():
+        place = place.parent
+    known = f"{place}.py" in snapshot.files or any(name.startswith(f"{place}/") for name in snapshot.files)
+    taken = place.name in sys.stdlib_module_names or place.name in _TEST_TOOLS or place.name.startswith("pytest_")
+    return f"{path} would be imported in place of the module {place.name}" if taken and not known else None
 
 
 def select_regression_tests(

@@ -1,17 +1,20 @@
 """Verify one patch and say how strongly it is proven (DESIGN §3), from our own runs alone.
 
-Order: refuse what may not be edited, then the user's test, then the reproductions, then the regression tests;
-each starts from a clean patched copy (see `context`).
+Order: refuse what may not be edited and what only deceives tests, then the user's test, then the reproductions,
+then the regression tests; each starts from a clean patched copy (see `context`).
 Invariant: a patch that breaks a test that passed before, or fails the user's test, gets no evidence at all.
 """
 
 import ast
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from patchwright_engine.control import CancelToken
+from patchwright_engine.sandbox.output import visible
 from patchwright_engine.types import Evidence, FixRun, Patch, RepoPath, RunReport
 from patchwright_engine.verify.baseline import Regression, compare
+from patchwright_engine.verify.cheating import inspect_patch
 from patchwright_engine.verify.context import (
     VerificationContext,
     run_regression,
@@ -37,6 +40,8 @@ class Verification:
     feedback: str
     """What the runs printed about what is still wrong, shortened, for the next try; empty when nothing is."""
     notes: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    """What the patch does that is often a cheat and sometimes a fix, each going on from "the patch"."""
 
 
 def verify_patch(patch: Patch, context: VerificationContext, cancel: CancelToken) -> Verification:
@@ -48,17 +53,37 @@ def verify_patch(patch: Patch, context: VerificationContext, cancel: CancelToken
     """
     refused = refused_paths(patch, context.snapshot)
     if refused:
-        names = ", ".join(refused)
-        return _rejected(f"The patch may not change {names}: tests and their configuration judge it. Change the code.")
+        reasons = "; ".join(visible(reason) for reason in refused.values())
+        return _rejected(f"The patch may not change these files: {reasons}. Change the code that the issue is about.")
     broken = _syntax_errors(patch)
     if broken:
         return _rejected(broken)
+    suspicion = inspect_patch(patch, lambda: _texts(context))
+    if suspicion.refused:
+        found = "; ".join(f"it {words}" for words in suspicion.refused)
+        return _rejected(f"The patch is refused: {found}. Mend what the code does for its users, tested or not.")
+    return replace(_verify_by_runs(patch, context, cancel), flags=suspicion.flags)
+
+
+def _texts(context: VerificationContext) -> Iterator[str]:
+    """What shows the values that are tested: the issue, the reproductions, and the tests that fail today."""
+    yield context.issue_text
+    yield from (reproduction.source for reproduction in context.reproductions)
+    failing = context.baseline.report.failures if context.baseline is not None else ()
+    for path in sorted({RepoPath(test.partition("::")[0]) for test in failing}):
+        if path in context.snapshot.files:
+            yield context.snapshot.read_text(path)
+
+
+def _verify_by_runs(patch: Patch, context: VerificationContext, cancel: CancelToken) -> Verification:
     if context.sandbox is None or context.workspace is None:
         return Verification(Evidence.PARSES, (), 0, None, "", context.notes)
     user = _check_user_command(patch, context, cancel)
     if user.rejection is not None:
         return _rejected(user.rejection, user.runs)
     reproduced = _check_reproductions(patch, context, cancel)
+    if reproduced.rejection is not None:
+        return _rejected(reproduced.rejection, (*user.runs, *reproduced.runs))
     regressed = _check_regression(patch, context, cancel)
     runs = (*user.runs, *reproduced.runs, *regressed.runs)
     regression = regressed.regression
@@ -127,6 +152,7 @@ def _check_user_command(patch: Patch, context: VerificationContext, cancel: Canc
     if command is None or before is None:
         return _Finding()
     after = run_user_command(context, patch, cancel)
+    command = visible(command)
     run = FixRun("user_test", command, after.exit_code, _status(before), _status(after), after.seconds)
     if after.exit_code == 0:
         return _Finding((run,), passed=int(before.exit_code != 0))
@@ -144,7 +170,7 @@ def _check_reproductions(patch: Patch, context: VerificationContext, cancel: Can
         own = _of_file(after, reproduction.path)
         before = reproduction.before
         good = before is not None and bool(own.results) and own.with_outcome("passed") >= reproduction.failing
-        good = good and not own.failures and after.run.outcome == "exited"
+        good = good and not own.failures and after.run.outcome == "exited" and after.problem is None
         passed += good
         summary = before.summary if before is not None else ""
         exit_code = (0 if good else 1) if after.run.exit_code is not None else None
@@ -156,7 +182,9 @@ def _check_reproductions(patch: Patch, context: VerificationContext, cancel: Can
         if not good:
             text = "\n".join(useful_lines(failure.text) for failure in own.failures.values())
             feedback.append(f"The reproduction still fails ({own.summary}):\n{text or after.problem or ''}")
-    return _Finding(tuple(runs), feedback="\n".join(feedback), passed=passed)
+    known = [reproduction.before for reproduction in context.reproductions if reproduction.before is not None]
+    rejection = _tampering(after, *known)
+    return _Finding(tuple(runs), rejection=rejection, feedback="\n".join(feedback), passed=passed)
 
 
 def _check_regression(patch: Patch, context: VerificationContext, cancel: CancelToken) -> _Finding:
@@ -175,16 +203,29 @@ def _check_regression(patch: Patch, context: VerificationContext, cancel: Cancel
         after=after.summary,
         seconds=after.run.seconds,
     )
-    if not regression.newly_failing and after.problem is not None and before.problem is None:
-        return _Finding((run,), rejection=f"With the patch the test run breaks: {after.problem}", regression=regression)
     if not regression.newly_failing:
-        return _Finding((run,), regression=regression)
+        rejection = _tampering(after, before)
+        if rejection is None and after.problem is not None and before.problem is None:
+            rejection = f"The patch breaks the test run itself: {after.problem}."
+        return _Finding((run,), rejection=rejection, regression=regression)
     named = regression.newly_failing[:_NAMED_FAILURES]
     more = len(regression.newly_failing) - len(named)
     parts = [f"{test}\n{_why(test, after)}" for test in named]
     tail = f"\nand {more} more" if more else ""
     rejection = "The patch breaks tests that passed before:\n" + "\n".join(parts) + tail
     return _Finding((run,), rejection=rejection, regression=regression)
+
+
+def _tampering(after: TestReport, *before: TestReport) -> str | None:
+    """What the patched code does to the run that judges it, and the code did not do before."""
+    done = after.tampering.difference(*(report.tampering for report in before))
+    known = [report.machinery for report in before if report.machinery is not None]
+    if after.machinery is not None and known:
+        done |= after.machinery.difference(*known)
+    if not done:
+        return None
+    named = "; it ".join(sorted(done)[:_NAMED_FAILURES])
+    return f"The patched code meddles with the test run: it {named}. Mend the code itself."
 
 
 def _why(test: str, after: TestReport) -> str:
@@ -209,7 +250,8 @@ def _of_file(report: TestReport, path: RepoPath) -> TestReport:
 
 def _shown(context: VerificationContext, *paths: str) -> str:
     """The selection as a line: all of a few, the count of many."""
-    return f"{context.environment.runner} " + (" ".join(paths) if len(paths) <= 3 else f"({len(paths)} test files)")
+    names = visible(" ".join(paths)) if len(paths) <= 3 else f"({len(paths)} test files)"
+    return f"{context.environment.runner} {names}"
 
 
 def _status(run: RunReport) -> str:

@@ -17,6 +17,7 @@ from patchwright_engine.verify.reports.cargo import read_cargo
 from patchwright_engine.verify.reports.go import read_go_json
 from patchwright_engine.verify.reports.jest import read_jest_json
 from patchwright_engine.verify.reports.junit import read_junit
+from patchwright_engine.verify.reports.node import read_node_lines
 from patchwright_engine.verify.reports.tap import read_tap
 
 RUNNERS_FOLDER = Path(__file__).parent / "runners"
@@ -123,7 +124,7 @@ def _node(selected: Selected) -> Sequence[Invocation]:
     reporter = RUNNERS_FOLDER / "patchwright_node.mjs"
     options = f'--test --test-reporter={shlex.quote(str(reporter))} --test-reporter-destination="$report"'
     script = _REPORT + f'exec "$0" {options} "$@"'
-    return [Invocation(("sh", "-c", script, _program(selected), *selected.files))]
+    return [Invocation(("sh", "-c", script, _program(selected), *selected.files), reports=Reports(read_node_lines))]
 
 
 def _vitest(selected: Selected) -> Sequence[Invocation]:

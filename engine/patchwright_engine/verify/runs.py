@@ -3,8 +3,11 @@
 Invariant: a result counts only if our own runner reported it; a report without its end says so in `problem`.
 """
 
+import hashlib
+import hmac
 import json
 import os
+import re
 import secrets
 import shutil
 from collections import Counter
@@ -16,7 +19,7 @@ from typing import Any
 
 from patchwright_engine.control import CancelToken
 from patchwright_engine.sandbox.base import Sandbox
-from patchwright_engine.sandbox.output import sanitize_output
+from patchwright_engine.sandbox.output import sanitize_output, visible
 from patchwright_engine.types import Command, RunReport
 from patchwright_engine.verify.environment import TestEnvironment
 from patchwright_engine.verify.foreign_results import outcomes_by_id, problem_of, read_all, report_files
@@ -31,6 +34,8 @@ _WORST_LAST = ("passed", "skipped", "error", "failed")
 _CANNOT_RUN = {1, 3, 4}
 """Without any result, these mean that pytest did not get as far as the tests: a crash, an internal or usage error."""
 _NOTHING_COLLECTED = 5
+_SUMMARY = re.compile(r"=*\s*((?:\d+ [a-z ]+?(?:, | in ))+)[\d.]+ ?s(?:econds)?\b.*")
+_JUDGES = ("conftest.py", "pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,10 @@ class TestReport:
     """Seconds each test took, in the order they ran."""
     calls: tuple[Frame, ...] = ()
     """Functions of the workspace that the tests entered, each at its first line, when `record_calls` asked for it."""
+    tampering: frozenset[str] = frozenset()
+    """What the tested code did to the run that judges it, each going on from "it"."""
+    machinery: frozenset[str] | None = None
+    """In the same words, how the test tools differed at the end: plugins and all. None for a run without its end."""
 
     @property
     def summary(self) -> str:
@@ -115,9 +124,11 @@ def run_tests(
     show_packages(environment, workspace)
     notes: tuple[str, ...] = ()
     for invocation in invocations(Selected(environment, workspace, tuple(selection), record_calls)):
-        report = _run_once(sandbox, workspace, environment, invocation, cancel=cancel, timeout_seconds=timeout_seconds)
+        report = _run_once(
+            sandbox, workspace, environment, invocation, selection, cancel=cancel, timeout_seconds=timeout_seconds
+        )
         notes = (invocation.note, *report.notes) if invocation.note else report.notes
-        if report.run.exit_code not in _CANNOT_RUN or report.results or report.failures:
+        if report.run.exit_code not in _CANNOT_RUN or report.results or report.failures or report.tampering:
             break
     return replace(report, notes=notes)
 
@@ -127,6 +138,7 @@ def _run_once(
     workspace: Path,
     environment: TestEnvironment,
     invocation: Invocation,
+    selection: Sequence[str],
     *,
     cancel: CancelToken,
     timeout_seconds: float,
@@ -134,7 +146,8 @@ def _run_once(
     reports = invocation.reports
     for stale in report_files(workspace, reports.patterns) if reports is not None else ():
         stale.unlink()
-    with _report_file(workspace) as (path, descriptor):
+    judges = _judges(workspace, selection)
+    with _report_file(workspace) as (path, descriptor, key):
         every = {**environment.variables(workspace), **invocation.variables, "PATCHWRIGHT_REPORT": str(path)}
         if environment.python is not None:
             every["PYTHONPATH"] = os.pathsep.join([every["PYTHONPATH"], str(RUNNERS)])
@@ -142,7 +155,13 @@ def _run_once(
         run = sandbox.run(command, workspace, cancel, (*environment.readable, RUNNERS))
         size = min(os.fstat(descriptor).st_size, REPORT_BYTES)
         content = os.pread(descriptor, size, 0)
-    return _read_report(run, content, workspace) if reports is None else _foreign(run, reports, content, workspace)
+    if reports is None:
+        report = _read_report(run, content, key, workspace)
+    else:
+        report = _foreign(run, reports, content, workspace)
+    now = _judges(workspace, selection)
+    spoiled = {f"changes {visible(name)} while the tests run" for name in judges if judges[name] != now[name]}
+    return replace(report, tampering=report.tampering | spoiled)
 
 
 def _foreign(run: RunReport, reports: Reports, content: bytes, workspace: Path) -> TestReport:
@@ -155,15 +174,33 @@ def _foreign(run: RunReport, reports: Reports, content: bytes, workspace: Path) 
     return TestReport(run, results, failures, problem, durations=durations)
 
 
+def _judges(workspace: Path, selection: Sequence[str]) -> dict[str, tuple[int, ...] | None]:
+    """The test files and what configures them, with what betrays a change; the change time cannot be set back."""
+    files = {Path(name.partition("::")[0]) for name in selection}
+    folders = {parent for file in files for parent in file.parents}
+    files |= {folder / name for folder in folders for name in _JUDGES}
+    found: dict[str, tuple[int, ...] | None] = {}
+    for file in files:
+        try:
+            info = (workspace / file).lstat()
+        except OSError:
+            found[file.as_posix()] = None
+        else:
+            found[file.as_posix()] = (info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+    return found
+
+
 @contextmanager
-def _report_file(workspace: Path) -> Iterator[tuple[Path, int]]:
-    """A file with a name that cannot be guessed, kept open so that replacing it changes nothing."""
+def _report_file(workspace: Path) -> Iterator[tuple[Path, int, bytes]]:
+    """A file with a name that cannot be guessed, kept open so that replacing it changes nothing, and the first key."""
     folder = workspace / f".patchwright-{secrets.token_hex(8)}"
     folder.mkdir(mode=0o700)
     path = folder / "report.jsonl"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    key = secrets.token_bytes(32)
+    path.with_name(f"{path.name}.key").write_bytes(key)
     try:
-        yield path, descriptor
+        yield path, descriptor, key
     finally:
         os.close(descriptor)
         if folder.is_symlink():
@@ -172,17 +209,36 @@ def _report_file(workspace: Path) -> Iterator[tuple[Path, int]]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _read_report(run: RunReport, content: bytes, workspace: Path) -> TestReport:
+def _unsealed(content: bytes, key: bytes) -> tuple[list[bytes], int]:
+    """The records that our runner wrote, in order, and how many lines something else did (`patchwright_report.py`)."""
+    records: list[bytes] = []
+    foreign = 0
+    for line in content.split(b"\n")[:-1]:  # Behind the last line feed is what was cut off in the middle, or nothing.
+        seal, _, record = line.partition(b" ")
+        if hmac.compare_digest(seal, hashlib.blake2b(record, key=key, digest_size=16).hexdigest().encode()):
+            records.append(record)
+            key = hashlib.blake2b(key, digest_size=32).digest()
+        else:
+            foreign += 1
+    return records, foreign
+
+
+def _read_report(run: RunReport, content: bytes, key: bytes, workspace: Path) -> TestReport:
     results: dict[str, str] = {}
     failures: dict[str, TestFailure] = {}
     durations: dict[str, float] = {}
     calls: dict[Frame, None] = {}
     notes: list[str] = []
+    tampering: set[str] = set()
+    machinery: frozenset[str] | None = None
     end: int | None = None
-    for line in content.splitlines():
+    lines, foreign = _unsealed(content, key)
+    if foreign:
+        tampering.add("writes into the report of the run")
+    for line in lines:
         try:
             record = json.loads(line)
-            identifier = str(record.get("id", ""))
+            identifier = visible(str(record.get("id", "")))
             if record["kind"] == "end":
                 end = int(record["exit"])
             elif record["kind"] == "test":
@@ -192,14 +248,39 @@ def _read_report(run: RunReport, content: bytes, workspace: Path) -> TestReport:
                     results[identifier] = max(results.get(identifier, "passed"), outcome, key=_WORST_LAST.index)
             elif record["kind"] == "note":
                 notes.append(sanitize_output(str(record["text"])[:500]))
+            elif record["kind"] == "state":
+                changed = [f"replaces {visible(str(name))}" for name in record["changed"]]
+                added = [f"adds the pytest plugin {visible(str(name))}" for name in record["plugins"]]
+                machinery = frozenset([*changed, *added])
             elif record["kind"] == "calls":
                 calls.update(dict.fromkeys(_frame(str(p), int(n), str(f), workspace) for p, n, f in record["calls"]))
             if record.get("failure") is not None:
                 failures.setdefault(identifier, _failure(record["failure"], workspace))
         except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # Cut off in the middle of a line, or written by something else: not a result of ours.
+            continue  # Sealed, so from our own runner: one that met what it cannot describe.
+    if sum(outcome == "passed" for outcome in results.values()) > _passed_by_summary(run.output):
+        tampering.add("makes the runner's summary and its report disagree")
     problem = _problem(run, results, failures, end)
-    return TestReport(run, results, failures, problem, tuple(notes), durations, tuple(calls))
+    return TestReport(
+        run,
+        results,
+        failures,
+        problem,
+        tuple(notes),
+        durations=durations,
+        calls=tuple(calls),
+        tampering=frozenset(tampering),
+        machinery=machinery,
+    )
+
+
+def _passed_by_summary(output: str) -> float:
+    """How many tests pytest's last line says passed; infinity without such a line."""
+    for line in reversed(output.splitlines()[-5:]):
+        found = _SUMMARY.fullmatch(line.strip()[:300])
+        if found is not None:
+            return sum(int(count) for count in re.findall(r"(\d+) (?:[a-z]+ )?x?passed\b", found[1]))
+    return float("inf")
 
 
 def _outcome(when: str, outcome: str) -> str | None:
@@ -212,8 +293,8 @@ def _outcome(when: str, outcome: str) -> str | None:
 
 def _failure(record: Mapping[str, Any], workspace: Path) -> TestFailure:
     return TestFailure(
-        exception=str(record.get("exception", "")),
-        bases=tuple(str(base) for base in record.get("bases", ())),
+        exception=visible(str(record.get("exception", ""))),
+        bases=tuple(visible(str(base)) for base in record.get("bases", ())),
         message=sanitize_output(str(record.get("message", ""))),
         frames=tuple(
             _frame(str(path), int(line), str(name), workspace) for path, line, name in record.get("frames", ())
@@ -224,9 +305,10 @@ def _failure(record: Mapping[str, Any], workspace: Path) -> TestFailure:
 
 def _frame(path: str, line: int, function: str, workspace: Path) -> Frame:
     absolute = Path(os.path.normpath(workspace / path))
+    function = visible(function)
     if not path.startswith("<") and absolute.is_relative_to(workspace):
-        return Frame(absolute.relative_to(workspace).as_posix(), line, function, inside=True)
-    return Frame(path, line, function, inside=False)
+        return Frame(visible(absolute.relative_to(workspace).as_posix()), line, function, inside=True)
+    return Frame(visible(path), line, function, inside=False)
 
 
 def _problem(

@@ -16,13 +16,13 @@ import traceback
 import unittest
 from typing import Any
 
-from patchwright_unittest import Streaming, describe, emit, plain_functions
+from patchwright_unittest import Streaming, changed, describe, emit, plain_functions
 
 _NOT_STARTED = 3
 _NOTHING_COLLECTED = 5
 
 
-def main(entry: str, selection: list[str]) -> int:
+def main(entry: str, selection: list[str], emit: Any = emit, changed: Any = changed) -> int:
     """Returns 0 when all passed, 1 when some failed, 3 when no test could be started, 5 when there was none."""
     run = _Run(os.getcwd(), os.path.dirname(os.path.abspath(entry)), selection)  # noqa: PTH100, PTH109, PTH120
     own = os.path.basename(entry) == "runtests.py"  # noqa: PTH119
@@ -42,6 +42,7 @@ def main(entry: str, selection: list[str]) -> int:
         if not run.finished and not run.uncollected:
             print("The project's TEST_RUNNER does not build on Django's DiscoverRunner.")  # noqa: T201
     status = run.status
+    emit(kind="state", changed=changed(), plugins=[])
     emit(kind="end", exit=status)
     sys.stdout.flush()
     return status

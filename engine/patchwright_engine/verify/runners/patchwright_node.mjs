@@ -1,11 +1,10 @@
-// A reporter for `node --test` that writes our JSON lines: `--test-reporter=…/patchwright_node.mjs`. Node 20 or newer.
+// A reporter for `node --test` that writes one JSON object a line (read by `reports/node.py`): `--test-reporter=…/patchwright_node.mjs`. Node 20 or newer.
 //
 // It runs in the process that starts the test files, not in theirs. A file that could not be loaded is a `collect`
 // record; a file without any test, which Node counts as one that passed, is nothing.
 
 import { existsSync } from "node:fs";
 import { relative, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 
 const ROOT = process.cwd();
 const MESSAGE_CHARS = 1000;
@@ -13,7 +12,6 @@ const TEXT_CHARS = 4000;
 
 export default async function* report(source) {
   const titles = [];
-  const counts = { ran: 0, bad: 0 };
   const badBelow = new Set();
   for await (const { type, data } of source) {
     if (type === "test:start") {
@@ -21,30 +19,28 @@ export default async function* report(source) {
       titles[data.nesting] = data.name;
     } else if (type === "test:pass" || type === "test:fail") {
       const path = [...titles.slice(0, data.nesting), data.name];
-      for (const record of records(type === "test:pass", data, path, badBelow, counts)) {
+      for (const record of records(type === "test:pass", data, path, badBelow)) {
         yield JSON.stringify(record) + "\n";
       }
     }
   }
-  yield JSON.stringify({ kind: "end", exit: counts.bad ? 1 : counts.ran ? 0 : 5 }) + "\n";
+  yield JSON.stringify({ kind: "end" }) + "\n";
 }
 
-function* records(passed, data, path, badBelow, counts) {
+function* records(passed, data, path, badBelow) {
   const named = resolve(data.name);
   const isFile = data.nesting === 0 && existsSync(named) && (!data.file || data.file === named);
   const file = relative(ROOT, isFile ? named : data.file ?? "");
   const failure = passed ? null : describe(data.details?.error);
   if (isFile) {
     if (!passed) {
-      counts.bad += 1;
-      yield { kind: "collect", id: file, failure };
+      yield { kind: "collect", name: file, file, suite: "", failure };
     }
     return;
   }
-  const id = [file, ...path].filter(Boolean).join("::");
+  const suite = path.slice(0, -1).join(" > ");
   const skipped = data.skip !== undefined || data.todo !== undefined;
   if (!passed && !skipped) {
-    counts.bad += 1;
     for (let above = 1; above < path.length; above += 1) {
       badBelow.add(JSON.stringify([data.file, ...path.slice(0, above)]));
     }
@@ -52,30 +48,17 @@ function* records(passed, data, path, badBelow, counts) {
   if (data.details?.type === "suite" && !skipped) {
     // A suite fails with its tests; on its own it does when a hook of it failed.
     if (!passed && !badBelow.has(JSON.stringify([data.file, ...path]))) {
-      yield { kind: "collect", id, failure };
+      yield { kind: "collect", name: data.name, file, suite, failure };
     }
     return;
   }
-  counts.ran += 1;
   const outcome = skipped ? "skipped" : passed ? "passed" : "failed";
   const seconds = (data.details?.duration_ms ?? 0) / 1000;
-  yield { kind: "test", id, when: "call", outcome, seconds, failure: skipped ? null : failure };
+  yield { kind: "test", name: data.name, file, suite, outcome, seconds, failure: skipped ? null : failure };
 }
 
 function describe(error) {
   const cause = error?.cause instanceof Error ? error.cause : error;
-  const message = String(cause?.message ?? cause ?? "");
-  const stack = String(cause?.stack ?? message);
-  const frames = [];
-  for (const match of stack.matchAll(/^ +at (?:(.*?) \()?((?:file:\/\/)?\/[^():]+|[A-Za-z]:[^():]+):(\d+):\d+\)?$/gm)) {
-    const place = match[2].startsWith("file://") ? fileURLToPath(match[2]) : match[2];
-    frames.unshift([place, Number(match[3]), match[1] ?? ""]);
-  }
-  return {
-    exception: String(cause?.name ?? ""),
-    bases: [],
-    message: message.slice(0, MESSAGE_CHARS),
-    frames: frames.slice(-40),
-    text: stack.slice(0, TEXT_CHARS),
-  };
+  const message = String(cause?.message ?? cause ?? "").slice(0, MESSAGE_CHARS);
+  return { message, text: String(cause?.stack ?? message).slice(0, TEXT_CHARS) };
 }

@@ -1,31 +1,33 @@
 """A pytest plugin that reports every test's outcome and failure frames. Loaded with `-p patchwright_pytest`.
 
-Works with pytest 4 to 9, under pytest-xdist too. The report's place leaves the environment before any test is
-imported, so that the code under test does not find it by accident.
+Works with pytest 4 to 9, under pytest-xdist too. Loaded before any conftest file, so that the report's place and key
+are gone from the environment and the disk, and the machinery is remembered, before code of the project runs.
 """
 
 # ruff: noqa: ARG001 - pytest finds a hook's arguments by their names
 from __future__ import annotations
 
-import json
 import os
 import sys
 import traceback
 from typing import Any
 
+import patchwright_report
 import pytest
 
 _MESSAGE_CHARS = 1000
 _TEXT_CHARS = 4000
 _MAX_CALLS = 5000
-_REPORT = os.environ.pop("PATCHWRIGHT_REPORT", None)
 _CALLS = os.environ.pop("PATCHWRIGHT_CALLS", None)
-
-
-def _emit(**record: Any) -> None:
-    if _REPORT is not None:
-        with open(_REPORT, "a", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            file.write(json.dumps(record) + "\n")
+_MACHINERY = (
+    "builtins",
+    "pytest",
+    *("_pytest.main", "_pytest.runner", "_pytest.reports", "_pytest.python", "_pytest.python_api", "_pytest.raises"),
+    *("_pytest.outcomes", "_pytest.skipping", "_pytest.unittest", "_pytest.config", "pluggy._manager", "pluggy._hooks"),
+    *("unittest.case", "unittest.suite", "unittest.loader", "unittest.result"),
+)
+_emit = patchwright_report.open_report()
+_changed = patchwright_report.watch(_MACHINERY)
 
 
 def _failure(value: BaseException, tb: Any) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def pytest_runtest_makereport(item: Any, call: Any) -> Any:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_call(item: Any) -> Any:
+def pytest_runtest_call(item: Any, _emit: Any = _emit) -> Any:
     """Record which functions the test enters, when asked to: the fault is one of them."""
     if _CALLS is None or sys.getprofile() is not None:
         yield
@@ -74,7 +76,7 @@ def pytest_runtest_call(item: Any) -> Any:
         _emit(kind="calls", id=item.nodeid, calls=inside)
 
 
-def pytest_runtest_logreport(report: Any) -> None:
+def pytest_runtest_logreport(report: Any, _emit: Any = _emit) -> None:
     failure = None
     if report.failed:
         failure = dict(getattr(report, "patchwright_failure", None) or {})
@@ -100,7 +102,7 @@ def pytest_make_collect_report(collector: Any) -> Any:
         report.patchwright_failure = _failure(cause, cause.__traceback__)
 
 
-def pytest_collectreport(report: Any) -> None:
+def pytest_collectreport(report: Any, _emit: Any = _emit) -> None:
     if report.failed:
         failure = dict(getattr(report, "patchwright_failure", None) or {})
         failure["text"] = str(report.longreprtext)[-_TEXT_CHARS:]
@@ -108,5 +110,7 @@ def pytest_collectreport(report: Any) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: Any, exitstatus: Any) -> None:
+def pytest_sessionfinish(session: Any, exitstatus: Any, _emit: Any = _emit, _changed: Any = _changed) -> None:
+    plugins = {getattr(p, "__name__", None) or type(p).__qualname__ for p in session.config.pluginmanager.get_plugins()}
+    _emit(kind="state", changed=_changed(), plugins=sorted(plugins))
     _emit(kind="end", exit=int(exitstatus))

@@ -12,12 +12,12 @@ import sys
 import time
 from typing import Any
 
-from patchwright_unittest import describe, emit
+from patchwright_unittest import changed, describe, emit
 
 _NOTHING_COLLECTED = 5
 
 
-def main(selection: list[str]) -> int:
+def main(selection: list[str], emit: Any = emit, changed: Any = changed) -> int:
     """Returns 0 when all passed, 1 when some failed, 5 when there was nothing to run."""
     sys.path[0] = os.getcwd()  # noqa: PTH109 - as for bin/test
     try:
@@ -42,6 +42,7 @@ def main(selection: list[str]) -> int:
         except Exception as error:  # noqa: BLE001 - a file that cannot be loaded is a finding
             reporter.broken(error)
     status = 1 if reporter.bad else 0 if reporter.ran else _NOTHING_COLLECTED
+    emit(kind="state", changed=changed(), plugins=[])
     emit(kind="end", exit=status)
     print(f"{reporter.ran} run, {reporter.bad} failed")  # noqa: T201 - its output is the record of the run
     return status

@@ -10,23 +10,28 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
-import json
 import os
 import re
 import sys
 import time
 import traceback
 import unittest
+import unittest.case
 from typing import Any
+
+import patchwright_report
 
 _MESSAGE_CHARS = 1000
 _TEXT_CHARS = 4000
-_REPORT = os.environ.pop("PATCHWRIGHT_REPORT", None)
+emit = patchwright_report.open_report()
+changed = patchwright_report.watch(
+    ("builtins", "unittest.case", "unittest.suite", "unittest.loader", "unittest.result", __name__)
+)
 _FIXTURE = re.compile(r"(setUp|tearDown)(Class|Module) \((.*)\)$")
 """How unittest names a fixture that failed or skipped: it stands for all of its tests."""
 
 
-def main(selection: list[str]) -> int:
+def main(selection: list[str], emit: Any = emit, changed: Any = changed) -> int:
     """Returns 0 when all passed, 1 when some failed, 5 when there was nothing to run."""
     result = Streaming()
     for name in selection:
@@ -34,6 +39,7 @@ def main(selection: list[str]) -> int:
     # As a suite, so that the fixtures of classes and modules are run too.
     unittest.TestSuite(case for _, case in result.cases).run(result)
     status = 1 if result.bad else 0 if result.cases else 5
+    emit(kind="state", changed=changed(), plugins=[])
     emit(kind="end", exit=status)
     print(f"{len(result.cases)} run, {result.bad} failed")  # noqa: T201 - its output is the record of the run
     return status
@@ -92,7 +98,7 @@ class Streaming(unittest.TestResult):
         if err is not None:
             self._failed(test, err)
 
-    def _report(self, test: Any, outcome: str, failure: Any) -> None:
+    def _report(self, test: Any, outcome: str, failure: Any, emit: Any = emit) -> None:
         seconds = time.monotonic() - self.begin
         name = self._names.get(id(test)) or self.name_of(test)
         if name is not None:
@@ -192,13 +198,6 @@ def describe(value: BaseException) -> dict[str, Any]:
         "frames": frames[-40:],
         "text": text[-_TEXT_CHARS:],
     }
-
-
-def emit(**record: Any) -> None:
-    """Write one line of the report."""
-    if _REPORT is not None:
-        with open(_REPORT, "a", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            file.write(json.dumps(record) + "\n")
 
 
 if __name__ == "__main__":
