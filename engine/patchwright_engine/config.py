@@ -92,6 +92,8 @@ class Settings:
     """Refuse every socket that would leave this machine, except `models pull` and a model URL given by hand."""
     python: str | None = None
     """Interpreter that runs the user's tests. None: discovered."""
+    runner: str | None = None
+    """Test runner: 'pytest', 'unittest', 'django', ... None: discovered."""
     disk_cache_bytes: int = 1 << 30
     """Disk for computed prompts, from which a later model host goes on; 0 keeps none."""
     kept_copies_bytes: int = 2 << 30
@@ -119,6 +121,7 @@ def load_settings(path: Path | None = None) -> Settings:
         "model": str,
         "offline": bool,
         "python": str,
+        "runner": str,
         "disk_cache_bytes": int,
         "kept_copies_bytes": int,
         "draft_model": str,

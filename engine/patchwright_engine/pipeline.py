@@ -7,44 +7,31 @@ Invariant: the user's tree is only ever read here. Every run happens in a throw-
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from patchwright_engine.config import Settings, folders, load_settings
+from patchwright_engine.config import folders, load_settings
 from patchwright_engine.control import CancelToken, Progress, ProgressSink, ignore_progress
-from patchwright_engine.errors import BadInput, Cancelled, PatchwrightError, SandboxUnavailable
+from patchwright_engine.errors import BadInput, Cancelled, PatchwrightError
 from patchwright_engine.index import open_index
 from patchwright_engine.localize.combine import locate
 from patchwright_engine.model.backend import LanguageModel
-from patchwright_engine.sandbox.base import Sandbox
-from patchwright_engine.sandbox.select import select_sandbox
 from patchwright_engine.search.budget import parse_budget
 from patchwright_engine.search.candidates import Pool, to_fixes
 from patchwright_engine.search.dev_search import OpenVerification, dev_search
 from patchwright_engine.search.job import Job, fit_issue
+from patchwright_engine.search.opening import open_tests, preparing
 from patchwright_engine.search.recorder import RecordedModel, load_recording
 from patchwright_engine.search.trace import Trace, read_trace
-from patchwright_engine.types import Cost, Fix, FixResult, Issue, RepoPath, RunReport, Snapshot
-from patchwright_engine.verify.context import VerificationContext, open_verification
-from patchwright_engine.verify.discovery import find_test_files, select_regression_tests
-from patchwright_engine.verify.environment import discover_environment
-from patchwright_engine.verify.history import learned, load_history, save_history
-from patchwright_engine.verify.kept import Bounds
-from patchwright_engine.verify.workspace import prepare_copy
+from patchwright_engine.types import Cost, Fix, FixResult, Issue, RepoPath
 from patchwright_engine.workspace.repository import find_repository
 from patchwright_engine.workspace.snapshot import take_snapshot
 
 RANKED = 50
 """Files and symbols that localization hands to the search."""
-MAX_TEST_FILES = 40
-"""Test files run for every promising candidate, the nearest to the suspected code first."""
-MAX_OTHER_FILES = 2_000
-"""Further ones, run before a fix is called verified, as many as fit in the time limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +48,8 @@ class FixRequest:
     """Catalog name, GGUF path or URL. None: the settings, then the hardware probe."""
     python: str | None = None
     """Interpreter for the project's tests. None: the settings, then discovery."""
+    runner: str | None = None
+    """Test runner, e.g. 'unittest'. None: the settings, then discovery."""
     test_timeout: float = 120.0
     """Seconds for each run of the project's tests or of the user's test command."""
     trace: Path | None = None
@@ -135,10 +124,15 @@ def run_fix(
                 job.note(f"Nothing was resumed: the trace holds answers of {recording.model}, not of {model.name}.")
             job.issue_text = fit_issue(job)
             pool = Pool()
-            with ThreadPoolExecutor(max_workers=1) as background:  # The copy is made while the model thinks.
-                prepared = background.submit(_prepare_copy, snapshot, settings, deadline)
-                opened = partial(_open_verification, job, pool, request, settings, prepared)
-                stopped = _search(job, opened, pool, on_fix)
+            with preparing(
+                job,
+                pool,
+                python=request.python or settings.python,
+                runner=request.runner or settings.runner,
+                timeout_seconds=request.test_timeout,
+                kept_bytes=settings.kept_copies_bytes,
+            ) as opening:
+                stopped = _search(job, partial(open_tests, opening), pool, on_fix)
             _note_memory(job, model)
             fixes = to_fixes(pool)
             cost = recorded.cost(job.rollouts, round(time.monotonic() - started, 2))
@@ -190,81 +184,6 @@ def _open_model(spec: str | None, cancel: CancelToken) -> LanguageModel:
     from patchwright_engine.model.connect import open_model
 
     return open_model(resolve_model(spec, load_settings()), cancel=cancel)
-
-
-def _prepare_copy(snapshot: Snapshot, settings: Settings, cancel: CancelToken) -> None:
-    """What goes wrong here goes wrong again, and is told, when the copy is opened."""
-    with suppress(PatchwrightError):
-        select_sandbox()
-        prepare_copy(snapshot, cancel, Bounds(bytes=settings.kept_copies_bytes))
-
-
-@contextmanager
-def _open_verification(
-    job: Job,
-    pool: Pool,
-    request: FixRequest,
-    settings: Settings,
-    prepared: Future[None],
-    changed: Sequence[RepoPath],
-) -> Iterator[VerificationContext]:
-    """The sandbox, the environment and the tests as they are before any patch."""
-    prepared.result()
-    sandbox: Sandbox | None = None
-    try:
-        sandbox = select_sandbox()
-    except SandboxUnavailable as error:
-        job.note(f"Nothing was run: {error.message}. {error.cure}")
-    override = request.python or settings.python
-    environment = discover_environment(job.snapshot.root, Path(override) if override else None)
-    history = load_history(job.snapshot.root)
-    limit = MAX_TEST_FILES + MAX_OTHER_FILES
-    nearest = select_regression_tests(job.snapshot, changed, job.index.importers, limit, history)
-    selection, rest = nearest[:MAX_TEST_FILES], nearest[MAX_TEST_FILES:]
-    found = len(find_test_files(job.snapshot))
-    if found > len(nearest):
-        job.note(f"Of {found} test files only the {len(nearest)} nearest to the suspected code are run.")
-    # The examples in the docstrings of suspected modules are tests of theirs too.
-    selection += tuple(path for path in changed if path.endswith(".py") and ">>> " in job.snapshot.read_text(path))
-    job.trace.step(
-        "environment",
-        python=str(environment.python),
-        runner=environment.runner,
-        reason=environment.reason,
-        sandbox=sandbox.level if sandbox else None,
-        tests=list(selection),
-        other_tests=len(rest),
-    )
-    with open_verification(
-        job.snapshot,
-        sandbox=sandbox,
-        environment=environment,
-        issue_text=job.issue.text,
-        selection=selection,
-        rest=rest,
-        cancel=job.cancel,
-        user_command=job.issue.test_command,
-        timeout_seconds=request.test_timeout,
-        kept=Bounds(bytes=settings.kept_copies_bytes),
-    ) as context:
-        _note_useless_command(job, context.user_before, request.test_timeout)
-        try:
-            yield context
-        finally:
-            regressions = (candidate.verification.regression for candidate in pool.by_key.values())
-            caught = [test for regression in regressions if regression for test in regression.newly_failing]
-            entered = context.baseline.report.entered if context.baseline else {}
-            save_history(job.snapshot.root, learned(history, job.snapshot, entered, caught))
-
-
-def _note_useless_command(job: Job, before: RunReport | None, seconds: float) -> None:
-    """A test command proves a fix only when it fails by itself before the fix."""
-    if before is None:
-        return
-    if before.outcome == "timeout":
-        job.note(f"The test command was still running after {seconds:g} s and was stopped: allow it more time.")
-    elif before.exit_code == 0:
-        job.note("The test command passes before any change, so it proves nothing: give one that fails.")
 
 
 def default_trace_path(issue: Issue) -> Path:

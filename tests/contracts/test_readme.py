@@ -31,20 +31,23 @@ def test_the_hardware_table_is_what_models_plan_computes() -> None:
 
 def test_every_command_named_exists() -> None:
     shown = patchwright("--help")
-    named = set(re.findall(r"patchwright (fix|locate|index|models|serve|trace|doctor|bench)\b", README))
-    assert named == {"fix", "locate", "index", "models", "serve", "trace", "doctor", "bench"}
+    named = set(re.findall(r"patchwright (fix|locate|index|models|env|serve|trace|bench|doctor)\b", README))
+    assert named == {"fix", "locate", "index", "models", "env", "serve", "trace", "bench", "doctor"}
     for name in named:
         assert re.search(rf"^    {name} ", shown, re.MULTILINE)
 
 
 def test_every_option_named_exists() -> None:
     helps = (
-        patchwright("fix", "--help") + patchwright("models", "plan", "--help") + patchwright("models", "pull", "--help")
+        patchwright("fix", "--help")
+        + patchwright("models", "plan", "--help")
+        + patchwright("models", "pull", "--help")
+        + patchwright("env", "build", "--help")
     )
-    for option in ("--test", "--apply", "--budget", "--resume", "--json", "--model", "--repo", "--python"):
+    for option in ("--test", "--apply", "--budget", "--resume", "--json", "--model", "--repo", "--python", "--runner"):
         assert option in README
         assert option in helps
-    for option in ("--table", "--measure", "--from"):
+    for option in ("--table", "--measure", "--from", "--allow-building"):
         assert option in README
         assert option in helps
 

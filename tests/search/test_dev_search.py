@@ -271,8 +271,8 @@ def test_another_models_answers_are_not_resumed(search: Search, tmp_path: Path) 
 
 
 def test_tests_that_are_not_run_are_said(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("patchwright_engine.pipeline.MAX_TEST_FILES", 1)
-    monkeypatch.setattr("patchwright_engine.pipeline.MAX_OTHER_FILES", 1)
+    monkeypatch.setattr("patchwright_engine.search.opening.MAX_TEST_FILES", 1)
+    monkeypatch.setattr("patchwright_engine.search.opening.MAX_OTHER_FILES", 1)
     files = {**PROJECT, "test_more.py": TESTS, "test_most.py": TESTS}
     found = search(rules(fixed(RIGHT)), files=files, budget="quick")
     assert "Of 3 test files only the 2 nearest to the suspected code are run." in found.result.notes
@@ -281,7 +281,7 @@ def test_tests_that_are_not_run_are_said(search: Search, monkeypatch: pytest.Mon
 def test_the_projects_other_tests_are_run_before_a_fix_is_called_verified(
     search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("patchwright_engine.pipeline.MAX_TEST_FILES", 1)
+    monkeypatch.setattr("patchwright_engine.search.opening.MAX_TEST_FILES", 1)
     far = "import calc\n\n\ndef test_far():\n    assert calc.add(100, 0) == 100\n\n\ndef test_fails():\n    assert 0\n"
     files = {**PROJECT, "other/test_far.py": far}
     found = search(rules(fixed("a + b if a < 9 else 0", RIGHT)), files=files, budget="4")

@@ -10,7 +10,8 @@ from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.types import Command
-from patchwright_engine.verify.environment import discover_environment, interpreter_folders
+from patchwright_engine.verify.environment import discover_environment
+from patchwright_engine.verify.environments.prefix import interpreter_folders
 
 
 @pytest.fixture(autouse=True)

@@ -84,7 +84,7 @@ def test_what_earlier_runs_saw_moves_tests_up_while_their_text_is_the_same(make_
     }
 
     def chosen(seen: Mapping[RepoPath, SeenTest]) -> tuple[str, ...]:
-        return select_regression_tests(snapshot, [RepoPath("core.py")], lambda _: (), 9, seen)
+        return select_regression_tests(snapshot, [RepoPath("core.py")], lambda _: (), 9, history=seen)
 
     assert chosen({}) == ("test_a.py", "test_b.py", "test_c.py", "test_d.py")
     assert chosen(history) == ("test_d.py", "test_c.py", "test_a.py", "test_b.py")

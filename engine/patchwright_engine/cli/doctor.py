@@ -193,15 +193,18 @@ def _sandbox() -> list[Check]:
 
 
 def _test_runner(root: Path) -> list[Check]:
-    from patchwright_engine.verify.environment import discover_environment
+    from patchwright_engine.verify.choose import choose_environment
 
     try:
-        override = load_settings().python
-        found = discover_environment(root, override=Path(override) if override else None)
+        settings = load_settings()
+        override = Path(settings.python) if settings.python else None
+        found = choose_environment(root, python=override, runner=settings.runner)
     except PatchwrightError as error:
         return [Check("test runner", "fail", error.message, error.cure)]
-    detail = f"{found.runner} with {found.python} ({found.reason})"
-    if found.runner == "pytest":
-        return [Check("test runner", "ok", detail)]
-    cure = f"For pytest: `{found.python} -m pip install pytest`, or set `python` in {folders().config / 'config.toml'}."
-    return [Check("test runner", "warn", detail, cure)]
+    detail = f"{found.runner} with {found.executable} ({found.reason})"
+    told = dict.fromkeys(f"{text.rstrip('.')}." for text in (*found.notes, *found.considered))
+    if found.runner == "unittest":
+        mend = f"For pytest: `{found.executable} -m pip install pytest`, or set `python` in the settings"
+        told[f"{mend} ({folders().config / 'config.toml'})."] = None
+    weaker = bool(found.notes) or found.runner == "unittest"
+    return [Check("test runner", "warn" if weaker else "ok", detail, "\n".join(told))]

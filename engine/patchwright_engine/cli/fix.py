@@ -47,6 +47,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--model", metavar="M", help="catalog name, GGUF file, or URL of an OpenAI-compatible server")
     parser.add_argument("--python", metavar="EXE", help="interpreter that runs the project's tests")
+    parser.add_argument(
+        "--runner", metavar="NAME", help="test runner, e.g. pytest, unittest or django (default: found)"
+    )
     parser.add_argument("--apply", action="store_true", help="write the best verified fix to the project's files")
     parser.add_argument("--with-test", action="store_true", help="with --apply: add the regression test too")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -75,6 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         model=arguments.model,
         python=arguments.python,
+        runner=arguments.runner,
         test_timeout=arguments.timeout,
         trace=arguments.trace,
         resume=arguments.resume,

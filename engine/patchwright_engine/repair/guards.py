@@ -14,11 +14,12 @@ _CONFIGURATION = frozenset(
     {
         "conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "tox.ini", "setup.cfg",
         "pyproject.toml", "noxfile.py", ".coveragerc", "sitecustomize.py", "usercustomize.py", "makefile",
-        "gnumakefile", "justfile", "runtests.py", "package.json", "pom.xml", "build.gradle", "build.gradle.kts",
+        "gnumakefile", "justfile", "runtests.py", "manage.py", "package.json", "pom.xml", "build.gradle",
+        "build.gradle.kts", "settings.gradle", "settings.gradle.kts", "cargo.toml", "go.mod",
     }
 )  # fmt: skip
 _CONFIGURATION_NAME = re.compile(
-    r".*\.pth|(?:jest|vitest|vite|karma|playwright|cypress|ava)\.(?:config|conf|setup)\.\w+|\.(?:mocharc|nycrc)\b.*"
+    r".*\.pth|(?:jest|vitest|vite|karma|playwright|cypress|ava|babel)\.(?:config|conf|setup)\.\w+|\.(?:mocharc|nycrc)\b.*"
 )
 _CI = frozenset(
     {
@@ -31,7 +32,8 @@ _INSTALLED = frozenset({".venv", "venv", "site-packages", "node_modules", "__pyc
 _METADATA = (".egg-info", ".dist-info")
 """Folders whose entry points pytest loads as plugins."""
 _TEST_NAME = re.compile(
-    r"test_.*\.py|.*_tests?\.py|tests\.py|.*_test\.go|.*\.(?:test|spec)\.[cm]?[jt]sx?|.*(?:Test|Tests|IT)\.(?:java|kt)",
+    r"test_.*\.py|.*_tests?\.py|tests\.py|.*_test\.go|.*\.(?:test|spec)\.[cm]?[jt]sx?|.*Spec\.[jt]s"
+    r"|(?:Test\w*|.*(?:Test|Tests|TestCase|IT|Spec))\.(?:java|kt|groovy|scala)",
 )
 _TEST_FOLDERS = frozenset({"tests", "__tests__", "__snapshots__"})
 

@@ -41,7 +41,7 @@ def distinguish(job: Job, context: VerificationContext, pool: Pool) -> Observed 
     Raises: as `Sandbox.run`.
     """
     tied = tied_leaders(pool)[:COMPARED]
-    if len(tied) < 2 or context.sandbox is None or context.workspace is None:
+    if len(tied) < 2 or context.workspace is None or context.environment.language != "python":
         return None
     probes = _probes(job, context, tied)
     if not probes:

@@ -23,7 +23,7 @@ _DULL = {"a", "an", "and", "for", "in", "is", "of", "on", "the", "to", "when", "
 def offer_test(job: Job, context: VerificationContext, pool: Pool, votes: Mapping[RepoPath, int]) -> None:
     """Set `test` of the best reproduced candidates. Raises: as `Sandbox.run`."""
     reproduced = [c for c in pool.alive() if c.verification.evidence is Evidence.REPRODUCED][:OFFERED]
-    if not reproduced or context.workspace is None:
+    if not reproduced or context.workspace is None or context.environment.language != "python":
         return
     passing = reproduced[0].satisfied
     accepted = [r for r in context.reproductions if r.path in passing]

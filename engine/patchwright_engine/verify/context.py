@@ -19,6 +19,7 @@ from patchwright_engine.verify.kept import Bounds
 from patchwright_engine.verify.probes import Probe
 from patchwright_engine.verify.reproduction import Reproduction, check_reproduction
 from patchwright_engine.verify.runs import TestReport, run_tests
+from patchwright_engine.verify.toolchains import show_packages
 from patchwright_engine.verify.workspace import BOUNDS, WorkspaceCopy
 
 PROBING_SECONDS = 60.0
@@ -148,6 +149,7 @@ def with_reproduction(context: VerificationContext, reproduction: Reproduction) 
 def run_user_command(context: VerificationContext, patch: Patch | None, cancel: CancelToken) -> RunReport:
     """The user's own command, through the shell of the sandbox."""
     sandbox, workspace = _clean(context, patch)
+    show_packages(context.environment, workspace.path)
     command = Command(
         ("sh", "-c", context.user_command or "true"),
         env=context.environment.variables(workspace.path),

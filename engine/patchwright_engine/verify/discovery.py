@@ -15,6 +15,15 @@ from patchwright_engine.verify.history import History, SeenTest
 
 _TEST_NAME = re.compile(r"(?:(?:unit)?test_.*|.*_tests?|tests)\.py")
 _EXAMPLES = {"doc", "docs", "example", "examples"}
+_TEST_NAMES = {
+    "python": _TEST_NAME,
+    "javascript": re.compile(r"(?:.*[._-](?:test|spec)|test|test-.*)\.[cm]?[jt]sx?|.*Spec\.[jt]s"),
+    "go": re.compile(r".*_test\.go"),
+    "java": re.compile(r"(?:Test\w*|\w+(?:Test|Tests|TestCase|IT|Spec))\.(?:java|kt|groovy|scala)"),
+}
+"""By the habits of pytest and unittest; node --test, vitest, jest and jasmine; go test; Surefire and Gradle."""
+_RUST_TEST = re.compile(r"#\[(?:cfg\(test\)|(?:\w+::)*test\b)")
+_MAX_RUST_BYTES = 1 << 20
 _TEST_TOOLS = frozenset(
     {
         "_pytest", "attr", "attrs", "coverage", "exceptiongroup", "execnet", "hypothesis", "iniconfig", "mock", "nose",
@@ -24,14 +33,30 @@ _TEST_TOOLS = frozenset(
 """Beside the standard library: what the test runners import."""
 
 
-def is_test_file(path: RepoPath) -> bool:
-    """Whether pytest or unittest would look for tests in it, going by its name."""
-    return bool(_TEST_NAME.fullmatch(PurePosixPath(path).name))
+def is_test_file(path: RepoPath, language: str = "python") -> bool:
+    """Whether the runners of `language` would look for tests in it, going by its name and folder."""
+    place = PurePosixPath(path)
+    if language == "rust":  # tests/ holds one test program a file; unit tests lie beside the code
+        return place.suffix == ".rs" and place.parent.name == "tests"
+    names = _TEST_NAMES[language]
+    if language == "javascript" and place.parent.name in {"__tests__", "test"}:
+        return bool(re.fullmatch(r"\.[cm]?[jt]sx?", place.suffix)) and not place.name.endswith(".d.ts")
+    return bool(names.fullmatch(place.name))
 
 
-def find_test_files(snapshot: Snapshot) -> tuple[RepoPath, ...]:
-    """Every test file of the snapshot, in order of path."""
-    return tuple(sorted(path for path in snapshot.files if is_test_file(path)))
+def find_test_files(snapshot: Snapshot, language: str = "python") -> tuple[RepoPath, ...]:
+    """Every file of the snapshot with tests of `language`, in order of path; for Rust those with tests inside too."""
+    found = {path for path in snapshot.files if is_test_file(path, language)}
+    if language == "rust":
+        found |= {path for path in snapshot.files if path.endswith(".rs") and _holds_rust_tests(snapshot, path)}
+    return tuple(sorted(found))
+
+
+def _holds_rust_tests(snapshot: Snapshot, path: RepoPath) -> bool:
+    try:
+        return bool(_RUST_TEST.search(snapshot.read_text(path)[:_MAX_RUST_BYTES]))
+    except OSError:
+        return False
 
 
 def refused_paths(patch: Patch, snapshot: Snapshot) -> dict[RepoPath, str]:
@@ -110,9 +135,11 @@ def select_regression_tests(
     changed: Sequence[RepoPath],
     importers: Callable[[RepoPath], tuple[RepoPath, ...]],
     limit: int,
+    *,
     history: History | None = None,
+    language: str = "python",
 ) -> tuple[RepoPath, ...]:
-    """Up to `limit` test files, those most likely to touch `changed` first.
+    """Up to `limit` test files of `language`, those most likely to touch `changed` first.
 
     Nearness: tests importing a changed file, or seen to enter one, then tests importing an importer of it. Among
     equals those that last caught a wrong patch come first, then likeness of names, then the folder they share; the
@@ -129,7 +156,7 @@ def select_regression_tests(
         likeness = max((_likeness(test, path) for path in changed), default=0.0)
         return nearness, _is_example(test), -known.caught, -likeness, test
 
-    return tuple(sorted(find_test_files(snapshot), key=rank)[:limit])
+    return tuple(sorted(find_test_files(snapshot, language), key=rank)[:limit])
 
 
 def _is_example(test: RepoPath) -> bool:
@@ -145,7 +172,8 @@ def _importing(
 
 
 def _likeness(test: RepoPath, changed: RepoPath) -> float:
-    stem = re.sub(r"^test_|_tests?$", "", PurePosixPath(test).stem)
+    name = PurePosixPath(test).name.partition(".")[0]
+    stem = re.sub(r"^tests?[_-]|[_-](?:tests?|spec)$|^Test|(?:Tests?|TestCase|IT|Spec)$", "", name)
     target = PurePosixPath(changed)
     target_stem = target.parent.name if target.stem == "__init__" else target.stem
     shared = len(set(PurePosixPath(test).parts[:-1]) & set(target.parts[:-1]))

@@ -6,17 +6,35 @@ site-packages on disk. Invariant: the order is fixed and the reason is told, so 
 
 import importlib.util
 import os
+import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from patchwright_engine.errors import BadInput
 from patchwright_engine.types import RepoPath
+from patchwright_engine.verify.build_environment import find_built
+from patchwright_engine.verify.environments.asked import Asked, what_is_asked
+from patchwright_engine.verify.environments.managers import Candidate, candidates
+from patchwright_engine.verify.environments.prefix import (
+    has_package,
+    installed,
+    interpreter_folders,
+    is_environment,
+    python_of,
+    version_of,
+)
+from patchwright_engine.verify.environments.python_runner import choose_runner, declared_commands
 from patchwright_engine.workspace.repository import is_tracked
 
-_BASE_PARTS = ("bin", "lib", "lib64", "include", "ssl")
-"""What a base interpreter needs of its prefix. Not the whole: a prefix may be ~/.local, which holds key rings."""
+_CURE = (
+    "No environment of the project was found; packages it depends on may be missing. Activate its environment, name "
+    "its interpreter with the setting `python`, or let `patchwright env build` make one."
+)
+_NAMED_MISSING = 6
+_SEVERAL = ("poetry", "hatch", "tox", "nox", "pyenv")
+"""Managers that keep environments for several versions of Python side by side: another one may suit better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,100 +43,160 @@ class TestEnvironment:
 
     __test__ = False
 
-    python: Path
-    """Absolute. Inside a virtual environment it is the environment's own link, unresolved."""
+    python: Path | None
+    """Absolute; inside a virtual environment it is the environment's own link, unresolved. None: another language."""
     runner: str
-    """'pytest' or 'unittest'."""
+    """A name in the table of `verify.invocation`: 'pytest', 'unittest', 'django', 'node', 'go', ..."""
     reason: str
-    """Why this interpreter, as a sentence for the user."""
+    """Why this interpreter or tool, as a sentence for the user."""
     readable: tuple[Path, ...]
     """Folders the sandbox must show for the interpreter and its packages to work."""
     notes: tuple[str, ...] = ()
+    """What the user should know with every fix."""
     own: bool = False
     """Patchwright's own interpreter: the pytest plugins installed there are not the project's choice."""
+    language: str = "python"
+    entry: str = ""
+    """For Django: manage.py or tests/runtests.py, relative to the root."""
+    considered: tuple[str, ...] = ()
+    """What else was looked at, and why it was passed over; for `doctor` and `env show`."""
+    program: Path | None = None
+    """The tool of another language, absolute."""
+    packages: Path | None = None
+    """The folder of installed packages that the tool is pointed to."""
+    links: tuple[tuple[str, Path], ...] = ()
+    """(folder in the copy, folder outside): installed packages that must lie beside the code."""
+    extra: tuple[tuple[str, str], ...] = ()
+    """Further environment variables of the tool."""
+
+    @property
+    def executable(self) -> Path:
+        """The interpreter or tool that runs the tests."""
+        chosen = self.python or self.program
+        assert chosen is not None
+        return chosen
 
     def variables(self, workspace: Path) -> dict[str, str]:
         """Environment variables of a test run over the copy at `workspace`: the copy's code comes first."""
+        folders = [str(self.executable.parent)]
+        if self.python is None:
+            folders.append(str(self.executable.resolve().parent))
+        system = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+        variables = {"PATH": ":".join([*dict.fromkeys(folders), system]), **dict(self.extra)}
+        if self.python is None:
+            return variables
         paths = [str(workspace / "src")] if (workspace / "src").is_dir() else []
-        variables = {
-            "PYTHONPATH": os.pathsep.join([*paths, str(workspace)]),
-            "PATH": f"{self.python.parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
-        }
+        variables["PYTHONPATH"] = os.pathsep.join([*paths, str(workspace)])
         if (self.python.parent.parent / "pyvenv.cfg").exists():
             variables["VIRTUAL_ENV"] = str(self.python.parent.parent)
         return variables
 
 
-def discover_environment(root: Path, override: Path | None = None) -> TestEnvironment:
-    """Choose the interpreter: the user's word, an active environment, one in the tree, else Patchwright's own.
+def discover_environment(root: Path, override: Path | None = None, runner: str | None = None) -> TestEnvironment:
+    """Choose the interpreter: the user's word, one that `patchwright env build` made, an active environment, one in
+    the tree, one that a tool of the project keeps elsewhere, else Patchwright's own.
 
     An environment in the tree counts only when git does not track it: what a repository brings along must not
-    choose which folders the sandbox may read.
+    choose which folders the sandbox may read. `runner` is the user's word too.
 
     Raises:
-        BadInput: `override` is not an interpreter that can be used.
+        BadInput: `override` is not an interpreter that can be used, or `runner` is unknown or not possible here.
     """
+    root = root.absolute()
     if override is not None:
-        return _environment(_checked_override(override), "chosen by the user", ())
+        return _environment(root, _checked_override(override), "chosen by the user", Asked(), runner)
+    asked = what_is_asked(root)
     notes: list[str] = []
-    for prefix, reason in _candidates(root):
-        python = prefix / "bin" / "python"
-        if prefix.parent == root.absolute() and is_tracked(root, RepoPath(prefix.name)):
-            notes.append(f"{prefix} was passed over: it belongs to the repository. Name it with `python` to use it.")
-            continue
-        if not os.access(python, os.X_OK):
-            notes.append(f"{prefix} was passed over: it has no working bin/python.")
-            continue
-        return _environment(python, reason, tuple(notes))
-    notes.append(
-        "No environment of the project was found; packages it depends on may be missing. Name its interpreter with "
-        "the setting `python`, or activate its environment."
-    )
-    python = Path(sys.executable)
+    considered: list[str] = []
+    built, stale = find_built(root, asked)
+    if built is not None:
+        return _environment(root, built.python, built.reason, asked, runner)
+    notes += [stale] if stale else []
+    for candidate in _distinct(candidates(root, asked)):
+        python = python_of(candidate.prefix)
+        objection = _objection(root, candidate, python, asked)
+        if objection is None and python is not None:
+            return _environment(root, python, candidate.reason, asked, runner, notes=notes, considered=considered)
+        considered.append(f"{candidate.prefix} was passed over: {objection}.")
+        if candidate.told and not (candidate.needs_runner and python is not None):
+            notes.append(considered[-1])
+    notes.append(_CURE)
+    if any((root / name).is_file() for name in (".devcontainer/devcontainer.json", ".devcontainer.json")):
+        notes.append("The project has a dev container; none is started for you: run Patchwright inside it.")
     reason = "no environment of the project was found, so Patchwright's own interpreter runs the tests"
-    return _environment(python, reason, tuple(notes))
+    return _environment(root, Path(sys.executable), reason, asked, runner, notes=notes, considered=considered)
 
 
-def interpreter_folders(python: Path) -> tuple[Path, ...]:
-    """Every folder that `python` needs to start and import: its environment, and the base it was made from."""
-    folders: dict[Path, None] = {}
-    for hop in _links(python):
-        prefix = hop.parent.parent
-        if (prefix / "pyvenv.cfg").exists():
-            folders[prefix] = None
-            home = _venv_settings(prefix).get("home")
-            if home:
-                _add_base(Path(home).parent, folders)
-        elif not hop.is_symlink():
-            _add_base(prefix, folders)
-    return tuple(folder for folder in folders if not _is_system(folder))
+def _distinct(found: Iterable[Candidate]) -> list[Candidate]:
+    """Each folder once, by its first reason; Patchwright's own environment is nobody's choice."""
+    own = Path(sys.prefix).resolve()
+    distinct: dict[Path, Candidate] = {}
+    for candidate in found:
+        real = candidate.prefix.resolve()
+        if real != own:
+            distinct.setdefault(real, candidate)
+    return list(distinct.values())
 
 
-def _environment(python: Path, reason: str, notes: tuple[str, ...]) -> TestEnvironment:
+def _objection(root: Path, candidate: Candidate, python: Path | None, asked: Asked) -> str | None:
+    """Why this candidate cannot serve; None when it can."""
+    prefix = candidate.prefix
+    if prefix.is_relative_to(root) and prefix != root:
+        # By the first folder: git says nothing about a path beyond a link that it tracks.
+        top = RepoPath(prefix.relative_to(root).parts[0])
+        if is_tracked(root, top):
+            return "it belongs to the repository. Name it with `python` to use it"
+    if candidate.manager == "pdm" and is_tracked(root, RepoPath(".pdm-python")):
+        return "the repository names it. Name it with `python` to use it"
+    if python is None:
+        return "it does not exist" if not prefix.is_dir() else "it has no working bin/python"
+    if candidate.manager != "active":
+        if not candidate.needs_runner and not is_environment(prefix):
+            return "it is no virtual environment"
+        version = version_of(python)
+        if candidate.manager in _SEVERAL and not asked.allows(version):
+            return f"it has Python {version}, and the project asks for {asked.python}"
+        if candidate.needs_runner and not (has_package(python, "pytest") or has_package(python, "django")):
+            return "no test runner is installed in it"
+    return None
+
+
+def _environment(
+    root: Path,
+    python: Path,
+    reason: str,
+    asked: Asked,
+    wanted: str | None,
+    *,
+    notes: Sequence[str] = (),
+    considered: Sequence[str] = (),
+) -> TestEnvironment:
     own = python.absolute() == Path(sys.executable).absolute()
-    has_pytest = importlib.util.find_spec("pytest") is not None if own else _has_package(python, "pytest")
-    if not has_pytest:
-        notes = (*notes, f"pytest is not installed for {python}; tests are run by unittest.")
+
+    def has(package: str) -> bool:
+        return importlib.util.find_spec(package) is not None if own else has_package(python, package)
+
+    choice = choose_runner(root, has, wanted)
+    told = [*notes]
+    if choice.runner == "unittest" and wanted is None:
+        told.append(f"pytest is not installed for {python}; tests are run by unittest.")
+    version = platform.python_version() if own else version_of(python)
+    if not asked.allows(version):
+        told.append(f"{python} has Python {version}, and the project asks for {asked.python}.")
+    missing = asked.missing(installed(python), version) if not own else ()
+    if missing:
+        more = f" and {len(missing) - _NAMED_MISSING} more" if len(missing) > _NAMED_MISSING else ""
+        told.append(f"Not installed for {python}: {', '.join(missing[:_NAMED_MISSING])}{more}; tests may need them.")
     return TestEnvironment(
         python=python,
-        runner="pytest" if has_pytest else "unittest",
+        runner=choice.runner,
         reason=reason,
         readable=interpreter_folders(python),
-        notes=notes,
+        notes=tuple(told),
         own=own,
+        entry=choice.entry,
+        considered=(*considered, *choice.notes, *declared_commands(root, choice.runner)),
     )
-
-
-def _candidates(root: Path) -> Iterator[tuple[Path, str]]:
-    own = Path(sys.prefix).resolve()
-    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
-        value = os.environ.get(variable)
-        if value and Path(value).resolve() != own:
-            yield Path(value).absolute(), f"the environment active in your shell ({variable})"
-    for name in (".venv", "venv", "env"):
-        prefix = root.absolute() / name
-        if (prefix / "pyvenv.cfg").exists() and prefix.resolve() != own:
-            yield prefix, f"the environment {name} inside the project"
 
 
 def _checked_override(override: Path) -> Path:
@@ -134,49 +212,3 @@ def _checked_override(override: Path) -> Path:
         )
     in_environment = (python.parent.parent / "pyvenv.cfg").exists()
     return python if in_environment else python.resolve()
-
-
-def _links(python: Path) -> Iterator[Path]:
-    """`python` and every further name on its chain of links, ending with the real file."""
-    seen: set[Path] = set()
-    hop = python.absolute()
-    while hop not in seen:
-        seen.add(hop)
-        yield hop
-        hop = Path(os.path.normpath(hop.parent / hop.readlink())) if hop.is_symlink() else hop.resolve()
-
-
-def _add_base(prefix: Path, folders: dict[Path, None]) -> None:
-    for base in (prefix, prefix.resolve()):
-        for part in _BASE_PARTS:
-            if (base / part).is_dir():
-                folders[base / part] = None
-
-
-def _is_system(folder: Path) -> bool:
-    return folder.is_relative_to("/usr") or folder.parts[:2] in {("/", "bin"), ("/", "lib"), ("/", "lib64")}
-
-
-def _venv_settings(prefix: Path) -> dict[str, str]:
-    """The keys of `pyvenv.cfg`, in lower case."""
-    try:
-        lines = (prefix / "pyvenv.cfg").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return {}
-    pairs = (line.partition("=") for line in lines if "=" in line)
-    return {key.strip().lower(): value.strip() for key, _, value in pairs}
-
-
-def _has_package(python: Path, name: str) -> bool:
-    prefixes = [python.parent.parent]
-    settings = _venv_settings(prefixes[0])
-    if not settings or settings.get("include-system-site-packages", "").lower() == "true":
-        prefixes.append(python.resolve().parent.parent)
-    patterns = ("lib/python3*/site-packages", "lib64/python3*/site-packages", "lib/python3*/dist-packages")
-    folders = [folder for prefix in prefixes for pattern in patterns for folder in prefix.glob(pattern)]
-    # A project that is the package itself is installed in place: its metadata is here, its code is in the tree.
-    in_place = (f"{name}-[0-9]*.dist-info", f"{name}.egg-link", f"__editable__.{name}-*.pth")
-    return any(
-        (folder / name / "__init__.py").exists() or any(any(folder.glob(pattern)) for pattern in in_place)
-        for folder in folders
-    )

@@ -177,7 +177,9 @@ def _check_reproductions(patch: Patch, context: VerificationContext, cancel: Can
         summary = before.summary if before is not None else ""
         exit_code = (0 if good else 1) if after.run.exit_code is not None else None
         runs.append(
-            FixRun("reproduction", _shown(reproduction.path), exit_code, summary, own.summary, after.run.seconds)
+            FixRun(
+                "reproduction", _shown(context, reproduction.path), exit_code, summary, own.summary, after.run.seconds
+            )
         )
         if not good:
             text = "\n".join(useful_lines(failure.text) for failure in own.failures.values())
@@ -197,7 +199,7 @@ def _check_regression(patch: Patch, context: VerificationContext, cancel: Cancel
     regression = compare(before, after)
     run = FixRun(
         kind="regression",
-        command=_shown(*context.selection),
+        command=_shown(context, *context.selection),
         exit=after.run.exit_code,
         before=before.summary,
         after=after.summary,
@@ -248,9 +250,10 @@ def _of_file(report: TestReport, path: RepoPath) -> TestReport:
     )
 
 
-def _shown(*paths: str) -> str:
+def _shown(context: VerificationContext, *paths: str) -> str:
     """The selection as a line: all of a few, the count of many."""
-    return "pytest " + (visible(" ".join(paths)) if len(paths) <= 3 else f"({len(paths)} test files)")
+    names = visible(" ".join(paths)) if len(paths) <= 3 else f"({len(paths)} test files)"
+    return f"{context.environment.runner} {names}"
 
 
 def _status(run: RunReport) -> str:

@@ -14,21 +14,23 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from patchwright_engine.control import CancelToken
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.sandbox.output import sanitize_output, visible
-from patchwright_engine.types import Command, RepoPath, RunReport
-from patchwright_engine.verify.discovery import is_test_file
+from patchwright_engine.types import Command, RunReport
 from patchwright_engine.verify.environment import TestEnvironment
+from patchwright_engine.verify.foreign_results import outcomes_by_id, problem_of, read_all, report_files
+from patchwright_engine.verify.invocation import RUNNERS_FOLDER as RUNNERS
+from patchwright_engine.verify.invocation import Invocation, Reports, Selected, invocations
+from patchwright_engine.verify.reports.base import merge
+from patchwright_engine.verify.reports.placing import Places
+from patchwright_engine.verify.toolchains import show_packages
 
-RUNNERS = Path(__file__).parent / "runners"
 REPORT_BYTES = 64 << 20
 _WORST_LAST = ("passed", "skipped", "error", "failed")
-_DOCTESTS = "--doctest-modules"
 _CANNOT_RUN = {1, 3, 4}
 """Without any result, these mean that pytest did not get as far as the tests: a crash, an internal or usage error."""
 _NOTHING_COLLECTED = 5
@@ -115,44 +117,19 @@ def run_tests(
 ) -> TestReport:
     """Run `selection` (files, or test ids as pytest writes them) and report each test.
 
-    A project whose pytest options cannot work here (a missing plugin) is run again without its options, then
-    without its configuration file; `notes` says so.
+    Where the first command of the environment's runner gets nowhere (pytest options that need a missing plugin), the
+    next one is tried; `notes` says so.
 
     Raises: as `Sandbox.run`.
     """
-    once = partial(
-        _run_once, sandbox, workspace, environment, selection, cancel=cancel, timeout_seconds=timeout_seconds
-    )
-    if environment.runner == "unittest":
-        return once((str(environment.python), str(RUNNERS / "patchwright_unittest.py"), *selection))
-    steps: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
-        ("", (), {}),
-        ("The project's pytest options (addopts) do not work here and were left out.", ("-o", "addopts="), {}),
-        (
-            "The project's pytest configuration does not work here and was left out.",
-            ("-c", str(RUNNERS / "empty.ini")),
-            {},
-        ),
-        (
-            "The project's conftest files do not work here and were left out.",
-            ("-c", str(RUNNERS / "empty.ini"), "--noconftest"),
-            {},
-        ),
-    ]
-    if environment.own:  # Ours slow every run down and are seldom the project's; it gets them when it asks for them.
-        steps.insert(0, ("", (), {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}))
-    # A module that is no test is run for the examples in its docstrings.
-    doctests = () if all(is_test_file(RepoPath(path.partition("::")[0])) for path in selection) else (_DOCTESTS,)
-    recorded = {"PATCHWRIGHT_CALLS": "1"} if record_calls else {}
+    workspace = workspace.resolve()
+    show_packages(environment, workspace)
     notes: tuple[str, ...] = ()
-    for note, extra, variables in steps:
-        argv = (
-            *(str(environment.python), "-m", "pytest", "-p", "patchwright_pytest", "-p", "no:cacheprovider"),
-            *("-q", "--tb=short", f"--rootdir={workspace}", "--continue-on-collection-errors"),
-            *(*doctests, *extra, *selection),
+    for invocation in invocations(Selected(environment, workspace, tuple(selection), record_calls)):
+        report = _run_once(
+            sandbox, workspace, environment, invocation, selection, cancel=cancel, timeout_seconds=timeout_seconds
         )
-        report = once(argv, variables={**variables, **recorded})
-        notes = (note,) if note else ()
+        notes = (invocation.note, *report.notes) if invocation.note else report.notes
         if report.run.exit_code not in _CANNOT_RUN or report.results or report.failures or report.tampering:
             break
     return replace(report, notes=notes)
@@ -162,26 +139,41 @@ def _run_once(
     sandbox: Sandbox,
     workspace: Path,
     environment: TestEnvironment,
+    invocation: Invocation,
     selection: Sequence[str],
-    argv: tuple[str, ...],
     *,
     cancel: CancelToken,
     timeout_seconds: float,
-    variables: Mapping[str, str] | None = None,
 ) -> TestReport:
-    workspace = workspace.resolve()
+    reports = invocation.reports
+    for stale in report_files(workspace, reports.patterns) if reports is not None else ():
+        stale.unlink()
     judges = _judges(workspace, selection)
     with _report_file(workspace) as (path, descriptor, key):
-        every = {**environment.variables(workspace), **(variables or {}), "PATCHWRIGHT_REPORT": str(path)}
-        every["PYTHONPATH"] = os.pathsep.join([every["PYTHONPATH"], str(RUNNERS)])
-        command = Command(argv, env=every, timeout_seconds=timeout_seconds)
+        every = {**environment.variables(workspace), **invocation.variables, "PATCHWRIGHT_REPORT": str(path)}
+        if environment.python is not None:
+            every["PYTHONPATH"] = os.pathsep.join([every["PYTHONPATH"], str(RUNNERS)])
+        command = Command(invocation.argv, env=every, timeout_seconds=timeout_seconds)
         run = sandbox.run(command, workspace, cancel, (*environment.readable, RUNNERS))
         size = min(os.fstat(descriptor).st_size, REPORT_BYTES)
         content = os.pread(descriptor, size, 0)
-    report = _read_report(run, content, key, workspace)
+    if reports is None:
+        report = _read_report(run, content, key, workspace)
+    else:
+        report = _foreign(run, reports, content, workspace)
     now = _judges(workspace, selection)
     spoiled = {f"changes {visible(name)} while the tests run" for name in judges if judges[name] != now[name]}
     return replace(report, tampering=report.tampering | spoiled)
+
+
+def _foreign(run: RunReport, reports: Reports, content: bytes, workspace: Path) -> TestReport:
+    """The results of a tool that writes a report of its own."""
+    parts = read_all(report_files(workspace, reports.patterns), REPORT_BYTES) if reports.patterns else [content]
+    report = merge(reports.read(part) for part in parts)
+    results, failed, durations = outcomes_by_id(report, Places(workspace))
+    failures = {name: TestFailure("", (), test.message, (), test.text or test.message) for name, test in failed.items()}
+    problem = problem_of(run, report, bool(failed))
+    return TestReport(run, results, failures, problem, durations=durations)
 
 
 def _judges(workspace: Path, selection: Sequence[str]) -> dict[str, tuple[int, ...] | None]:
@@ -239,6 +231,7 @@ def _read_report(run: RunReport, content: bytes, key: bytes, workspace: Path) ->
     durations: dict[str, float] = {}
     calls: dict[Frame, None] = {}
     entered: dict[str, set[str]] = {}
+    notes: list[str] = []
     tampering: set[str] = set()
     machinery: frozenset[str] | None = None
     end: int | None = None
@@ -258,6 +251,8 @@ def _read_report(run: RunReport, content: bytes, key: bytes, workspace: Path) ->
                 outcome = _outcome(record["when"], record["outcome"])
                 if outcome is not None:
                     results[identifier] = max(results.get(identifier, "passed"), outcome, key=_WORST_LAST.index)
+            elif record["kind"] == "note":
+                notes.append(sanitize_output(str(record["text"])[:500]))
             elif record["kind"] == "state":
                 changed = [f"replaces {visible(str(name))}" for name in record["changed"]]
                 added = [f"adds the pytest plugin {visible(str(name))}" for name in record["plugins"]]
@@ -278,6 +273,7 @@ def _read_report(run: RunReport, content: bytes, key: bytes, workspace: Path) ->
         results,
         failures,
         problem,
+        tuple(notes),
         durations=durations,
         calls=tuple(calls),
         entered={test: frozenset(paths) for test, paths in entered.items()},
@@ -318,7 +314,7 @@ def _failure(record: Mapping[str, Any], workspace: Path) -> TestFailure:
 def _frame(path: str, line: int, function: str, workspace: Path) -> Frame:
     absolute = Path(os.path.normpath(workspace / path))
     function = visible(function)
-    if absolute.is_relative_to(workspace):
+    if not path.startswith("<") and absolute.is_relative_to(workspace):
         return Frame(visible(absolute.relative_to(workspace).as_posix()), line, function, inside=True)
     return Frame(visible(path), line, function, inside=False)
 

@@ -1,7 +1,7 @@
 """Run test files without pytest: `python patchwright_unittest.py FILE[::CLASS[::METHOD]]...` from the project's root.
 
 Runs unittest cases, and plain `test_*` functions that need no argument, so that one reproduction test serves
-with and without pytest.
+with and without pytest. `patchwright_django` and `patchwright_sympy` report by the same functions.
 """
 
 # ruff: noqa: ARG002, N802 - names and arguments are unittest's
@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import os
+import re
 import sys
 import time
 import traceback
@@ -22,90 +23,133 @@ import patchwright_report
 
 _MESSAGE_CHARS = 1000
 _TEXT_CHARS = 4000
-_emit = patchwright_report.open_report()
-_changed = patchwright_report.watch(
+emit = patchwright_report.open_report()
+changed = patchwright_report.watch(
     ("builtins", "unittest.case", "unittest.suite", "unittest.loader", "unittest.result", __name__)
 )
+_FIXTURE = re.compile(r"(setUp|tearDown)(Class|Module) \((.*)\)$")
+"""How unittest names a fixture that failed or skipped: it stands for all of its tests."""
 
 
-def main(selection: list[str], _emit: Any = _emit, _changed: Any = _changed) -> int:
+def main(selection: list[str], emit: Any = emit, changed: Any = changed) -> int:
     """Returns 0 when all passed, 1 when some failed, 5 when there was nothing to run."""
-    result = _StreamingResult()
-    cases = [case for name in selection for case in _load(name, result)]
-    for identifier, case in cases:
-        result.identifier = identifier
-        case.run(result)
-    status = 1 if result.bad else 0 if cases else 5
-    _emit(kind="state", changed=_changed(), plugins=[])
-    _emit(kind="end", exit=status)
-    print(f"{len(cases)} run, {result.bad} failed")  # noqa: T201 - its output is the record of the run
+    result = Streaming()
+    for name in selection:
+        result.expect(_load(name, result))
+    # As a suite, so that the fixtures of classes and modules are run too.
+    unittest.TestSuite(case for _, case in result.cases).run(result)
+    status = 1 if result.bad else 0 if result.cases else 5
+    emit(kind="state", changed=changed(), plugins=[])
+    emit(kind="end", exit=status)
+    print(f"{len(result.cases)} run, {result.bad} failed")  # noqa: T201 - its output is the record of the run
     return status
 
 
-class _StreamingResult(unittest.TestResult):
+class Streaming(unittest.TestResult):
     """Writes each outcome as soon as it is known, so that a crash later loses nothing."""
 
-    identifier = ""
-    bad = 0
-    begin = 0.0
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.cases: list[tuple[str, Any]] = []
+        self._names: dict[int, str] = {}
+        self.bad = 0
+        self.begin = time.monotonic()
+
+    def expect(self, cases: list[tuple[str, Any]]) -> None:
+        """Name the cases that will run: (id, case)."""
+        self.cases += cases
+        self._names.update((id(case), name) for name, case in cases)
+
+    def name_of(self, test: Any) -> Any:
+        """The id of a case that nobody announced; None when it is none."""
+        return None
 
     def startTest(self, test: Any) -> None:
         super().startTest(test)
         self.begin = time.monotonic()
 
     def addSuccess(self, test: Any) -> None:
-        self._report("passed", None)
+        super().addSuccess(test)
+        self._report(test, "passed", None)
 
     def addSkip(self, test: Any, reason: str) -> None:
-        self._report("skipped", None)
+        super().addSkip(test, reason)
+        self._report(test, "skipped", None)
 
     def addExpectedFailure(self, test: Any, err: Any) -> None:
-        self.addSkip(test, "expected failure")
+        super().addExpectedFailure(test, err)
+        self._report(test, "skipped", None)
 
     def addFailure(self, test: Any, err: Any) -> None:
-        self._failed(err)
+        super().addFailure(test, err)
+        self._failed(test, err)
 
     def addError(self, test: Any, err: Any) -> None:
-        self._failed(err)
+        super().addError(test, err)
+        self._failed(test, err)
 
     def addUnexpectedSuccess(self, test: Any) -> None:
+        super().addUnexpectedSuccess(test)
         self.bad += 1
-        failure = {"exception": "UnexpectedSuccess", "text": "unexpected success"}
-        self._report("failed", failure)
+        self._report(test, "failed", {"exception": "UnexpectedSuccess", "text": "unexpected success"})
 
     def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:
+        super().addSubTest(test, subtest, err)
         if err is not None:
-            self._failed(err)
+            self._failed(test, err)
 
-    def _report(self, outcome: str, failure: Any, _emit: Any = _emit) -> None:
+    def _report(self, test: Any, outcome: str, failure: Any, emit: Any = emit) -> None:
         seconds = time.monotonic() - self.begin
-        _emit(kind="test", id=self.identifier, when="call", outcome=outcome, seconds=seconds, failure=failure)
+        name = self._names.get(id(test)) or self.name_of(test)
+        if name is not None:
+            emit(kind="test", id=name, when="call", outcome=outcome, seconds=seconds, failure=failure)
+            return
+        fixture = _FIXTURE.match(str(test))
+        for name, case in self.cases:
+            if fixture is not None and _belongs(case, fixture):
+                when = "setup" if fixture.group(1) == "setUp" else "teardown"
+                emit(kind="test", id=name, when=when, outcome=outcome, seconds=0.0, failure=failure)
 
-    def _failed(self, err: Any) -> None:
+    def _failed(self, test: Any, err: Any) -> None:
         self.bad += 1
-        failure = _failure(err[1])
-        sys.stdout.write(self.identifier + "\n" + failure["text"] + "\n")
-        self._report("failed", failure)
+        failure = describe(err[1])
+        sys.stdout.write(str(test) + "\n" + failure["text"] + "\n")
+        self._report(test, "failed", failure)
 
 
-def _load(name: str, result: _StreamingResult) -> list[tuple[str, Any]]:
+def _belongs(case: Any, fixture: Any) -> bool:
+    """Whether the failed fixture, of a class or of a module, is one that `case` needs."""
+    kind = type(case)
+    owner = kind.__module__ if fixture.group(2) == "Module" else kind.__module__ + "." + kind.__qualname__
+    return bool(owner == fixture.group(3))
+
+
+def plain_functions(module: Any) -> list[tuple[str, Any]]:
+    """The `test*` functions of a module that need no argument, by name."""
+    found = []
+    for key, value in sorted(vars(module).items()):
+        if key.startswith("test") and inspect.isfunction(value) and value.__module__ == module.__name__:
+            needed = [p for p in inspect.signature(value).parameters.values() if p.default is p.empty]
+            if not needed:
+                found.append((key, value))
+    return found
+
+
+def _load(name: str, result: Streaming) -> list[tuple[str, Any]]:
     path, _, inner = name.partition("::")
     try:
         module = _import(path)
     except BaseException as error:  # noqa: BLE001 - whatever the module raises is the finding
         result.bad += 1
-        failure = _failure(error)
+        failure = describe(error)
         sys.stdout.write(path + "\n" + failure["text"] + "\n")
-        _emit(kind="collect", id=path, failure=failure)
+        emit(kind="collect", id=path, failure=failure)
         return []
     cases = []
     for case in _flatten(unittest.defaultTestLoader.loadTestsFromModule(module)):
         cases.append((path + "::" + type(case).__name__ + "::" + case._testMethodName, case))
-    for key, value in sorted(vars(module).items()):
-        if key.startswith("test") and inspect.isfunction(value) and value.__module__ == module.__name__:
-            needed = [p for p in inspect.signature(value).parameters.values() if p.default is p.empty]
-            if not needed:
-                cases.append((path + "::" + key, unittest.FunctionTestCase(value)))
+    for key, value in plain_functions(module):
+        cases.append((path + "::" + key, unittest.FunctionTestCase(value)))
     return [(found, case) for found, case in cases if found == name or found.startswith(name + "::") or not inner]
 
 
@@ -135,7 +179,8 @@ def _flatten(suite: Any) -> list[Any]:
     return [suite]
 
 
-def _failure(value: BaseException) -> dict[str, Any]:
+def describe(value: BaseException) -> dict[str, Any]:
+    """What a report tells of an exception: its class, message, frames and traceback."""
     tb = value.__traceback__
     frames = [(f.f_code.co_filename, line, f.f_code.co_name) for f, line in traceback.walk_tb(tb)]
     # unittest's own assertion helpers are not where the test failed.

@@ -1,0 +1,214 @@
+"""How each runner is started for a selection of tests, and where its results come back.
+
+A runner is one function in the table `RUNNERS`: from what is to be run to the commands to try, in order. The
+commands are ours; nothing read from a repository becomes a part of one but the paths of its test files.
+"""
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from patchwright_engine.types import RepoPath
+from patchwright_engine.verify.discovery import is_test_file
+from patchwright_engine.verify.environment import TestEnvironment
+from patchwright_engine.verify.reports.base import Report
+from patchwright_engine.verify.reports.cargo import read_cargo
+from patchwright_engine.verify.reports.go import read_go_json
+from patchwright_engine.verify.reports.jest import read_jest_json
+from patchwright_engine.verify.reports.junit import read_junit
+from patchwright_engine.verify.reports.node import read_node_lines
+from patchwright_engine.verify.reports.tap import read_tap
+
+RUNNERS_FOLDER = Path(__file__).parent / "runners"
+_DOCTESTS = "--doctest-modules"
+_REPORT = "report=$PATCHWRIGHT_REPORT; unset PATCHWRIGHT_REPORT; "
+"""Start of a shell command: the tests shall not find the report's name in the environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """A tool's own report."""
+
+    read: Callable[[bytes], Report]
+    patterns: tuple[str, ...] = ()
+    """Files below the workspace that the tool writes; empty: the file named by PATCHWRIGHT_REPORT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One command that runs tests."""
+
+    argv: tuple[str, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+    """What the user should know when this one was needed."""
+    reports: Reports | None = None
+    """None: a program of ours writes JSON lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What is to be run."""
+
+    environment: TestEnvironment
+    workspace: Path
+    names: tuple[str, ...]
+    """Files, or test ids as pytest writes them."""
+    record_calls: bool = False
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The selected files, each once."""
+        return tuple(dict.fromkeys(name.partition("::")[0] for name in self.names))
+
+
+Runner = Callable[[Selected], Sequence[Invocation]]
+"""From a selection to the commands to try: each next one only where the one before could not start any test."""
+
+
+def invocations(selected: Selected) -> Sequence[Invocation]:
+    """The commands for the runner that the environment names."""
+    # A file named like an option must stay a file.
+    names = tuple(f"./{name}" if name.startswith("-") else name for name in selected.names)
+    return RUNNERS[selected.environment.runner](replace(selected, names=names))
+
+
+def _pytest(selected: Selected) -> Sequence[Invocation]:
+    """With the project's own options and configuration; without them where they cannot work here."""
+    empty = ("-c", str(RUNNERS_FOLDER / "empty.ini"))
+    steps: list[tuple[str, tuple[str, ...], dict[str, str]]] = [
+        ("", (), {}),
+        ("The project's pytest options (addopts) do not work here and were left out.", ("-o", "addopts="), {}),
+        ("The project's pytest configuration does not work here and was left out.", empty, {}),
+        ("The project's conftest files do not work here and were left out.", (*empty, "--noconftest"), {}),
+    ]
+    if selected.environment.own:  # Ours slow every run down and are seldom the project's; it gets them when it asks.
+        steps.insert(0, ("", (), {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}))
+    # A module that is no test is run for the examples in its docstrings.
+    doctests = () if all(is_test_file(RepoPath(path)) for path in selected.files) else (_DOCTESTS,)
+    recorded = {"PATCHWRIGHT_CALLS": "1"} if selected.record_calls else {}
+    return [
+        Invocation(
+            (
+                *(str(selected.environment.python), "-m", "pytest", "-p", "patchwright_pytest"),
+                *("-p", "no:cacheprovider", "-q", "--tb=short", f"--rootdir={selected.workspace}"),
+                *("--continue-on-collection-errors", *doctests, *extra, *selected.names),
+            ),
+            {**variables, **recorded},
+            note,
+        )
+        for note, extra, variables in steps
+    ]
+
+
+def _unittest(selected: Selected) -> Sequence[Invocation]:
+    return [_ours(selected, "patchwright_unittest.py")]
+
+
+def _django(selected: Selected) -> Sequence[Invocation]:
+    return [_ours(selected, "patchwright_django.py", selected.environment.entry)]
+
+
+def _sympy(selected: Selected) -> Sequence[Invocation]:
+    return [_ours(selected, "patchwright_sympy.py")]
+
+
+def _ours(selected: Selected, program: str, *arguments: str) -> Invocation:
+    python = str(selected.environment.python)
+    return Invocation((python, str(RUNNERS_FOLDER / program), *arguments, *selected.names))
+
+
+def _node(selected: Selected) -> Sequence[Invocation]:
+    """Node's own runner, from version 20 on, with a reporter of ours: those it brings do not tell a test's file."""
+    reporter = RUNNERS_FOLDER / "patchwright_node.mjs"
+    options = f'--test --test-reporter={shlex.quote(str(reporter))} --test-reporter-destination="$report"'
+    script = _REPORT + f'exec "$0" {options} "$@"'
+    return [Invocation(("sh", "-c", script, _program(selected), *selected.files), reports=Reports(read_node_lines))]
+
+
+def _vitest(selected: Selected) -> Sequence[Invocation]:
+    tool = "node_modules/vitest/vitest.mjs"
+    script = _REPORT + f'exec "$0" {tool} run --reporter=json --outputFile="$report" --no-color "$@"'
+    return [_javascript(selected, script)]
+
+
+def _jest(selected: Selected) -> Sequence[Invocation]:
+    tool = "node_modules/jest/bin/jest.js"
+    options = "--ci --no-color --watchman=false --cache=false --runTestsByPath"
+    script = _REPORT + f'exec "$0" {tool} --json --outputFile="$report" {options} "$@"'
+    return [_javascript(selected, script)]
+
+
+def _mocha(selected: Selected) -> Sequence[Invocation]:
+    script = _REPORT + 'exec "$0" node_modules/mocha/bin/mocha.js --reporter tap --no-color "$@" >"$report"'
+    return [_javascript(selected, script, read_tap)]
+
+
+def _ava(selected: Selected) -> Sequence[Invocation]:
+    script = _REPORT + 'exec "$0" node_modules/ava/entrypoints/cli.mjs --tap --no-worker-threads "$@" >"$report"'
+    return [_javascript(selected, script, read_tap)]
+
+
+def _javascript(selected: Selected, script: str, read: Callable[[bytes], Report] = read_jest_json) -> Invocation:
+    argv = ("sh", "-c", script, _program(selected), *selected.files)
+    return Invocation(argv, {"CI": "1"}, reports=Reports(read))
+
+
+def _go(selected: Selected) -> Sequence[Invocation]:
+    """The packages of the selected files. The report is standard output; what the build says comes in it."""
+    folders = dict.fromkeys("./" + file.rpartition("/")[0] if "/" in file else "." for file in selected.files)
+    script = _REPORT + 'exec "$0" test -json "$@" >"$report"'
+    return [Invocation(("sh", "-c", script, _program(selected), *folders), reports=Reports(read_go_json))]
+
+
+def _cargo(selected: Selected) -> Sequence[Invocation]:
+    """Every test of the workspace: Rust's unit tests live beside the code and have no file of their own."""
+    script = _REPORT + 'exec "$0" test --offline --no-fail-fast --workspace --color=never "$@" >"$report" 2>&1'
+    return [Invocation(("sh", "-c", script, _program(selected)), reports=Reports(read_cargo))]
+
+
+def _maven(selected: Selected) -> Sequence[Invocation]:
+    classes = ",".join(_classes(selected))
+    options = (
+        *("-B", "-o", "-q", "-fae", f"-Dmaven.repo.local={selected.environment.packages}"),
+        *("-Dsurefire.failIfNoSpecifiedTests=false", "-DfailIfNoTests=false", "-Dstyle.color=never"),
+        *([f"-Dtest={classes}"] if classes else []),
+    )
+    reports = Reports(read_junit, ("**/target/surefire-reports/TEST-*.xml",))
+    return [Invocation((_program(selected), *options, "test"), reports=reports)]
+
+
+def _gradle(selected: Selected) -> Sequence[Invocation]:
+    chosen = [part for name in _classes(selected) for part in ("--tests", f"*{name}")]
+    options = ("--offline", "--no-daemon", "--continue", "--console=plain", "-q")
+    reports = Reports(read_junit, ("**/build/test-results/*/TEST-*.xml",))
+    return [Invocation((_program(selected), *options, "test", *chosen), reports=reports)]
+
+
+def _classes(selected: Selected) -> list[str]:
+    """Test classes by the names of their files; a name that would mean more to the tool than a class is left out."""
+    stems = dict.fromkeys(Path(file).stem for file in selected.files)
+    return [stem for stem in stems if stem.isidentifier()]
+
+
+def _program(selected: Selected) -> str:
+    assert selected.environment.program is not None
+    return str(selected.environment.program)
+
+
+RUNNERS: Mapping[str, Runner] = {
+    "pytest": _pytest,
+    "unittest": _unittest,
+    "django": _django,
+    "sympy": _sympy,
+    "node": _node,
+    "vitest": _vitest,
+    "jest": _jest,
+    "mocha": _mocha,
+    "ava": _ava,
+    "go": _go,
+    "cargo": _cargo,
+    "maven": _maven,
+    "gradle": _gradle,
+}
