@@ -87,13 +87,7 @@ def test_names_are_not_resolved(sandbox: Sandbox, workspace: Path) -> None:
     report = python(sandbox, workspace, "import socket; print(socket.getaddrinfo('example.org', 80))")
     assert report.exit_code == 1
     assert "gaierror" in report.output or "PermissionError" in report.output
-    assert (
-        not os.path.exists("/etc/resolv.conf")
-        or "nameserver"
-        not in python(  # noqa: PTH110
-            sandbox, workspace, "print(open('/etc/resolv.conf').read())"
-        ).output
-    )
+    assert "nameserver" not in python(sandbox, workspace, "print(open('/etc/resolv.conf').read())").output
 
 
 @pytest.mark.parametrize(("family", "address"), [("AF_INET", "192.0.2.1"), ("AF_INET6", "2001:db8::1")])
@@ -132,7 +126,7 @@ def test_unix_sockets_outside_are_out_of_reach(
     try:
         check_out_of_reach(sandbox, workspace, script, listen(server))
     finally:
-        if not place == "abstract":
+        if place != "abstract":
             Path(names[place]).unlink()
 
 

@@ -44,10 +44,10 @@ def forge():
 """
 TRICKS = {
     "lines in the report": FORGED_LINES + "def answer():\n    forge()\n    return 0\n",
-    "lines in the report, then the end": FORGED_LINES
-    + "import os\ndef answer():\n    forge()\n    os._exit(0)\n",
+    "lines in the report, then the end": FORGED_LINES + "import os\ndef answer():\n    forge()\n    os._exit(0)\n",
     "lines in the report at import": FORGED_LINES + "forge()\ndef answer():\n    return 0\n",
-    "lines in the report at exit": FORGED_LINES + "import atexit\natexit.register(forge)\ndef answer():\n    return 0\n",
+    "lines in the report at exit": FORGED_LINES
+    + "import atexit\natexit.register(forge)\ndef answer():\n    return 0\n",
     "lines with a seal from the report": """\
 import glob
 def answer():
@@ -67,9 +67,7 @@ def answer():
 """,
     "the end of the process": "import os\ndef answer():\n    os._exit(0)\n",
     "the end at import": "import sys\nsys.exit(0)\n",
-    "the end at exit": (
-        "import atexit, os\natexit.register(os._exit, 0)\ndef answer():\n    return 0\n"
-    ),
+    "the end at exit": ("import atexit, os\natexit.register(os._exit, 0)\ndef answer():\n    return 0\n"),
     "an end by signal": "import os\ndef answer():\n    os.kill(os.getpid(), 15)\n",
     "another program in its place": "import os\ndef answer():\n    os.execv('/bin/true', ['true'])\n",
     "a fork that goes on": """\
@@ -112,7 +110,9 @@ def answer():
 
 
 @pytest.fixture
-def run(make_snapshot: Make, sandbox: Sandbox, environment: TestEnvironment, cancel: CancelToken) -> Callable[..., TestReport]:
+def run(
+    make_snapshot: Make, sandbox: Sandbox, environment: TestEnvironment, cancel: CancelToken
+) -> Callable[..., TestReport]:
     def go(product: str, runner: str, **more: str) -> TestReport:
         root = make_snapshot({"product.py": product, "test_product.py": TESTS, **more}).root
         chosen = replace(environment, runner=runner)
@@ -121,8 +121,23 @@ def run(make_snapshot: Make, sandbox: Sandbox, environment: TestEnvironment, can
     return go
 
 
-@RUNNERS
-@pytest.mark.parametrize("trick", TRICKS)
+WITH_PYTEST = (
+    "lines in the report",
+    "lines with a seal from the report",
+    "an emptied report",
+    "the end of the process",
+    "the end at import",
+    "the end at exit",
+    "the plugin replaced",
+    "the plugin's names replaced",
+    "comparison of everything",
+)
+
+
+@pytest.mark.parametrize(
+    ("trick", "runner"),  # unittest starts several times faster
+    [*((trick, "unittest") for trick in TRICKS), *((trick, "pytest") for trick in WITH_PYTEST)],
+)
 def test_no_trick_makes_a_failing_test_pass(run: Callable[..., TestReport], trick: str, runner: str) -> None:
     report = run(TRICKS[trick], runner)
     assert report.with_outcome("passed") == frozenset(), report
@@ -134,15 +149,12 @@ def test_an_honest_run_is_not_suspected(run: Callable[..., TestReport], runner: 
     assert len(report.with_outcome("passed")) == 2
     assert report.tampering == frozenset()
     assert report.machinery is not None
-    assert not [words for words in report.machinery if words.startswith("replaces")]
+    assert report.machinery == run("def answer():\n    return 43\n", runner).machinery
 
 
-@RUNNERS
 @pytest.mark.parametrize("trick", [name for name in TRICKS if name.startswith("lines in the report")])
-def test_lines_of_others_in_the_report_are_told(run: Callable[..., TestReport], trick: str, runner: str) -> None:
-    if trick.endswith("at exit"):
-        pytest.skip("behind the end there is nothing left to forge, and the report is complete")
-    assert "writes into the report of the run" in run(TRICKS[trick], runner).tampering
+def test_lines_of_others_in_the_report_are_told(run: Callable[..., TestReport], trick: str) -> None:
+    assert "writes into the report of the run" in run(TRICKS[trick], "unittest").tampering
 
 
 @RUNNERS
@@ -252,13 +264,12 @@ def verdict(
             selection=find_test_files(snapshot),
             cancel=cancel,
             timeout_seconds=60.0,
-        ) as context:
+        ) as opened:
             source = "from product import answer\n\n\ndef test_it():\n    assert answer() == 42\n"
-            reproduction = try_reproduction(source, context, cancel)
+            reproduction = try_reproduction(source, opened, cancel)
             assert reproduction.valid, reproduction.reason
-            context = with_reproduction(context, reproduction)
             judge = verify_patch if looked_at else _verify_by_runs
-            return judge(patch, context, cancel)
+            return judge(patch, with_reproduction(opened, reproduction), cancel)
 
     return go
 

@@ -189,7 +189,8 @@ def test_plugin_and_runner_start_under_the_systems_python(tmp_path: Path) -> Non
 @RUNNERS
 def test_names_and_messages_with_escape_codes_are_harmless(run: Callable[..., TestReport], runner: str) -> None:
     name = "tests/test_\x1b]0;t\x07.py"
-    source = "class Odd(Exception):\n    pass\n\ndef test_red():\n    raise Odd('\\x1b[2J\\x1b]52;c;eA==\\x07 message')\n"
+    message = "\\x1b[2J\\x1b]52;c;eA==\\x07 message"
+    source = f"class Odd(Exception):\n    pass\n\ndef test_red():\n    raise Odd('{message}')\n"
     report = run({name: source}, name, runner=runner)
     assert list(report.results.values()) == ["failed"]
     told = [*report.results, report.run.output, *map(repr, report.run.argv)]

@@ -98,7 +98,6 @@ EXISTING = (
         # imported in place of something else
         ("pytest.py", "in place of the module pytest"),
         ("unittest/__init__.py", "in place of the module unittest"),
-        ("unittest/case.py", "in place of the module unittest"),
         ("json.py", "in place of the module json"),
         ("src/traceback.py", "in place of the module traceback"),
         ("pytest_sugar.py", "in place of the module pytest_sugar"),

@@ -136,9 +136,9 @@ class Bubblewrap:
             else:
                 arguments += ["--ro-bind", str(path), str(path)]
         arguments += ["--proc", "/proc", "--dev", "/dev", *sized, "--tmpfs", "/dev/shm"]
-        for path in _HIDDEN:
-            if Path(path).exists():
-                arguments += ["--ro-bind", "/dev/null", path]
+        for hidden in _HIDDEN:
+            if Path(hidden).exists():
+                arguments += ["--ro-bind", "/dev/null", hidden]
         # Where this runs as root, the kernel's knobs are files of root's, and one of them names a program to start.
         arguments += ["--remount-ro", "/proc"]
         arguments += ["--remount-ro", "/dev"]  # Its nodes stay writable; what has no bound in size does not.

@@ -4,6 +4,7 @@ A thread looks at the free space often, and adds up what the run wrote when that
 Invariant: only what changed after the run began counts, so neither the copy nor another program's files ever do.
 """
 
+import errno
 import os
 import threading
 import time
@@ -62,8 +63,11 @@ class DiskWatch:
                 self.exceeded = f"more than {SCRATCH_FILES} files in its temporary folders"
             elif time.monotonic() >= due or self._shrunk(last, free):
                 begin = time.monotonic()
-                if self._added() > self._allowed:
-                    self.exceeded = f"more than {self._allowed >> 20} MiB of disk"
+                try:
+                    if self._added() > self._allowed:
+                        self.exceeded = f"more than {self._allowed >> 20} MiB of disk"
+                except _TooDeep:
+                    self.exceeded = "folders nested deeper than a path can name"
                 last = free
                 due = time.monotonic() + max(SUM_SECONDS, 20 * (time.monotonic() - begin))
 
@@ -82,15 +86,29 @@ class DiskWatch:
         total = 0
         pending = [str(folder) for folder in self._folders]
         while pending and total <= self._allowed and not self._stop.is_set():
-            with suppress(OSError), os.scandir(pending.pop()) as entries:  # gone meanwhile, or locked by a test
-                for entry in entries:
-                    with suppress(OSError):
-                        info = entry.stat(follow_symlinks=False)
-                        if entry.is_dir(follow_symlinks=False):
-                            pending.append(entry.path)
-                        if info.st_ctime >= self._since:
-                            total += max(info.st_blocks * 512, ENTRY_BYTES)
+            for entry in _entries(pending.pop()):
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                with suppress(OSError):  # gone meanwhile
+                    info = entry.stat(follow_symlinks=False)
+                    if info.st_ctime >= self._since:
+                        total += max(info.st_blocks * 512, ENTRY_BYTES)
         return total
+
+
+class _TooDeep(Exception):
+    """What lies there cannot be counted, and hardly be deleted."""
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    """What a folder holds; nothing for one that is gone, or that a test has locked."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise _TooDeep from error
+        return []
 
 
 def _free(folders: Sequence[Path]) -> list[tuple[int, int]]:
@@ -107,7 +125,7 @@ def _files_of(mounts: Sequence[Path]) -> int:
     total = 0
     for mount in mounts:
         with suppress(OSError):
-            if mount.stat().st_dev not in {Path("/").stat().st_dev, Path("/tmp").stat().st_dev}:  # noqa: S108
+            if mount.stat().st_dev not in {Path("/").stat().st_dev, Path("/tmp").stat().st_dev}:
                 info = os.statvfs(mount)
                 total += info.f_files - info.f_ffree
     return total

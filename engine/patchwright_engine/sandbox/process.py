@@ -77,7 +77,7 @@ def run_bounded(launch: Launch, command: Command, cancel: CancelToken) -> Finish
     try:
         launch.started()
         with DiskWatch(launch.writable, command.disk_bytes, launch.scratch) as disk:
-            stop = _follow(process, output, command, begin, cancel, disk)
+            stop = _follow(process, output, command, begin=begin, cancel=cancel, disk=disk)
     finally:
         end_tree(process)
         _drain(process.stdout.fileno(), output)
@@ -98,6 +98,7 @@ def _follow(
     process: subprocess.Popen[bytes],
     output: BoundedOutput,
     command: Command,
+    *,
     begin: float,
     cancel: CancelToken,
     disk: DiskWatch,

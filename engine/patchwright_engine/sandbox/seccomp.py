@@ -160,7 +160,7 @@ _FAMILIES = Checked(
     allowed=True,
     answer=errno.EAFNOSUPPORT,
 )
-"""socket: UNIX, IPv4, IPv6 and netlink, which a network namespace confines; AF_VSOCK reaches a virtual machine's host."""
+"""socket: UNIX, IPv4, IPv6 and netlink, which a network namespace confines; AF_VSOCK would reach a machine's host."""
 _OWN_PROCESS = (
     Checked((302, 261), 0, (0,), allowed=True, answer=errno.EPERM),  # prlimit64
     Checked((141, 140), 0, (0,), allowed=True, answer=errno.EPERM),  # setpriority: of a process, not of a user

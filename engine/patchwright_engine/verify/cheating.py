@@ -288,5 +288,7 @@ def _hidden_characters(edit: FileEdit) -> Iterator[_Finding]:
     known = set(edit.before)
     for line in edit.after.splitlines():
         plain = line.replace("\t", " ").lstrip("\ufeff\x0c")
-        if plain != visible(plain) and any(character not in known for character in plain if visible(character) != character):
+        if plain != visible(plain) and any(
+            character not in known for character in plain if visible(character) != character
+        ):
             yield _Finding("hides characters from its reader", line)

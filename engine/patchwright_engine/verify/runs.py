@@ -151,7 +151,7 @@ def run_tests(
         )
         report = once(argv, variables={**variables, **recorded})
         notes = (note,) if note else ()
-        if report.run.exit_code not in _CANNOT_RUN or report.results or report.failures:
+        if report.run.exit_code not in _CANNOT_RUN or report.results or report.failures or report.tampering:
             break
     return replace(report, notes=notes)
 

@@ -40,8 +40,9 @@ def _cases(body: Iterable[ast.stmt]) -> Iterator[tuple[str, list[ast.expr]]]:
                 yield ast.unparse(node), _compared(test)
             case ast.match_case(pattern=ast.MatchValue(value=value), body=[statement, *_]) if _answers(statement):
                 yield f"case {ast.unparse(value)}: {ast.unparse(statement)}", [value] if _is_telling(value) else []
-            case ast.Subscript(value=ast.Dict(keys=keys, values=values)) | ast.Call(
-                func=ast.Attribute(value=ast.Dict(keys=keys, values=values), attr="get")
+            case (
+                ast.Subscript(value=ast.Dict(keys=keys, values=values))
+                | ast.Call(func=ast.Attribute(value=ast.Dict(keys=keys, values=values), attr="get"))
             ) if all(_is_literal(value) for value in values):
                 yield ast.unparse(node), [key for key in keys if key is not None and _is_telling(key)]
 

@@ -13,7 +13,8 @@ import hashlib
 import json
 import os
 import sys
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 _SEAL_BYTES = 16
 _KEY_BYTES = 32
@@ -23,14 +24,18 @@ def open_report() -> Callable[..., None]:
     """The function that writes a record; without a report to write it does nothing."""
     path = os.environ.pop("PATCHWRIGHT_REPORT", None)
     if path is None:
-        return lambda **record: None
+        return _nothing
     try:
         with open(path + ".key", "rb") as file:  # noqa: PTH123
             key = file.read()
         os.unlink(path + ".key")  # noqa: PTH108
     except FileNotFoundError:  # Another process of the run has it: that one reports.
-        return lambda **record: None
+        return _nothing
     return _writer(path, key)
+
+
+def _nothing(**record: Any) -> None:
+    """For a process that has nothing to report."""
 
 
 def _writer(path: str, key: bytes) -> Callable[..., None]:
