@@ -92,7 +92,7 @@ class Docker:
         )
 
     def run(self, command: Command, workspace: Path, cancel: CancelToken, readable: tuple[Path, ...] = ()) -> RunReport:
-        """See `Sandbox.run`."""
+        """See `Sandbox.run`. A cancel while the daemon starts the container, 0.4 s or so, is felt right after that."""
         cancel.check()
         workspace = workspace.resolve()
         user = user_for(workspace, self.daemon)
