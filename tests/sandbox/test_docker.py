@@ -301,7 +301,7 @@ def test_an_image_that_is_not_there_is_not_pulled(docker: Docker, monkeypatch: p
 @pytest.fixture
 def small_image(client: Any, tmp_path: Path) -> Iterator[str]:
     """An image made of this machine's shell and a few programs, with a PATH, a volume and an entry point."""
-    name = "patchwright-test-image:1"
+    name = "localhost/patchwright-test-image:1"
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         files = {

@@ -9,8 +9,10 @@ container is gone; should this process die, the container's first process sees i
 import os
 import resource
 import selectors
+import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,13 +92,14 @@ class Docker:
         )
 
     def run(self, command: Command, workspace: Path, cancel: CancelToken, readable: tuple[Path, ...] = ()) -> RunReport:
-        """See `Sandbox.run`."""
+        """See `Sandbox.run`. A cancel while the daemon starts the container, 0.4 s or so, is felt right after that."""
         cancel.check()
         workspace = workspace.resolve()
         user = user_for(workspace, self.daemon)
         if os.geteuid() == 0 and user[0] != 0:
             hand_over(workspace, *user)
-        with client_of(self.daemon.address, self.daemon.api_version) as client:
+        binds = mounts(workspace, readable, self.image, self.daemon)
+        with client_of(self.daemon.address, self.daemon.api_version) as client, _calls(self.daemon) as calls:
             container = client.create_container(
                 # Ours may have been pruned since: it is cheap to look, and to make again.
                 image=self.image.reference if self.image.named else host_view(client),
@@ -109,9 +112,7 @@ class Docker:
                 stdin_open=True,
                 labels={LABEL: owner()},
                 healthcheck={"test": ["NONE"]},
-                host_config=self._host_config(
-                    client, command, user, mounts(workspace, readable, self.image, self.daemon)
-                ),
+                host_config=self._host_config(client, command, user, binds=binds, security=calls),
                 use_config_proxy=False,  # its address may hold a password
             )["Id"]
             try:
@@ -135,14 +136,13 @@ class Docker:
             environment["PATH"] = self.image.path
         return environment
 
-    def _host_config(self, client: Any, command: Command, user: tuple[int, int], binds: list[dict[str, Any]]) -> Any:
+    def _host_config(
+        self, client: Any, command: Command, user: tuple[int, int], *, binds: list[dict[str, Any]], security: list[str]
+    ) -> Any:
         """Everything that isolates."""
         from docker.types import LogConfig, Ulimit
 
-        security = ["no-new-privileges:true"]
-        profile = docker_seccomp.profile()
-        if profile is not None:
-            security.append(f"seccomp={profile}")
+        security = ["no-new-privileges:true", *security]
         if self.daemon.selinux:  # It would refuse every file that was not labelled for containers.
             security.append("label=disable")
         ulimits = [
@@ -170,10 +170,25 @@ class Docker:
             oom_score_adj=500,
             ulimits=ulimits,
             mounts=binds,
-            tmpfs=temporary_folders(self.image, *user),
+            tmpfs=temporary_folders(self.image, user, self.daemon),
             shm_size=policy.SCRATCH_BYTES,
             log_config=LogConfig(type="none"),
         )
+
+
+@contextmanager
+def _calls(daemon: Daemon) -> Iterator[list[str]]:
+    """The option that bounds the system calls: Docker takes the profile itself, Podman the name of a file."""
+    profile = docker_seccomp.profile()
+    if profile is None:
+        yield []
+    elif not daemon.podman:
+        yield [f"seccomp={profile}"]
+    else:
+        with tempfile.NamedTemporaryFile("w", prefix="patchwright-calls-", suffix=".json", encoding="ascii") as file:
+            file.write(profile)
+            file.flush()
+            yield [f"seccomp={file.name}"]
 
 
 def _own_cpus() -> int:

@@ -9,6 +9,7 @@ import io
 import ipaddress
 import os
 import platform
+import re
 import socket
 import tarfile
 from collections.abc import Iterator
@@ -26,7 +27,8 @@ from patchwright_engine.sandbox import policy
 HOST_VARIABLE = "DOCKER_HOST"
 IMAGE_VARIABLE = "PATCHWRIGHT_DOCKER_IMAGE"
 LABEL = "patchwright.sandbox"
-REPOSITORY = "patchwright-host-view"
+REPOSITORY = "localhost/patchwright-host-view"
+"""Named with a registry that is none, so that no daemon looks for it on a real one."""
 REQUEST_SECONDS = 60
 """How long one answer of the daemon may take. Loaded machines need seconds to start a container."""
 
@@ -42,6 +44,8 @@ class Daemon:
 
     address: str
     api_version: str
+    podman: bool
+    """It is Podman behind Docker's interface."""
     rootless: bool
     """Its root is the user who started it, so the user's files belong to root inside."""
     remapped: bool
@@ -144,6 +148,7 @@ def inspect_daemon(client: Any, address: str) -> Daemon:
     return Daemon(
         address=address,
         api_version=client.api_version,
+        podman=any("Podman" in part.get("Name", "") for part in client.version().get("Components") or ()),
         rootless="rootless" in options,
         remapped="userns" in options,
         selinux="selinux" in options,
@@ -180,7 +185,9 @@ def host_view(client: Any) -> str:
     try:
         client.inspect_image(name)
     except ImageNotFound:
-        client.import_image_from_data(content, repository=REPOSITORY, tag=tag)
+        answer = client.import_image_from_data(content, repository=REPOSITORY, tag=tag)
+        for made in re.findall(r"sha256:[0-9a-f]{64}", answer)[-1:]:
+            client.tag(made, REPOSITORY, tag)  # Podman forgets the name it was given
     return name
 
 

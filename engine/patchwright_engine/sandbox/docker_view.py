@@ -39,13 +39,11 @@ def mounts(workspace: Path, readable: tuple[Path, ...], image: Image, daemon: Da
     return [no_names, *(_bind(path, path, writable, daemon) for path, writable in shown.items())]
 
 
-def temporary_folders(image: Image, user: int, group: int) -> dict[str, str]:
-    """Folders in memory, bounded by the memory limit too: /tmp, and what the image would keep in volumes.
-
-    They belong to the user of the run, since the daemon may give them the mode of the image's folder.
-    """
-    options = f"rw,exec,nosuid,nodev,mode=1777,uid={user},gid={group},size={policy.SCRATCH_BYTES}"
-    options += f",nr_inodes={SCRATCH_FILES}"
+def temporary_folders(image: Image, user: tuple[int, int], daemon: Daemon) -> dict[str, str]:
+    """Folders in memory, bounded by the memory limit too: /tmp, and what the image would keep in volumes."""
+    options = f"rw,exec,nosuid,nodev,mode=1777,size={policy.SCRATCH_BYTES}"
+    if not daemon.podman:  # Docker gives them the mode of the image's folder; Podman knows no owners here.
+        options += f",uid={user[0]},gid={user[1]},nr_inodes={SCRATCH_FILES}"
     return dict.fromkeys(("/tmp", *image.volumes), options)
 
 
