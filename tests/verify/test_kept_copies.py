@@ -166,8 +166,8 @@ def in_manifest(change: Callable[[dict[str, object]], object]) -> Callable[[Path
 
 def wrong_hash_in_body(slot: Path) -> None:
     content = (slot / "manifest").read_bytes()
-    digest = content.index(b'"file","') + len(b'"file","')
-    (slot / "manifest").write_bytes(content[:digest] + b"0" * 64 + content[digest + 64 :])
+    end = content.index(b'"', content.index(b'"plain.py":"file ') + len('"plain.py":"'))
+    (slot / "manifest").write_bytes(content[: end - 64] + b"0" * 64 + content[end:])
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
