@@ -7,10 +7,12 @@ left a hundred behind. Ready: what a job waits for, without its snapshot, which 
 Without --repo the tree is made from the running Python's own library, of about Django's size (6,600 files, 45 MB);
 with it, it is a clone. Everything happens below --scratch (default: the temporary folder), which should be on a disk.
 Best of five runs (--quick: two), the disk settled before each. Run it on a quiet machine; the CPU time, of git's
-processes too, tells the work where it was not quiet.
+processes too, tells the work where it was not quiet. Nothing is deleted before the end, since ext4 makes files several
+times slower for minutes after thousands were deleted: deleting between the runs measures that.
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -27,7 +29,6 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from patchwright_engine.config import copies_folder
 from patchwright_engine.types import RepoPath, Snapshot
 from patchwright_engine.verify.kept import in_memory
 from patchwright_engine.verify.workspace import WorkspaceCopy
@@ -52,11 +53,10 @@ def main() -> int:
     runs = 2 if arguments.quick else 5
     with tempfile.TemporaryDirectory(dir=arguments.scratch, ignore_cleanup_errors=True) as name:
         scratch = Path(name).resolve()
-        os.environ["PATCHWRIGHT_HOME"] = str(scratch / "home")
         root = scratch / "tree"
         clone(arguments.repo, root) if arguments.repo else make_tree(root)
         snapshot = take_snapshot(root)
-        measured = {**measure_others(root, scratch, runs), **measure_ours(root, runs)}
+        measured = {**measure_others(root, scratch, runs), **measure_ours(root, scratch, runs)}
         size = sum((root / path).stat().st_size for path in snapshot.files)
         where = "memory" if in_memory(scratch) else "disk"
     seconds = {what: wall for what, (wall, _) in measured.items()}
@@ -92,22 +92,19 @@ def main() -> int:
 
 def measure_others(root: Path, scratch: Path, runs: int) -> dict[str, Seconds]:
     """The cost of what one would do without us."""
-    plain, worktree = scratch / "plain", scratch / "worktree"
+    number = itertools.count()
 
     def copy_plainly() -> None:
-        shutil.copytree(root, plain, symlinks=True, ignore=shutil.ignore_patterns(".git"))
+        target = scratch / f"plain-{next(number)}"
+        shutil.copytree(root, target, symlinks=True, ignore=shutil.ignore_patterns(".git"))
 
-    return {
-        "shutil.copytree": best(runs, copy_plainly, before=lambda: remove(plain)),
-        "git worktree add": best(
-            runs,
-            lambda: git(root, "worktree", "add", "--quiet", "--detach", str(worktree)),
-            before=lambda: (remove(worktree), git(root, "worktree", "prune")),
-        ),
-    }
+    def add_worktree() -> None:
+        git(root, "worktree", "add", "--quiet", "--detach", str(scratch / f"worktree-{next(number)}"))
+
+    return {"shutil.copytree": best(runs, copy_plainly), "git worktree add": best(runs, add_worktree)}
 
 
-def measure_ours(root: Path, runs: int) -> dict[str, Seconds]:
+def measure_ours(root: Path, scratch: Path, runs: int) -> dict[str, Seconds]:
     """The cost of each thing a job does with its copy."""
     snapshot = take_snapshot(root)
     path = next(path for path in snapshot.files if path.endswith(".py"))
@@ -120,18 +117,18 @@ def measure_ours(root: Path, runs: int) -> dict[str, Seconds]:
         while opened:
             opened.pop().close()
 
-    def forget() -> None:
-        close_copy()
-        remove(copies_folder())
+    number = itertools.count()
 
-    edits = iter(range(10**6))
+    def move_house() -> None:
+        close_copy()
+        os.environ["PATCHWRIGHT_HOME"] = str(scratch / f"home-{next(number)}")
 
     def edit() -> Snapshot:
         close_copy()
-        return take_snapshot(root, {path: f"edited = {next(edits)}\n"})
+        return take_snapshot(root, {path: f"edited = {next(number)}\n"})
 
     measured = {"snapshot": best(runs, lambda: take_snapshot(root))}
-    measured["copy, cold"] = best(runs, lambda: open_copy(snapshot), before=forget)
+    measured["copy, cold"] = best(runs, lambda: open_copy(snapshot), before=move_house)
     measured["copy, warm"] = best(runs, lambda: open_copy(snapshot), before=close_copy)
     edited = [edit() for _ in range(runs + 1)]
     measured["copy, warm, one edit"] = best(runs, lambda: open_copy(edited.pop()), before=close_copy)
@@ -198,10 +195,6 @@ def clone(repository: Path, root: Path) -> None:
 
 def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)
-
-
-def remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -310,6 +310,8 @@ def test_a_process_killed_at_any_moment_leaves_no_wrong_copy_and_no_debris(root:
         process.communicate(timeout=60)
         one_job(root)
     assert [path.name for home in copies.iterdir() for path in home.iterdir()] == ["0"]
+    (slot,) = copies.glob("*/0")
+    assert {path.name for path in slot.iterdir()} == {"owner", "clock", "work", "contents", "manifest"}
 
 
 def test_a_cancelled_job_leaves_a_right_copy_or_none(root: Path) -> None:

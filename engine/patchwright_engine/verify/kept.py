@@ -30,6 +30,8 @@ from patchwright_engine.workspace.contents import Entry
 SCHEMA = 1
 MANIFEST = "manifest"
 CONTENTS = "contents"
+WORK = "work"
+_ASIDE = "aside-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,29 @@ def prune(copies: Path, bounds: Bounds) -> None:
     for home in _listed(copies):
         with suppress(OSError):
             home.rmdir()  # only when it is empty
+
+
+def put_aside(folder: Path, names: Sequence[str] = ()) -> None:
+    """Clear a place, or just `names` in it, for what is waited for; `sweep` deletes it when nobody waits.
+
+    ext4 makes files several times slower for minutes after thousands were deleted: it looks at each freed inode.
+
+    Raises:
+        OSError: something cannot be moved.
+    """
+    found = [entry for entry in _listed(folder) if entry.name != OWNER and not entry.name.startswith(_ASIDE)]
+    moving = [entry for entry in found if not names or entry.name in names]
+    if moving:
+        aside = folder / f"{_ASIDE}{secrets.token_hex(8)}"
+        aside.mkdir(mode=0o700)
+        for entry in moving:
+            entry.rename(aside / entry.name)
+
+
+def sweep(folder: Path) -> None:
+    """Delete what was put aside."""
+    for aside in folder.glob(f"{_ASIDE}*"):
+        delete(aside)
 
 
 def empty(folder: Path) -> None:

@@ -26,6 +26,7 @@ from patchwright_engine.verify.contents_store import ContentsStore
 from patchwright_engine.verify.fill import Filler
 from patchwright_engine.verify.kept import (
     CONTENTS,
+    WORK,
     Bounds,
     Held,
     Place,
@@ -35,6 +36,8 @@ from patchwright_engine.verify.kept import (
     keep,
     proof,
     prune,
+    put_aside,
+    sweep,
     take_place,
 )
 from patchwright_engine.verify.orphans import PREFIX, claim, delete, remove_orphans
@@ -144,6 +147,7 @@ class WorkspaceCopy:
                 spans, bounds = self._store.spans, self._bounds
                 kept = keep(place, self._snapshot.root, self._held, digests=digests, spans=spans, bounds=bounds)
         if kept:
+            sweep(place.folder)
             self._release()
         else:
             self._discard()
@@ -245,13 +249,13 @@ class WorkspaceCopy:
 
     def _settle_in(self, place: Place) -> None:
         self._place = place
-        self.path = place.folder / "work" / (self._snapshot.root.name or "workspace")
+        self.path = place.folder / WORK / (self._snapshot.root.name or "workspace")
 
     def _start_empty(self) -> None:
         assert self._place is not None
         if self._store is not None:
             self._store.close()
-        empty(self._place.folder)
+        put_aside(self._place.folder)
         self.path.mkdir(parents=True)
         self._store = ContentsStore(self._place.folder / CONTENTS)
         self._held = {}
@@ -259,10 +263,7 @@ class WorkspaceCopy:
     def _start_over(self) -> None:
         """Put a copy that cannot be repaired out of the way, and an empty folder in its place."""
         assert self._place is not None
-        broken = self._place.folder / "broken"
-        delete(broken)
-        self.path.parent.rename(broken)
-        delete(broken)
+        put_aside(self._place.folder, (WORK,))
         self.path.mkdir(parents=True)
         self._held = {}
 
