@@ -109,7 +109,7 @@ def test_a_verification_leaves_every_byte_and_stamp_of_the_users_tree_alone(tmp_
         pytest.skip(error.message)
     root = make_user_tree(tmp_path / "project")
     before = state(root)
-    for _ in range(2):  # the second job works on the copy that the first one left
+    for job in (1, 2):  # the second works on the copy that the first one left
         snapshot = take_snapshot(root, {RepoPath("unsaved.py"): "u = 1\n", RepoPath("plain.py"): "x = 2\n"})
         path = RepoPath("pkg/mean.py")
         mended = MEAN.replace("sum(values) / len(values)", "sum(values) / len(values) if values else 0")
@@ -125,6 +125,8 @@ def test_a_verification_leaves_every_byte_and_stamp_of_the_users_tree_alone(tmp_
             assert context.baseline is not None
             report = context.baseline.report
             assert report.results["test_mean.py::test_that_spoils_all_it_reaches"] == "passed", report.failures
+            if job == 1:
+                continue
             reproduction = try_reproduction(REPRODUCTION, context, CancelToken())
             assert reproduction.valid, reproduction.reason
             verification = verify_patch(

@@ -166,8 +166,8 @@ def in_manifest(change: Callable[[dict[str, object]], object]) -> Callable[[Path
 
 def wrong_hash_in_body(slot: Path) -> None:
     content = (slot / "manifest").read_bytes()
-    digest = content.index(b'"file","') + len(b'"file","')
-    (slot / "manifest").write_bytes(content[:digest] + b"0" * 64 + content[digest + 64 :])
+    end = content.index(b'"', content.index(b'"plain.py":"file ') + len('"plain.py":"'))
+    (slot / "manifest").write_bytes(content[: end - 64] + b"0" * 64 + content[end:])
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
@@ -310,6 +310,8 @@ def test_a_process_killed_at_any_moment_leaves_no_wrong_copy_and_no_debris(root:
         process.communicate(timeout=60)
         one_job(root)
     assert [path.name for home in copies.iterdir() for path in home.iterdir()] == ["0"]
+    (slot,) = copies.glob("*/0")
+    assert {path.name for path in slot.iterdir()} == {"owner", "clock", "work", "contents", "manifest"}
 
 
 def test_a_cancelled_job_leaves_a_right_copy_or_none(root: Path) -> None:

@@ -14,9 +14,9 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from patchwright_engine.workspace.contents import Entry
 SCHEMA = 1
 MANIFEST = "manifest"
 CONTENTS = "contents"
+WORK = "work"
+_ASIDE = "aside-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,13 @@ class Place:
         os.close(self.owner)
 
 
-@dataclass(slots=True)
-class Held:
-    """What a copy holds, and how to see that it still does."""
+Held = Mapping[str, str]
+"""Path → `proof` of what a copy holds there, as it was when it was last known to be right."""
 
-    entries: dict[str, Entry] = field(default_factory=dict)
-    stamps: dict[str, Stamp] = field(default_factory=dict)
+
+def proof(entry: Entry, stamp: Stamp) -> str:
+    """Equal proofs: the same entry, and nobody touched it. One string, since thousands are read and compared."""
+    return f"{entry.kind} {entry.mode:o} {stamp} {entry.content}"
 
 
 def take_place(copies: Path, root: Path, bounds: Bounds) -> Place | None:
@@ -82,7 +85,7 @@ def take_place(copies: Path, root: Path, bounds: Bounds) -> Place | None:
     return None
 
 
-def adopt(place: Place, root: Path) -> tuple[Held, dict[str, Span]] | None:
+def adopt(place: Place, root: Path) -> tuple[Held, Mapping[str, Span]] | None:
     """What the last job left in this place, with the store's spans; None when that cannot be believed.
 
     From here on the place counts as spoiled, until `keep`.
@@ -94,32 +97,31 @@ def adopt(place: Place, root: Path) -> tuple[Held, dict[str, Span]] | None:
         if json.loads(header) != {**_header(root, place.folder), **_measures(json.loads(header), body)}:
             return None
         value = json.loads(body)
-        held = Held()
-        for path, (kind, content, mode, stamp) in value["entries"].items():
-            held.entries[path] = Entry(kind, content, mode)
-            held.stamps[path] = tuple(stamp)
-        return held, {digest: (offset, size) for digest, (offset, size) in value["spans"].items()}
+        return dict(value["held"]), {digest: (offset, size) for digest, (offset, size) in value["spans"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         with suppress(OSError):
             manifest.unlink()
         return None
 
 
-def keep(place: Place, root: Path, held: Held, spans: Mapping[str, Span], bounds: Bounds) -> bool:
+def keep(
+    place: Place, root: Path, held: Held, *, digests: Sequence[str], spans: Mapping[str, Span], bounds: Bounds
+) -> bool:
     """Say that the copy is whole and may serve the next job; False when it is too large to stay, or lies in memory.
+
+    `digests` are those of its files, `spans` where their contents lie in the store.
 
     Raises:
         OSError: the disk does not take the manifest.
     """
     stored = (place.folder / CONTENTS).stat().st_size
-    worked = sum(stamp[1] for stamp in held.stamps.values() if len(stamp) > 1)
-    live = sum(spans[entry.content][1] for entry in held.entries.values() if entry.content in spans)
+    worked = sum(spans[digest][1] for digest in digests)
+    live = sum(spans[digest][1] for digest in {*digests})
     if worked + stored > bounds.bytes or stored > 2 * live + (16 << 20):  # the latter: old contents pile up
         return False
     if shutil.disk_usage(place.folder).free < bounds.free_bytes or in_memory(place.folder):
         return False
-    entries = {path: (*entry, held.stamps[path]) for path, entry in held.entries.items()}
-    body = json.dumps({"entries": entries, "spans": dict(spans)}, separators=(",", ":")).encode("ascii")
+    body = json.dumps({"held": held, "spans": dict(spans)}, separators=(",", ":")).encode("ascii")
     header = {**_header(root, place.folder), "bytes": worked + stored, "digest": hashlib.sha256(body).hexdigest()}
     part = place.folder / f"{MANIFEST}.part"
     part.write_bytes(json.dumps(header).encode("ascii") + b"\n" + body)
@@ -152,6 +154,29 @@ def prune(copies: Path, bounds: Bounds) -> None:
             home.rmdir()  # only when it is empty
 
 
+def put_aside(folder: Path, names: Sequence[str] = ()) -> None:
+    """Clear a place, or just `names` in it, for what is waited for; `sweep` deletes it when nobody waits.
+
+    ext4 makes files several times slower for minutes after thousands were deleted: it looks at each freed inode.
+
+    Raises:
+        OSError: something cannot be moved.
+    """
+    found = [entry for entry in _listed(folder) if entry.name != OWNER and not entry.name.startswith(_ASIDE)]
+    moving = [entry for entry in found if not names or entry.name in names]
+    if moving:
+        aside = folder / f"{_ASIDE}{secrets.token_hex(8)}"
+        aside.mkdir(mode=0o700)
+        for entry in moving:
+            entry.rename(aside / entry.name)
+
+
+def sweep(folder: Path) -> None:
+    """Delete what was put aside."""
+    for aside in folder.glob(f"{_ASIDE}*"):
+        delete(aside)
+
+
 def empty(folder: Path) -> None:
     """Delete all of a place but its lock."""
     for entry in _listed(folder):
@@ -162,7 +187,7 @@ def empty(folder: Path) -> None:
 def _header(root: Path, folder: Path) -> dict[str, Any]:
     """What must be the same for a manifest to count; the contents' stamp tells that nobody wrote to them since."""
     contents = stamp_of((folder / CONTENTS).lstat())
-    return {"schema": SCHEMA, "boot": _boot(), "root": os.fsdecode(root), "contents": list(contents)}
+    return {"schema": SCHEMA, "boot": _boot(), "root": os.fsdecode(root), "contents": contents}
 
 
 def _measures(header: Mapping[str, Any], body: bytes) -> dict[str, Any]:

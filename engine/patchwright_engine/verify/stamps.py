@@ -9,8 +9,8 @@ import stat
 import time
 from pathlib import Path
 
-Stamp = tuple[int, ...]
-"""(inode, size, time of change in ns) of a file or link; (mode,) of a folder, whose times move with its content."""
+Stamp = str
+"""'inode size time-of-change' (ns) of a file or link; 'mode' of a folder, whose times move with its content."""
 
 _PATIENCE_SECONDS = 1.2
 """Longer than a tick of any file system's clock (ext3: a second); only a server with a clock ahead takes longer."""
@@ -20,8 +20,8 @@ _OWNER_MAY = stat.S_IRWXU
 def stamp_of(info: os.stat_result) -> Stamp:
     """The stamp of one entry, from `lstat` or `fstat`."""
     if stat.S_ISDIR(info.st_mode):
-        return (stat.S_IMODE(info.st_mode),)
-    return (info.st_ino, info.st_size, info.st_ctime_ns)
+        return f"{stat.S_IMODE(info.st_mode):o}"
+    return f"{info.st_ino} {info.st_size} {info.st_ctime_ns}"
 
 
 def scan_stamps(top: Path) -> dict[str, Stamp]:
@@ -42,14 +42,19 @@ def scan_stamps(top: Path) -> dict[str, Stamp]:
                 path = folder + entry.name
                 info = entry.stat(follow_symlinks=False)
                 stamps[path] = stamp_of(info)
-                if stat.S_ISDIR(info.st_mode):
+                if entry.is_dir(follow_symlinks=False):
                     _open_to_owner(entry.path, info)
                     pending.append(path + "/")
     return stamps
 
 
 def is_folder(stamp: Stamp) -> bool:
-    return len(stamp) == 1
+    return " " not in stamp
+
+
+def time_of(stamp: Stamp) -> int:
+    """The time of change in a stamp that is no folder's, in ns."""
+    return int(stamp.rpartition(" ")[2])
 
 
 def wait_for_next_tick(clock: Path, newest: int) -> bool:

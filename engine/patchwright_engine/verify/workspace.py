@@ -26,6 +26,7 @@ from patchwright_engine.verify.contents_store import ContentsStore
 from patchwright_engine.verify.fill import Filler
 from patchwright_engine.verify.kept import (
     CONTENTS,
+    WORK,
     Bounds,
     Held,
     Place,
@@ -33,11 +34,14 @@ from patchwright_engine.verify.kept import (
     empty,
     in_memory,
     keep,
+    proof,
     prune,
+    put_aside,
+    sweep,
     take_place,
 )
 from patchwright_engine.verify.orphans import PREFIX, claim, delete, remove_orphans
-from patchwright_engine.verify.stamps import Stamp, is_folder, scan_stamps, stamp_of, wait_for_next_tick
+from patchwright_engine.verify.stamps import Stamp, is_folder, scan_stamps, stamp_of, time_of, wait_for_next_tick
 from patchwright_engine.workspace.contents import FILE_MODE, FOLDER_MODE, Entry, list_contents
 
 BOUNDS = Bounds()
@@ -90,8 +94,8 @@ class WorkspaceCopy:
         self._copies: Path | None = None
         self._place: Place | None = None
         self._store: ContentsStore | None = None
-        self._held = Held()
-        self._first: dict[str, Entry] = {}
+        self._held: Held = {}
+        self._first: Mapping[str, Entry] = {}
         self._touched: set[str] = set()
         self._whole = False
         self.path = Path()
@@ -101,8 +105,8 @@ class WorkspaceCopy:
                 listing = pool.submit(list_contents, snapshot, cancel)
                 now = self._open_kept() if parent is None and bounds.bytes > 0 else None
                 wanted = listing.result()
-            if now is None or not self._made(wanted, now, cancel):
-                self._make_private(wanted, parent, cancel)
+            made = self._made(wanted, now, cancel) if now is not None else None
+            self._first = self._made_privately(wanted, parent, cancel) if made is None else made
         except Cancelled:
             self._abandon()
             raise
@@ -111,7 +115,6 @@ class WorkspaceCopy:
             if isinstance(error, OSError):
                 raise no_room(error) from error
             raise
-        self._first = self._held.entries
         self._whole = True
         expected = snapshot.files
         self.changed: tuple[RepoPath, ...] = tuple(
@@ -140,8 +143,11 @@ class WorkspaceCopy:
                 self.reset()
                 assert self._store is not None
                 self._store.close()
-                kept = keep(place, self._snapshot.root, self._held, self._store.spans, self._bounds)
+                digests = [entry.content for entry in self._first.values() if entry.kind == "file"]
+                spans, bounds = self._store.spans, self._bounds
+                kept = keep(place, self._snapshot.root, self._held, digests=digests, spans=spans, bounds=bounds)
         if kept:
+            sweep(place.folder)
             self._release()
         else:
             self._discard()
@@ -191,7 +197,7 @@ class WorkspaceCopy:
         except OSError as error:
             self._whole = False
             raise no_room(error) from error
-        lost = self._first.keys() - self._held.entries.keys()
+        lost = self._first.keys() - self._held.keys()
         if lost:
             self._whole = False
             raise EnvironmentProblem(
@@ -214,55 +220,59 @@ class WorkspaceCopy:
                 return scan_stamps(self.path)
         except OSError:
             pass
-        self._held = Held()
+        self._held = {}
         return {}
 
-    def _made(self, wanted: Mapping[str, Entry], now: Mapping[str, Stamp], cancel: CancelToken) -> bool:
-        """Bring the kept place to what is wanted; False, and nothing left of it, when the disk does not take it."""
+    def _made(
+        self, wanted: Mapping[str, Entry], now: Mapping[str, Stamp], cancel: CancelToken
+    ) -> Mapping[str, Entry] | None:
+        """Bring the kept place to what is wanted; None, and nothing left of it, when the disk does not take it."""
         assert self._place is not None
         try:
             if not now:
                 self._start_empty()
-            self._bring(wanted, now, cancel)
+            return self._bring(wanted, now, cancel)
         except OSError as error:
             self._discard()
             if error.errno in _NO_ROOM and self._copies is not None:
                 prune(self._copies, Bounds(bytes=0))
-            return False
-        return True
+            return None
 
-    def _make_private(self, wanted: Mapping[str, Entry], parent: Path | None, cancel: CancelToken) -> None:
+    def _made_privately(
+        self, wanted: Mapping[str, Entry], parent: Path | None, cancel: CancelToken
+    ) -> Mapping[str, Entry]:
         remove_orphans(parent or Path(tempfile.gettempdir()))
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent)).resolve()
         self._settle_in(Place(folder, claim(folder), kept=False))
         self._start_empty()
-        self._bring(wanted, {}, cancel)
+        return self._bring(wanted, {}, cancel)
 
     def _settle_in(self, place: Place) -> None:
         self._place = place
-        self.path = place.folder / "work" / (self._snapshot.root.name or "workspace")
+        self.path = place.folder / WORK / (self._snapshot.root.name or "workspace")
 
     def _start_empty(self) -> None:
         assert self._place is not None
         if self._store is not None:
             self._store.close()
-        empty(self._place.folder)
+        put_aside(self._place.folder)
         self.path.mkdir(parents=True)
         self._store = ContentsStore(self._place.folder / CONTENTS)
-        self._held = Held()
+        self._held = {}
 
     def _start_over(self) -> None:
         """Put a copy that cannot be repaired out of the way, and an empty folder in its place."""
         assert self._place is not None
-        broken = self._place.folder / "broken"
-        delete(broken)
-        self.path.parent.rename(broken)
-        delete(broken)
+        put_aside(self._place.folder, (WORK,))
         self.path.mkdir(parents=True)
-        self._held = Held()
+        self._held = {}
 
-    def _bring(self, wanted: Mapping[str, Entry], now: Mapping[str, Stamp], cancel: CancelToken | None = None) -> None:
-        """Change what is there `now` into what is wanted; entries whose stamps prove them right are not touched.
+    def _bring(
+        self, wanted: Mapping[str, Entry], now: Mapping[str, Stamp], cancel: CancelToken | None = None
+    ) -> Mapping[str, Entry]:
+        """Change what is there `now` into what is wanted, and say what it has become.
+
+        Entries whose stamps prove them right are not touched.
 
         With `cancel` this is the first time, and files are taken as the disk has them now; later they are not.
 
@@ -276,13 +286,10 @@ class WorkspaceCopy:
         right = {
             path
             for path, entry in wanted.items()
-            if (stamp := now.get(path)) is not None
-            and stamp == held.stamps.get(path)
-            and entry == held.entries.get(path)
-            and path not in touched
+            if path in now and held.get(path) == proof(entry, now[path]) and path not in touched
         }
         top.chmod(FOLDER_MODE)
-        self._held = Held()  # An error half-way leaves nothing to be believed.
+        self._held = {}  # An error half-way leaves nothing to be believed.
         todo = {path: entry for path, entry in wanted.items() if path not in right}
         for path in sorted(now.keys() - right, reverse=True):  # what lies in a folder before the folder
             stays = path in todo and todo[path].kind == "folder" and is_folder(now[path])
@@ -301,13 +308,12 @@ class WorkspaceCopy:
         files = {path: entry for path, entry in todo.items() if entry.kind == "file"}
         filler = Filler(self._snapshot, top, self._store, cancel or CancelToken())
         fresh.update(filler.write_files(files, exactly=cancel is None))
-        changed = [stamp[2] for _, stamp in fresh.values() if not is_folder(stamp)]
+        changed = [time_of(stamp) for _, stamp in fresh.values() if not is_folder(stamp)]
         certain = not changed or wait_for_next_tick(self._place.folder / "clock", max(changed))
-        entries = {path: wanted[path] for path in right} | {path: entry for path, (entry, _) in fresh.items()}
-        stamps = {path: now[path] for path in right}
-        stamps.update((path, stamp) for path, (_, stamp) in fresh.items() if certain or is_folder(stamp))
-        self._held = Held(entries, stamps)
-        self._touched = set()
+        proofs = {path: held[path] for path in right}
+        proofs.update((path, proof(entry, stamp) if certain else "") for path, (entry, stamp) in fresh.items())
+        self._held, self._touched = proofs, set()
+        return {path: wanted[path] for path in right} | {path: entry for path, (entry, _) in fresh.items()}
 
     def _discard(self) -> None:
         if self._place is not None:
