@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,11 @@ def test_a_write_that_fails_late_names_its_own_file(project: Path, monkeypatch: 
         apply(project, EDIT, NEW)
     assert "Nothing was changed." in raised.value.cure
     assert files(project) == {"a.py": "a = 1\n"}
+
+
+def test_what_deserves_a_second_look_is_said_when_it_is_applied(project: Path) -> None:
+    out = io.StringIO()
+    doubted = replace(fix(EDIT), flags=("swallows every error: `[x]` in a.py",))
+    assert apply_fix(doubted, project, Console(file=out, width=200))
+    assert "Look closely: the patch swallows every error: `[x]` in a.py" in out.getvalue()
+    assert "Look closely" not in apply(project, FileEdit(RepoPath("a.py"), "a = 2\n", "a = 3\n"))

@@ -42,6 +42,8 @@ def apply_fix(fix: Fix | None, repo: Path, console: Console, *, with_test: bool 
     console.print(f"Applied fix {fix.id} to {', '.join(fix.patch.paths)}.")
     if with_test:
         console.print(f"Added its test {test[0].path}." if test else "There is no regression test to add.")
+    for flag in fix.flags:
+        console.print(f"Look closely: the patch {flag}", markup=False)
     return True
 
 
