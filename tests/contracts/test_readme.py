@@ -31,8 +31,8 @@ def test_the_hardware_table_is_what_models_plan_computes() -> None:
 
 def test_every_command_named_exists() -> None:
     shown = patchwright("--help")
-    named = set(re.findall(r"patchwright (fix|locate|index|models|env|serve|trace|doctor)\b", README))
-    assert named == {"fix", "locate", "index", "models", "env", "serve", "trace", "doctor"}
+    named = set(re.findall(r"patchwright (fix|locate|index|models|env|serve|trace|doctor|bench)\b", README))
+    assert named == {"fix", "locate", "index", "models", "env", "serve", "trace", "doctor", "bench"}
     for name in named:
         assert re.search(rf"^    {name} ", shown, re.MULTILINE)
 

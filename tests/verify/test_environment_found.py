@@ -85,6 +85,17 @@ def test_the_runner_is_read_from_disk_without_running_anything(tmp_path: Path) -
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("left", ["pytest-8.0.dist-info", "pytest.egg-link", "__editable__.pytest-8.0.pth"])
+def test_a_runner_installed_in_place_is_found(tmp_path: Path, left: str) -> None:
+    """pytest's own developers run its tests so: its code lies in the tree, its metadata in the environment."""
+    make_venv(tmp_path / ".venv")
+    packages = next((tmp_path / ".venv").glob("lib/python3*/site-packages"))
+    (packages / "pytest_timeout-2.4.dist-info").mkdir()
+    assert discover_environment(tmp_path).runner == "unittest"
+    (packages / left).write_text("")
+    assert discover_environment(tmp_path).runner == "pytest"
+
+
 @pytest.mark.parametrize("name", ["missing/python", "text.txt"])
 def test_an_override_that_is_no_interpreter_is_bad_input(tmp_path: Path, name: str) -> None:
     (tmp_path / "text.txt").write_text("no program")

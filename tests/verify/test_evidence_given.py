@@ -144,6 +144,25 @@ def test_a_command_that_breaks_something_else_is_no_proof(project: Snapshot, ver
     assert verify(project, patch(project, FIX, BREAKS), command=command).evidence is None
 
 
+def test_what_lies_beside_the_named_test_may_not_break(
+    project: Snapshot, sandbox: Sandbox, environment: TestEnvironment, cancel: CancelToken
+) -> None:
+    command = f"{PYTEST} tests/test_mean.py::test_mean_of_nothing"
+    with open_verification(
+        project,
+        sandbox=sandbox,
+        environment=environment,
+        issue_text="",
+        selection=(),
+        cancel=cancel,
+        user_command=command,
+    ) as context:
+        assert verify_patch(patch(project, FIX), context, cancel).evidence is Evidence.FAILING_TEST
+        broken = verify_patch(patch(project, FIX, BREAKS), context, cancel)
+    assert broken.evidence is None
+    assert "tests/test_mean.py::test_spread" in broken.feedback
+
+
 def test_a_command_that_hangs_before_and_ends_after_is_proof(make_snapshot: Make, verify: Verify) -> None:
     snapshot = make_snapshot({"loop.py": "import time\n\n\ndef main():\n    time.sleep(60)\n"})
     candidate = patch(snapshot, ("time.sleep(60)", "pass"), path="loop.py")
@@ -158,6 +177,22 @@ def test_a_command_that_hangs_after_rejects(make_snapshot: Make, verify: Verify)
     verdict = verify(snapshot, candidate, command="python -c 'import loop; loop.main()'", seconds=3.0)
     assert verdict.evidence is None
     assert "timeout" in verdict.feedback
+
+
+def test_one_test_that_never_ends_does_not_switch_the_others_off(make_snapshot: Make, verify: Verify) -> None:
+    files = {
+        "loop.py": "def spin(on):\n    while on:\n        pass\n\n\ndef two():\n    return 2\n",
+        "tests/test_a.py": "from loop import spin\n\n\ndef test_spin():\n    spin(True)\n",
+        "tests/test_b.py": "from loop import two\n\n\ndef test_two():\n    assert two() == 2\n",
+    }
+    snapshot = make_snapshot(files)
+    candidate = patch(snapshot, ("while on", "while False"), ("return 2", "return 3"), path="loop.py")
+    verdict = verify(snapshot, candidate, seconds=5.0, runner="pytest")
+    assert verdict.evidence is None
+    assert "tests/test_b.py::test_two" in verdict.feedback
+    good = verify(snapshot, patch(snapshot, ("while on", "while False"), path="loop.py"), seconds=5.0, runner="pytest")
+    assert good.evidence is Evidence.REGRESSION_ONLY
+    assert any("tests/test_a.py does not end" in note for note in good.notes)
 
 
 def test_a_command_that_floods_is_survived(project: Snapshot, verify: Verify) -> None:
@@ -233,6 +268,16 @@ def test_code_that_evades_its_tests_is_rejected(project: Snapshot, verify: Verif
     candidate = patch(project, ("def mean(values):", f"{cheat}\n\n\ndef mean(values):"), BREAKS)
     verdict = verify(project, candidate, runner="pytest")
     assert verdict.evidence is None or not verdict.evidence.verified
+
+
+@pytest.mark.parametrize("edits", [(), (("def spread", "def spread"),)])
+def test_a_patch_that_changes_nothing_is_rejected_unrun(
+    project: Snapshot, verify: Verify, edits: tuple[tuple[str, str], ...]
+) -> None:
+    candidate = patch(project, *edits) if edits else Patch(())
+    verdict = verify(project, candidate)
+    assert (verdict.evidence, verdict.runs) == (None, ())
+    assert "changes nothing" in verdict.feedback
 
 
 def test_one_patchs_run_does_not_leak_into_the_next(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from patchwright_engine.types import FileEdit, Patch, RepoPath, Snapshot
-from patchwright_engine.verify.discovery import find_test_files, refused_paths, select_regression_tests
+from patchwright_engine.verify.discovery import find_test_files, named_tests, refused_paths, select_regression_tests
 
 Make = Callable[[Mapping[str, str]], Snapshot]
 
@@ -19,9 +19,32 @@ def test_tests_are_found_by_their_names(make_snapshot: Make) -> None:
         "pkg/contest.py",
         "pkg/attest.py",
         "tests/helper.py",
+        "tests/unittest_d.py",
         "test_c.txt",
     ]
-    assert find_test_files(make_snapshot(dict.fromkeys(names, ""))) == ("pkg/b_test.py", "pkg/tests.py", "test_a.py")
+    found = ("pkg/b_test.py", "pkg/tests.py", "test_a.py", "tests/unittest_d.py")
+    assert find_test_files(make_snapshot(dict.fromkeys(names, ""))) == found
+
+
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        ("pytest -q tests/test_a.py", ("tests/test_a.py",)),
+        (
+            "python -m pytest './tests/test_a.py::test_x[1 2]' tests/app/tests.py",
+            ("tests/test_a.py", "tests/app/tests.py"),
+        ),
+        ("pytest tests/checks.py::test_y", ("tests/checks.py",)),
+        ("python tests/checks.py", ()),
+        ("python -m unittest tests.test_a.Case.test_x", ("tests/test_a.py",)),
+        ("python tests/runtests.py --parallel 1 app.tests.Case", ("tests/app/tests.py",)),
+        ("pytest ../tests/test_a.py /tests/test_a.py tests/gone.py", ()),
+        ("pytest 'tests/test_a.py", ()),
+    ],
+)
+def test_a_users_command_names_test_files(make_snapshot: Make, command: str, named: tuple[str, ...]) -> None:
+    files = ["tests/test_a.py", "tests/app/tests.py", "tests/checks.py", "tests/runtests.py", "app/code.py"]
+    assert named_tests(command, make_snapshot(dict.fromkeys(files, ""))) == named
 
 
 def test_nearest_tests_come_first_and_the_limit_holds(make_snapshot: Make) -> None:
@@ -34,6 +57,7 @@ def test_nearest_tests_come_first_and_the_limit_holds(make_snapshot: Make) -> No
                 "tests/test_yy.py",
                 "tests/test_core.py",
                 "tests/test_aa.py",
+                "doc/en/example/pkg/test_core.py",
             ],
             "",
         )

@@ -18,7 +18,7 @@ EPILOG = "Start with: patchwright doctor, patchwright models pull, patchwright f
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    from patchwright_engine.cli import doctor, env, fix, index, locate, models, serve, trace
+    from patchwright_engine.cli import bench, doctor, env, fix, index, locate, models, serve, trace
 
     parser = argparse.ArgumentParser(prog="patchwright", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"patchwright {__version__}")
@@ -32,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
         env.add_parser,
         serve.add_parser,
         trace.add_parser,
+        bench.add_parser,
         doctor.add_parser,
     ):
         add(subparsers)

@@ -74,6 +74,15 @@ def fitting(baseline: Baseline, selection: Sequence[str], seconds: float) -> tup
     return Baseline(replace(report, results=results, problem=None), baseline.flaky), tuple(kept)
 
 
+def hanging_file(baseline: Baseline) -> str | None:
+    """The file whose test was still running when a baseline was cut short, if that test alone took half the time."""
+    report = baseline.report
+    running = [test for test in report.durations if test not in report.results]
+    if not running or report.run.seconds - sum(report.durations.values()) < report.run.seconds / 2:
+        return None
+    return running[-1].partition("::")[0]
+
+
 def compare(before: TestReport, after: TestReport) -> Regression:
     """Compare per test; what did not run before is ignored."""
     passed = before.with_outcome("passed")

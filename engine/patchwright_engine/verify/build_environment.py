@@ -7,7 +7,6 @@ installed, so no code of the project or of a dependency runs. The project itself
 first on the path, and a record of its name, version and entry points lets it find itself.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -286,6 +285,8 @@ def _short(command: tuple[str, ...]) -> list[str]:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Two builds of the same environment wait for each other; the lock goes with its process."""
+    import fcntl  # not on Windows, where importing this module must do no harm
+
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

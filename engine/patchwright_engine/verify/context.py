@@ -11,13 +11,16 @@ from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.types import Command, Patch, RepoPath, RunReport, Snapshot
-from patchwright_engine.verify.baseline import Baseline, fitting, measure_baseline
+from patchwright_engine.verify.baseline import Baseline, fitting, hanging_file, measure_baseline
+from patchwright_engine.verify.discovery import named_tests
 from patchwright_engine.verify.environment import TestEnvironment
 from patchwright_engine.verify.reproduction import Reproduction, check_reproduction
 from patchwright_engine.verify.runs import TestReport, run_tests
 from patchwright_engine.verify.toolchains import show_packages
 from patchwright_engine.verify.workspace import WorkspaceCopy
 
+MAX_LEFT_OUT = 2
+"""Test files that may each use up the time limit once before what fits in it is taken."""
 _CANNOT_START = {126: "cannot be executed", 127: "was not found"}
 
 
@@ -32,7 +35,7 @@ class VerificationContext:
     workspace: WorkspaceCopy | None
     issue_text: str = ""
     selection: tuple[str, ...] = ()
-    """Regression test files."""
+    """Regression test files, those that the user's command names first."""
     baseline: Baseline | None = None
     """None when there is nothing to run."""
     reproductions: tuple[Reproduction, ...] = ()
@@ -64,13 +67,15 @@ def open_verification(
         EnvironmentProblem: there is no room for the copy.
         Cancelled, SandboxUnavailable: as `Sandbox.run`.
     """
+    # What the user points at is nearest: a fix of one of its tests must not break its neighbours.
+    named = named_tests(user_command or "", snapshot)
     context = VerificationContext(
         snapshot=snapshot,
         sandbox=sandbox,
         environment=environment,
         workspace=None,
         issue_text=issue_text,
-        selection=tuple(selection),
+        selection=tuple(dict.fromkeys((*named, *selection))),
         user_command=user_command,
         timeout_seconds=timeout_seconds,
         notes=environment.notes,
@@ -82,7 +87,7 @@ def open_verification(
         context = replace(context, workspace=workspace)
         if user_command is not None:
             context = replace(context, user_before=_user_baseline(context, cancel))
-        yield _with_baseline(context, cancel) if selection else context
+        yield _with_baseline(context, cancel) if context.selection else context
 
 
 def try_reproduction(source: str, context: VerificationContext, cancel: CancelToken) -> Reproduction:
@@ -156,10 +161,16 @@ def _user_baseline(context: VerificationContext, cancel: CancelToken) -> RunRepo
     return before
 
 
-def _with_baseline(context: VerificationContext, cancel: CancelToken) -> VerificationContext:
+def _with_baseline(context: VerificationContext, cancel: CancelToken, left_out: int = 0) -> VerificationContext:
+    """`left_out`: files that were taken out of the selection because a test in them never ends."""
     baseline = measure_baseline(lambda: run_regression(context, None, cancel))
     notes = [*context.notes, *baseline.report.notes]
     if baseline.report.run.outcome == "timeout":
+        hanging = hanging_file(baseline)
+        rest = tuple(name for name in context.selection if name.partition("::")[0] != hanging)
+        if hanging is not None and rest and left_out < MAX_LEFT_OUT:
+            notes = [*context.notes, f"A test in {hanging} does not end within the time limit; the file is left out."]
+            return _with_baseline(replace(context, selection=rest, notes=tuple(notes)), cancel, left_out + 1)
         baseline, selection = fitting(baseline, context.selection, context.timeout_seconds / 2)
         notes.append(f"Of {len(context.selection)} test files, {len(selection)} fit in the time limit and are run.")
         if not selection:

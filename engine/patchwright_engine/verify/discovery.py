@@ -4,6 +4,7 @@ Only names and the import graph are used: no test is imported or run here.
 """
 
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
@@ -11,7 +12,7 @@ from pathlib import PurePosixPath
 from patchwright_engine.repair.guards import configures, escapes, tests
 from patchwright_engine.types import Patch, RepoPath, Snapshot
 
-_TEST_NAME = re.compile(r"(?:test_.*|.*_tests?|tests)\.py")
+_TEST_NAME = re.compile(r"(?:(?:unit)?test_.*|.*_tests?|tests)\.py")
 _TEST_NAMES = {
     "python": _TEST_NAME,
     "javascript": re.compile(r"(?:.*[._-](?:test|spec)|test|test-.*)\.[cm]?[jt]sx?|.*Spec\.[jt]s"),
@@ -28,6 +29,7 @@ _TEST_TOOLS = frozenset(
     }
 )  # fmt: skip
 """Beside the standard library: what the test runners import."""
+_EXAMPLES = {"doc", "docs", "example", "examples"}
 
 
 def is_test_file(path: RepoPath, language: str = "python") -> bool:
@@ -100,6 +102,33 @@ def _shadows(path: RepoPath, patch: Patch, snapshot: Snapshot) -> str | None:
     return f"{path} would be imported in place of the module {place.name}" if taken and not known else None
 
 
+def named_tests(command: str, snapshot: Snapshot) -> tuple[RepoPath, ...]:
+    """The test files that a user's test command names: as paths, as test ids, or as dotted names (unittest, Django)."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # An unclosed quote: the shell will say so.
+        return ()
+    named: dict[RepoPath, None] = {}
+    for word in words:
+        path = RepoPath(word.partition("::")[0].removeprefix("./"))
+        if path in snapshot.files and ("::" in word or is_test_file(path)):
+            named[path] = None
+        elif re.fullmatch(r"[A-Za-z_]\w*(?:\.\w+)+", word) and "/" not in word:
+            named.update(dict.fromkeys(_dotted(word, snapshot)))
+    return tuple(named)
+
+
+def _dotted(name: str, snapshot: Snapshot) -> tuple[RepoPath, ...]:
+    """The test files of module, class or method `name`, seen from the root or from a folder of tests."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        module = "/".join(parts[:length]) + ".py"
+        found = tuple(p for p in snapshot.files if (p == module or p.endswith(f"/{module}")) and is_test_file(p))
+        if found:
+            return found
+    return ()
+
+
 def select_regression_tests(
     snapshot: Snapshot,
     changed: Sequence[RepoPath],
@@ -110,15 +139,19 @@ def select_regression_tests(
     """Up to `limit` test files of `language`, those most likely to touch `changed` first.
 
     Nearness: tests importing a changed file, tests importing an importer of it, then likeness of names, then
-    the folder they share; the remaining tests follow in order of path.
+    the folder they share; the remaining tests follow in order of path. Examples in documentation come after tests.
     """
     direct, indirect = _importing(changed, importers)
 
-    def rank(test: RepoPath) -> tuple[int, float, RepoPath]:
+    def rank(test: RepoPath) -> tuple[int, bool, float, RepoPath]:
         nearness = 0 if test in direct else 1 if test in indirect else 2
-        return nearness, -max((_likeness(test, path) for path in changed), default=0.0), test
+        return nearness, _is_example(test), -max((_likeness(test, path) for path in changed), default=0.0), test
 
     return tuple(sorted(find_test_files(snapshot, language), key=rank)[:limit])
+
+
+def _is_example(test: RepoPath) -> bool:
+    return bool(_EXAMPLES & set(PurePosixPath(test).parts[:-1]))
 
 
 def _importing(

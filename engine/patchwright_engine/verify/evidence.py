@@ -51,6 +51,8 @@ def verify_patch(patch: Patch, context: VerificationContext, cancel: CancelToken
         StaleSnapshot: the patch was made against other texts than the context's snapshot.
         Cancelled, SandboxUnavailable: as `Sandbox.run`.
     """
+    if all(edit.before == edit.after and not edit.created for edit in patch.edits):
+        return _rejected("The patch changes nothing. Change the code at fault.")
     refused = refused_paths(patch, context.snapshot)
     if refused:
         reasons = "; ".join(visible(reason) for reason in refused.values())

@@ -80,7 +80,7 @@ class TestReport:
     """Why the run as a whole cannot be fully trusted: cut short, crashed, or nothing could start."""
     notes: tuple[str, ...] = ()
     durations: Mapping[str, float] = field(default_factory=dict)
-    """Seconds each test took, in the order they ran."""
+    """Seconds each test took, in the order they began; those that began and did not end are there too."""
     calls: tuple[Frame, ...] = ()
     """Functions of the workspace that the tests entered, each at its first line, when `record_calls` asked for it."""
     tampering: frozenset[str] = frozenset()
@@ -241,6 +241,8 @@ def _read_report(run: RunReport, content: bytes, key: bytes, workspace: Path) ->
             identifier = visible(str(record.get("id", "")))
             if record["kind"] == "end":
                 end = int(record["exit"])
+            elif record["kind"] == "start":  # One that never ends is known by having begun.
+                durations.setdefault(identifier, 0.0)
             elif record["kind"] == "test":
                 durations[identifier] = durations.get(identifier, 0.0) + float(record["seconds"])
                 outcome = _outcome(record["when"], record["outcome"])

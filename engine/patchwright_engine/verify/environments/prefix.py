@@ -49,7 +49,12 @@ def version_of(python: Path) -> str:
 
 def has_package(python: Path, name: str) -> bool:
     """Whether a package with this import name is installed for `python`."""
-    return any((folder / name / "__init__.py").exists() for folder in _site_packages(python))
+    # A project that is the package itself is installed in place: its metadata is here, its code is in the tree.
+    in_place = (f"{name}-[0-9]*.dist-info", f"{name}.egg-link", f"__editable__.{name}-*.pth")
+    return any(
+        (folder / name / "__init__.py").exists() or any(any(folder.glob(pattern)) for pattern in in_place)
+        for folder in _site_packages(python)
+    )
 
 
 def installed(python: Path) -> frozenset[str]:

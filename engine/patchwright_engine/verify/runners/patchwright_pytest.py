@@ -76,6 +76,10 @@ def pytest_runtest_call(item: Any, _emit: Any = _emit) -> Any:
         _emit(kind="calls", id=item.nodeid, calls=inside)
 
 
+def pytest_runtest_logstart(nodeid: str, location: Any, _emit: Any = _emit) -> None:
+    _emit(kind="start", id=nodeid)
+
+
 def pytest_runtest_logreport(report: Any, _emit: Any = _emit) -> None:
     failure = None
     if report.failed:

@@ -1,0 +1,137 @@
+"""`patchwright bench repair --gold`: check the verifier on real bugs whose fix is known.
+
+It runs the install commands of the instances on this machine, with the network: starting it is the consent.
+"""
+
+import argparse
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from patchwright_engine.bench.campaign import run_gold
+from patchwright_engine.bench.gold import Bench, GoldOptions
+from patchwright_engine.bench.instances import Instance, read_instances
+from patchwright_engine.bench.quixbugs import read_quixbugs
+from patchwright_engine.bench.summary import in_words, summarize
+from patchwright_engine.config import folders
+from patchwright_engine.control import CancelToken
+from patchwright_engine.errors import BadInput
+from patchwright_engine.sandbox.select import select_sandbox
+
+QUIXBUGS = "quixbugs"
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register `bench`."""
+    parser = subparsers.add_parser("bench", help="measure Patchwright on instance files in SWE-bench form")
+    kinds = parser.add_subparsers(title="what to measure", metavar="WHAT", required=True)
+    repair = kinds.add_parser(
+        "repair",
+        help="fixes for real bugs; with --gold, the verifier itself",
+        description="With --gold: does the verifier accept the developer's fix, and reject the empty patch and wrong "
+        "ones? The instances' install commands run on this machine, outside the sandbox and with the network; the "
+        "tests run inside the sandbox. What is finished is kept in --out and not done again.",
+        epilog="Exit status: 0 done; 1 no instance could be judged; 2 bad input; 3 this machine lacks something; "
+        "130 interrupted (what is finished is kept).",
+    )
+    repair.add_argument("--gold", action="store_true", help="judge known right and wrong patches instead of searching")
+    repair.add_argument(
+        "--instances", required=True, metavar="F", help=f"JSON lines in SWE-bench form, or the word {QUIXBUGS}"
+    )
+    repair.add_argument("--repos", required=True, type=Path, metavar="DIR", help="bare mirrors, as DIR/OWNER+NAME/repo")
+    repair.add_argument("--only", nargs="+", metavar="ID", help="only these instances")
+    repair.add_argument("--limit", type=int, metavar="N", help="only the first N instances")
+    repair.add_argument("--jobs", type=int, default=1, metavar="N", help="instances at a time (default: 1)")
+    repair.add_argument("--wrong", type=int, default=5, metavar="N", help="wrong patches an instance (default: 5)")
+    repair.add_argument("--test-files", type=int, default=8, metavar="N", help="regression test files (default: 8)")
+    repair.add_argument(
+        "--timeout", type=float, default=120.0, metavar="S", help="seconds for each run of tests (default: 120)"
+    )
+    repair.add_argument("--seed", type=int, default=0, metavar="N", help="equal seeds make equal wrong patches")
+    repair.add_argument("--out", type=Path, metavar="DIR", help="where results are kept (default: chosen)")
+    repair.add_argument("--json", type=Path, metavar="OUT", help="write the report to this file too")
+    repair.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run `bench repair`; returns its exit code. Raises the PatchwrightError tree."""
+    if not arguments.gold:
+        raise BadInput(
+            "`bench repair` cannot search for fixes yet; it can only check the verifier",
+            "Add --gold. For one issue, use: patchwright fix ISSUE --repo DIR",
+        )
+    for name in ("limit", "jobs", "wrong", "test_files", "timeout"):
+        value = getattr(arguments, name)
+        if value is not None and not value > 0:
+            raise BadInput(f"--{name.replace('_', '-')} {value:g} is too small", "Give more than 0.")
+    instances = _chosen(arguments)
+    cancel = CancelToken()
+    bench = Bench(
+        repos=arguments.repos.absolute(),
+        cache=folders().cache / "bench",
+        sandbox=select_sandbox(),
+        options=GoldOptions(arguments.wrong, arguments.seed, arguments.test_files, arguments.timeout),
+        cancel=cancel,
+    )
+    with _interruptible(cancel):
+        out = arguments.out or folders().state / "bench"
+        reports = run_gold(instances, bench, out=out, jobs=arguments.jobs, say=_teller())
+    if arguments.json is not None:
+        try:
+            arguments.json.write_text(json.dumps(summarize(reports), indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise BadInput(f"cannot write {arguments.json}: {error.strerror}", "Name another file.") from error
+    sys.stdout.write(in_words(reports))
+    if cancel.cancelled:
+        sys.stderr.write(f"patchwright: interrupted; {len(instances) - len(reports)} instances are left\n")
+        return 130
+    return 0 if any(report.status == "judged" for report in reports) else 1
+
+
+def _chosen(arguments: argparse.Namespace) -> tuple[Instance, ...]:
+    if arguments.instances == QUIXBUGS:
+        instances = read_quixbugs(arguments.repos.absolute())
+    else:
+        instances = read_instances(Path(arguments.instances))
+    if arguments.only:
+        known = {instance.instance_id for instance in instances}
+        unknown = [name for name in arguments.only if name not in known]
+        if unknown:
+            raise BadInput(f"there is no instance {unknown[0]}", f"Known, e.g.: {', '.join(sorted(known)[:5])}.")
+        instances = tuple(instance for instance in instances if instance.instance_id in arguments.only)
+    return instances[: arguments.limit]
+
+
+def _teller() -> Callable[[str], None]:
+    begin = time.monotonic()
+    lock = threading.Lock()
+
+    def say(message: str) -> None:
+        with lock:
+            sys.stderr.write(f"[{time.monotonic() - begin:6.1f}s] {message}\n")
+            sys.stderr.flush()
+
+    return say
+
+
+@contextmanager
+def _interruptible(cancel: CancelToken) -> Iterator[None]:
+    """The first Ctrl-C or kill ends what is under way and keeps what is done; the second leaves at once."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        signal.signal(number, signal.SIG_DFL)
+        threading.Thread(target=cancel.cancel, daemon=True).start()
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    previous = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
