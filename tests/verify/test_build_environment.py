@@ -3,6 +3,7 @@
 # ruff: noqa: E501 - sources and reports in their own lines
 
 import json
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -48,7 +49,10 @@ def make_wheel(index: Path, name: str, version: str, files: dict[str, str]) -> N
 def root(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
-    (folder / "pyproject.toml").write_text('[project]\nname = "app"\ndependencies = ["tinydep"]\n')
+    (folder / "pyproject.toml").write_text(
+        '[project]\nname = "My.App"\nversion = "1.2"\ndependencies = ["tinydep"]\n'
+        '[project.entry-points.pytest11]\nmine = "app.plugin"\n'
+    )
     (folder / "setup.py").write_text("raise SystemExit('must never be run')\n")
     return folder
 
@@ -101,6 +105,12 @@ def test_what_is_built_is_found_and_reused(root: Path) -> None:
     assert "pyproject.toml" in found.reason
     site = next((built.folder / "venv").glob("lib/python3*/site-packages"))
     assert (site / "tinydep.py").read_text() == "VALUE = 1\n"
+    script = (
+        "from importlib.metadata import entry_points, version\n"
+        "print(version('my-app'), [point.value for point in entry_points(group='pytest11')])\n"
+    )
+    done = subprocess.run([built.python, "-I", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "1.2 ['app.plugin']\n"
     stamp = built.python.lstat().st_ctime_ns
     assert build(plan_build(root), CancelToken(), ignore_progress).python.lstat().st_ctime_ns == stamp
 

@@ -207,8 +207,7 @@ def _home() -> Path:
 
 def _key(asked: Asked, version: str) -> str:
     """Equal for equal contents: the lines asked for, the locked versions and the version of Python."""
-    project = [asked.name, asked.version, *asked.entry_points]
-    parts = [str(SCHEMA), version, *sorted(_with_runner(asked.requirements)), "--", *asked.pins, "--", *project]
+    parts = [str(SCHEMA), version, *sorted(_with_runner(asked.requirements)), "--", *asked.pins]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
