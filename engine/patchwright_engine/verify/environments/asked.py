@@ -151,7 +151,7 @@ def _identity(project: dict[str, Any], reader: Reader) -> tuple[str, str]:
     metadata = dict(parser.items("metadata")) if parser.has_section("metadata") else {}
     tables = (table_of(project, "project"), table_of(project, "tool", "poetry"), metadata, reader.setup_py)
     names = [str(table.get("name") or "") for table in tables]
-    name = next((found for found in names if re.fullmatch(r"[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?", found)), "")
+    name = next((found for found in names if re.fullmatch(r"[A-Za-z0-9](?:[\w.-]{,98}[A-Za-z0-9])?", found)), "")
     for table in tables:
         try:
             return name, str(Version(str(table.get("version"))))
