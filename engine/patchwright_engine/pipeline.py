@@ -207,7 +207,7 @@ def _open_verification(
         environment = discover_environment(job.snapshot.root, python_file)
         limit = 0
     language = environment.language
-    selection = select_regression_tests(job.snapshot, changed, job.index.importers, limit, language)
+    selection = select_regression_tests(job.snapshot, changed, job.index.importers, limit, language=language)
     found = len(find_test_files(job.snapshot, language)) if limit else 0
     if found > len(selection):
         job.note(f"Of {found} test files only the {len(selection)} nearest to the suspected code are run.")

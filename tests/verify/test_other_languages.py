@@ -144,7 +144,7 @@ def test_a_patch_of_javascript_is_judged_by_the_projects_own_tests(
     snapshot = make_snapshot({"package.json": "{}", "calc.js": before, "test/calc.test.js": tests})
     changed = [RepoPath("calc.js")]
     environment = choose_environment(snapshot.root, changed)
-    selection = select_regression_tests(snapshot, changed, lambda _: (), 10, environment.language)
+    selection = select_regression_tests(snapshot, changed, lambda _: (), 10, language=environment.language)
     with open_verification(
         snapshot,
         sandbox=sandbox,

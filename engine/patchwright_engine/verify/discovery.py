@@ -134,6 +134,7 @@ def select_regression_tests(
     changed: Sequence[RepoPath],
     importers: Callable[[RepoPath], tuple[RepoPath, ...]],
     limit: int,
+    *,
     language: str = "python",
 ) -> tuple[RepoPath, ...]:
     """Up to `limit` test files of `language`, those most likely to touch `changed` first.
