@@ -87,10 +87,10 @@ class DiskWatch:
         pending = [str(folder) for folder in self._folders]
         while pending and total <= self._allowed and not self._stop.is_set():
             for entry in _entries(pending.pop()):
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
                 with suppress(OSError):  # gone meanwhile
                     info = entry.stat(follow_symlinks=False)
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
                     if info.st_ctime >= self._since:
                         total += max(info.st_blocks * 512, ENTRY_BYTES)
         return total
