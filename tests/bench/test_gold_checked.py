@@ -1,12 +1,15 @@
 """The verifier over a real bug: the fix, nothing, and wrong patches, in both settings, in a real sandbox."""
 
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from patchwright_engine.bench.campaign import run_gold
-from patchwright_engine.bench.gold import Bench, GoldOptions, InstanceReport, check_instance
+from patchwright_engine.bench.gold import Bench, check_instance
+from patchwright_engine.bench.partial import Partial
+from patchwright_engine.bench.reports import GoldOptions, InstanceReport
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput
 from patchwright_engine.sandbox.base import Sandbox
@@ -24,6 +27,9 @@ class Watched:
     inner: Sandbox
     hidden: list[bool] = field(default_factory=list)
     """Whether a hidden test was to be seen."""
+    commands: list[str] = field(default_factory=list)
+    cancel_at: int = 0
+    """Number of the run at which the user loses patience."""
 
     @property
     def level(self) -> str:
@@ -37,6 +43,9 @@ class Watched:
         texts = [path.read_bytes() for path in workspace.rglob("*") if path.is_file()]
         assert not list(workspace.rglob(".git"))
         self.hidden.append(any(b"test_high" in text for text in texts))
+        self.commands.append(command.argv[-1])
+        if len(self.commands) == self.cancel_at:
+            cancel.cancel()
         return self.inner.run(command, workspace, cancel, readable)
 
 
@@ -58,7 +67,8 @@ def bench(
 
 def check(toy: Toy, home: Path, sandbox: Sandbox, **changed: object) -> InstanceReport:
     instance = toy.instance(home, **changed)
-    return check_instance(instance, bench(toy, home, sandbox), lambda message: None)
+    nothing = Partial(Path(tempfile.mkdtemp(dir=home)))
+    return check_instance(instance, bench(toy, home, sandbox), nothing, lambda message: None)
 
 
 @pytest.fixture(scope="module")
@@ -138,18 +148,21 @@ def test_a_campaign_goes_on_where_it_was_stopped(toy: Toy, home: Path, sandbox: 
         reports = run_gold((instance, waiting), over, out=tmp_path / "out", jobs=2, say=said.append)
         return [report.status for report in reports]
 
-    stopped = CancelToken()
-    stopped.cancel()
-    assert go(stopped) == []
+    watched.cancel_at = 3  # The first two are the hidden tests without and with the fix.
+    assert "judged" not in go(CancelToken())
+    assert len(list((tmp_path / "out" / "partial").rglob("hidden-*.json"))) == 2
     assert go(CancelToken()) == ["judged", "waiting"]
+    assert watched.commands.count(toy.row["test_cmd"]) == 2 + 2  # The one that was cut short is run again.
+    assert not list((tmp_path / "out" / "partial").rglob("*.json"))
     runs = len(watched.hidden)
-    assert runs
     with (tmp_path / "out" / "results.jsonl").open("a") as file:
         file.write('{"schema": 1, "opt')
     said.clear()
     assert go(CancelToken()) == ["judged", "waiting"]
     assert len(watched.hidden) == runs
     assert said[0].startswith("1 of 2 instances were finished before")
+    stopped = CancelToken()
+    stopped.cancel()
     assert go(stopped, OPTIONS) == []  # Made with other options: not taken for these.
 
 

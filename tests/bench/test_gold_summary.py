@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from patchwright_engine.bench.gold import InstanceReport, Judged, SettingReport
+from patchwright_engine.bench.reports import InstanceReport, Judged, SettingReport
 from patchwright_engine.bench.summary import in_words, summarize, wilson
 
 

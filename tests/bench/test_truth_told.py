@@ -7,7 +7,6 @@ import pytest
 from patchwright_engine.bench.gold import user_command
 from patchwright_engine.bench.instances import Instance
 from patchwright_engine.bench.truth import HiddenRun, Truth, establish, form_of, read_summary, read_verbose
-from patchwright_engine.types import RunReport
 
 OUTPUT = """\
 === PASSES ===
@@ -42,7 +41,7 @@ Ran 7 tests in 0.1s
 
 
 def run(results: dict[str, str], outcome: str = "exited") -> HiddenRun:
-    return HiddenRun(results, RunReport(("sh",), 1, "the last line\n", 1.0, outcome))
+    return HiddenRun(results, outcome, "the last line")
 
 
 def instance(*fail_to_pass: str) -> Instance:

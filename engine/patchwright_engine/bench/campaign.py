@@ -1,8 +1,9 @@
 """Many instances, several at a time, resumable: every finished one is a line of OUT/results.jsonl.
 
-Invariant: a line is written whole or not at all, so an interrupted campaign loses only the instances under way.
+Invariant: a line is written whole or not at all; of the instances under way an interrupted campaign loses one step.
 """
 
+import hashlib
 import json
 import os
 import threading
@@ -10,16 +11,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from patchwright_engine.bench.environments import locked
-from patchwright_engine.bench.gold import Bench, GoldOptions, InstanceReport, Judged, SettingReport, check_instance
+from patchwright_engine.bench.gold import Bench, check_instance
 from patchwright_engine.bench.instances import Instance
+from patchwright_engine.bench.partial import Partial
+from patchwright_engine.bench.reports import GoldOptions, InstanceReport, report_from_json
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput, Cancelled, EnvironmentProblem
 
-_FINAL = ("judged", "unsound")
-"""What a later run need not try again; a set-up that failed may have been mended."""
+_FINAL = "judged"
+"""What a later run need not try again: what stood in the way of the others may have been mended."""
 
 
 def run_gold(
@@ -57,18 +59,27 @@ def run_gold(
 
         try:
             bench.cancel.check()
-            report = check_instance(instance, bench, tell)
+            partial = _partial(instance, bench, out)
+            report = check_instance(instance, bench, partial, tell)
         except Cancelled:
             return
         with lock:
             _append(results, report, bench.options)
             reports[instance.instance_id] = report
+        if report.status in (_FINAL, "unsound"):  # Hidden tests that told nothing are run anew.
+            partial.clear()
         tell(f"{report.status} in {report.seconds:.0f} s{': ' + report.reason if report.reason else ''}")
 
     with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="bench") as pool:
         for future in [pool.submit(check, number, one) for number, one in enumerate(todo, start=1)]:
             future.result()
     return tuple(reports[one.instance_id] for one in instances if one.instance_id in reports)
+
+
+def _partial(instance: Instance, bench: Bench, out: Path) -> Partial:
+    """Of this very instance under these very options."""
+    key = json.dumps([asdict(instance), asdict(bench.options), bench.sandbox.level], sort_keys=True)
+    return Partial(out / "partial" / f"{instance.instance_id}-{hashlib.sha256(key.encode()).hexdigest()[:10]}")
 
 
 def _append(results: Path, report: InstanceReport, options: GoldOptions) -> None:
@@ -96,25 +107,10 @@ def _read(results: Path, options: GoldOptions) -> dict[str, InstanceReport]:
             continue
         try:
             row = json.loads(line)
-            if row.pop("schema") == 1 and row.pop("options") == asdict(options) and row["status"] in _FINAL:
-                found[row["instance_id"]] = _report(row)
+            if row.pop("schema") == 1 and row.pop("options") == asdict(options) and row["status"] == _FINAL:
+                found[row["instance_id"]] = report_from_json(row)
         except (ValueError, KeyError, TypeError) as error:
             if number == len(lines):  # Cut off when the machine went down.
                 continue
             raise BadInput(f"{results}, line {number} is no result of this benchmark", "Name another --out.") from error
     return found
-
-
-def _report(row: dict[str, Any]) -> InstanceReport:
-    settings = tuple(
-        SettingReport(
-            **{
-                **setting,
-                "tests": tuple(setting["tests"]),
-                "notes": tuple(setting["notes"]),
-                "judged": tuple(Judged(**judged) for judged in setting["judged"]),
-            }
-        )
-        for setting in row["settings"]
-    )
-    return InstanceReport(**{**row, "equivalent": tuple(row["equivalent"]), "settings": settings})

@@ -10,19 +10,29 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from patchwright_engine.bench.checkout import to_patch
 from patchwright_engine.bench.instances import Instance
 from patchwright_engine.bench.mutate import mutants
+from patchwright_engine.bench.partial import Partial
 from patchwright_engine.bench.prepare import prepare
-from patchwright_engine.bench.truth import HiddenRun, Truth, establish, form_of, hidden_command, read_run
+from patchwright_engine.bench.reports import GoldOptions, InstanceReport, Judged, SettingReport, setting_from_json
+from patchwright_engine.bench.truth import (
+    HiddenRun,
+    Truth,
+    establish,
+    form_of,
+    hidden_command,
+    hidden_from_json,
+    read_run,
+)
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import Cancelled, PatchwrightError
 from patchwright_engine.index import open_index
 from patchwright_engine.sandbox.base import Sandbox
-from patchwright_engine.types import Evidence, Patch, RepoPath, Snapshot
+from patchwright_engine.types import Patch, RepoPath, Snapshot
 from patchwright_engine.verify.context import open_verification
 from patchwright_engine.verify.discovery import select_regression_tests
 from patchwright_engine.verify.environment import TestEnvironment, discover_environment
@@ -36,69 +46,6 @@ _TRIES = 4
 _NAMED_TESTS = 20
 _SHOWN = 600
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class GoldOptions:
-    """How hard to try. Results of other options are not taken for these."""
-
-    wrong: int = 5
-    """Wrong patches an instance."""
-    seed: int = 0
-    test_files: int = 8
-    """Regression test files, the nearest to the fix first."""
-    timeout_seconds: float = 120.0
-    """For each run of tests."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What the verifier said of one patch."""
-
-    truth: str
-    """'gold', 'empty' or 'wrong'."""
-    change: str
-    evidence: str | None
-    """None: rejected."""
-    feedback: str
-    seconds: float
-
-    @property
-    def accepted(self) -> bool:
-        """Whether the verifier stands by the patch: what merely parses it never calls verified."""
-        return self.evidence is not None and Evidence(self.evidence).strength >= Evidence.REGRESSION_ONLY.strength
-
-
-@dataclass(frozen=True, slots=True)
-class SettingReport:
-    """One instance in one setting."""
-
-    setting: str
-    command: str | None
-    tests: tuple[str, ...]
-    """The regression test files."""
-    baseline: str
-    notes: tuple[str, ...]
-    judged: tuple[Judged, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class InstanceReport:
-    """One instance, however far it came."""
-
-    instance_id: str
-    status: str
-    """'judged'; 'waiting': its test runner is not supported; 'setup_failed'; 'unsound': its own tests do not tell right
-    from wrong on this machine; 'failed': the verifier gave up."""
-    reason: str = ""
-    runner: str = ""
-    sandbox: str = ""
-    fail_to_pass: int = 0
-    pass_to_pass: int = 0
-    equivalent: tuple[str, ...] = ()
-    """Mutants that every hidden test passes: not known to be wrong, hence not judged."""
-    settings: tuple[SettingReport, ...] = ()
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +65,7 @@ class _Case:
 
     instance: Instance
     bench: Bench
+    partial: Partial
     say: Say
     environment: TestEnvironment | None = None
     status: str = "setup_failed"
@@ -133,14 +81,14 @@ class _Candidate:
     patch: Patch
 
 
-def check_instance(instance: Instance, bench: Bench, say: Say) -> InstanceReport:
-    """Set one instance up and judge it in every setting.
+def check_instance(instance: Instance, bench: Bench, partial: Partial, say: Say) -> InstanceReport:
+    """Set one instance up and judge it in every setting; steps that `partial` remembers are not done again.
 
     Raises:
         Cancelled: only; whatever else goes wrong is in the report.
     """
     begin = time.monotonic()
-    case = _Case(instance, bench, say)
+    case = _Case(instance, bench, partial, say)
     try:
         reason = _check(case)
     except Cancelled:
@@ -186,8 +134,12 @@ def _check(case: _Case) -> str:
     for setting in SETTINGS:
         snapshot = tests if setting == "failing_test" else take_snapshot(prepared.base, cancel=bench.cancel)
         named = command if setting == "failing_test" else None
-        case.say(f"judging {len(candidates)} patches, {setting}")
-        case.settings.append(_judge(case, setting, named, snapshot, candidates))
+        known = case.partial.recall(setting)
+        if known is None:
+            case.say(f"judging {len(candidates)} patches, {setting}")
+            known = asdict(_judge(case, setting, named, snapshot, candidates))
+            case.partial.keep(setting, known)
+        case.settings.append(setting_from_json(known))
     case.status = "judged"
     return ""
 
@@ -216,10 +168,15 @@ def _find_wrong(case: _Case, form: str, gold: Patch, snapshot: Snapshot) -> list
     with WorkspaceCopy(snapshot, cancel=bench.cancel) as workspace:
 
         def run(patch: Patch) -> HiddenRun:
+            known = case.partial.recall(f"hidden-{patch.id}")
+            if known is not None:
+                return hidden_from_json(known)
             workspace.reset()
             workspace.apply(patch)
             command = hidden_command(case.instance, environment, workspace.path, options.timeout_seconds)
-            return read_run(bench.sandbox.run(command, workspace.path, bench.cancel, environment.readable), form)
+            done = read_run(bench.sandbox.run(command, workspace.path, bench.cancel, environment.readable), form)
+            case.partial.keep(f"hidden-{patch.id}", asdict(done))
+            return done
 
         case.say("running the hidden tests without and with the developer's fix")
         truth = establish(case.instance, run(Patch(())), run(gold))

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from patchwright_engine.bench.gold import SETTINGS, InstanceReport, Judged
+from patchwright_engine.bench.gold import SETTINGS
+from patchwright_engine.bench.reports import InstanceReport, Judged
 from patchwright_engine.types import Evidence
 
 _Z = 1.96

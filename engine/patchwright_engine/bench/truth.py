@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from patchwright_engine.bench.instances import Instance
 from patchwright_engine.types import Command, RunReport
@@ -31,7 +32,9 @@ class HiddenRun:
 
     results: Mapping[str, str]
     """Test id, as the runner prints it → 'PASSED', 'FAILED', 'ERROR', 'SKIPPED', ..."""
-    run: RunReport
+    outcome: str
+    """How the run ended, as `RunReport.outcome`."""
+    last_line: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Test id → what names it on a command line, where that differs."""
 
@@ -75,10 +78,16 @@ def hidden_command(
 
 def read_run(run: RunReport, form: str) -> HiddenRun:
     """What a run of that command says of each test."""
+    last = run.output.strip().rpartition("\n")[2][:200]
     if form == "pytest":
-        return HiddenRun(read_summary(run.output), run)
+        return HiddenRun(read_summary(run.output), run.outcome, last)
     results, labels = read_verbose(run.output)
-    return HiddenRun(results, run, labels)
+    return HiddenRun(results, run.outcome, last, labels)
+
+
+def hidden_from_json(row: Mapping[str, Any]) -> HiddenRun:
+    """The run that `dataclasses.asdict` made a row of."""
+    return HiddenRun(dict(row["results"]), str(row["outcome"]), str(row["last_line"]), dict(row["labels"]))
 
 
 def read_summary(output: str) -> dict[str, str]:
@@ -119,16 +128,15 @@ def read_verbose(output: str) -> tuple[dict[str, str], dict[str, str]]:
 def establish(instance: Instance, before: HiddenRun, right: HiddenRun) -> Truth | str:
     """The tests that tell right from wrong on this machine, or why there are none."""
     for name, run in (("before", before), ("with", right)):
-        if run.run.outcome != "exited":
-            return f"the hidden tests did not end {name} the developer's fix: {run.run.outcome}"
+        if run.outcome != "exited":
+            return f"the hidden tests did not end {name} the developer's fix: {run.outcome}"
     if not instance.fail_to_pass:
         wanted = right.passed - before.passed
     else:
         named = {name: _named(name, right.results) for name in instance.fail_to_pass}
         missing = [name for name, found in named.items() if not found & right.passed]
         if missing:
-            last = right.run.output.strip().rpartition("\n")[2][:200]
-            return f"{len(missing)} tests do not pass with the developer's fix here, e.g. {missing[0]} ({last})"
+            return f"{len(missing)} tests do not pass with the developer's fix here: {missing[0]} ({right.last_line})"
         wanted = frozenset().union(*named.values()) & right.passed - before.passed
     if not wanted:
         return "the tests of the fix pass without it here"

@@ -15,9 +15,10 @@ from pathlib import Path
 from types import FrameType
 
 from patchwright_engine.bench.campaign import run_gold
-from patchwright_engine.bench.gold import Bench, GoldOptions
+from patchwright_engine.bench.gold import Bench
 from patchwright_engine.bench.instances import Instance, read_instances
 from patchwright_engine.bench.quixbugs import read_quixbugs
+from patchwright_engine.bench.reports import GoldOptions
 from patchwright_engine.bench.summary import in_words, summarize
 from patchwright_engine.config import folders
 from patchwright_engine.control import CancelToken
@@ -79,8 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
         options=GoldOptions(arguments.wrong, arguments.seed, arguments.test_files, arguments.timeout),
         cancel=cancel,
     )
+    out = arguments.out or folders().state / "bench"
     with _interruptible(cancel):
-        out = arguments.out or folders().state / "bench"
         reports = run_gold(instances, bench, out=out, jobs=arguments.jobs, say=_teller())
     if arguments.json is not None:
         try:
@@ -88,6 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         except OSError as error:
             raise BadInput(f"cannot write {arguments.json}: {error.strerror}", "Name another file.") from error
     sys.stdout.write(in_words(reports))
+    sys.stderr.write(f"Kept in {out}: the same command goes on from there.\n")
     if cancel.cancelled:
         sys.stderr.write(f"patchwright: interrupted; {len(instances) - len(reports)} instances are left\n")
         return 130
