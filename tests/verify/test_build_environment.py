@@ -3,6 +3,8 @@
 # ruff: noqa: E501 - sources and reports in their own lines
 
 import json
+import re
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -48,7 +50,10 @@ def make_wheel(index: Path, name: str, version: str, files: dict[str, str]) -> N
 def root(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
-    (folder / "pyproject.toml").write_text('[project]\nname = "app"\ndependencies = ["tinydep"]\n')
+    (folder / "pyproject.toml").write_text(
+        '[project]\nname = "My.App"\nversion = "1.2"\ndependencies = ["tinydep"]\n'
+        '[project.entry-points.pytest11]\nmine = "app.plugin"\n'
+    )
     (folder / "setup.py").write_text("raise SystemExit('must never be run')\n")
     return folder
 
@@ -101,6 +106,12 @@ def test_what_is_built_is_found_and_reused(root: Path) -> None:
     assert "pyproject.toml" in found.reason
     site = next((built.folder / "venv").glob("lib/python3*/site-packages"))
     assert (site / "tinydep.py").read_text() == "VALUE = 1\n"
+    script = (
+        "from importlib.metadata import entry_points, version\n"
+        "print(version('my-app'), [point.value for point in entry_points(group='pytest11')])\n"
+    )
+    done = subprocess.run([built.python, "-I", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "1.2 ['app.plugin']\n"
     stamp = built.python.lstat().st_ctime_ns
     assert build(plan_build(root), CancelToken(), ignore_progress).python.lstat().st_ctime_ns == stamp
 
@@ -182,3 +193,47 @@ def test_each_kind_of_file_is_read(tmp_path: Path, name: str, text: str, expecte
     (tmp_path / name).write_text(text)
     lines = what_is_asked(tmp_path).requirements
     assert " ".join(lines) == expected
+
+
+HOSTILE = {
+    "pyproject.toml": [
+        "project = 3\ntool = 'x'\n",
+        "[project]\nname = ['a']\nversion = {}\nrequires-python = 3\ndependencies = {a = 1}\noptional-dependencies = [1]\n",
+        "[project]\nname = '../../x'\nversion = '1/../../2'\ndependencies = ['x', 3, '', 'not a requirement !!']\n"
+        "[project.entry-points]\n'a]\\n[b' = {x = 'y'}\ngroup = {\"x\\ny\" = 'z'}\n",
+        "[dependency-groups]\ntest = [{include-group = 'test'}, {include-group = 3}, [1]]\n",
+        "[tool.poetry]\nname = 1\ndependencies = {python = {}, a = {version = 1, extras = 2}, b = [1, {version = '^x'}]}\n",
+        "[tool]\nhatch = {envs = {a = 1}}\nuv = {dev-dependencies = 1}\npdm = {dev-dependencies = {test = 1}}\ntox = 1\n",
+        "a = " + "[" * 50_000,
+    ],
+    "setup.py": [
+        "setup(" + "a." * 20_000 + "b())\n",
+        "setup(install_requires=[*x], extras_require={**y})\n",
+        "(" * 20_000,
+        "\x00",
+    ],
+    "setup.cfg": ["[options\n", "[options]\nextras_require = %(x)s\n[options.extras_require]\ntest = %(y)s\n"],
+    "requirements.txt": ["-r requirements.txt\n", "-r /etc/passwd\n-r ../x\n", "\\\n" * 10_000, "@ : ; # \x00\n"],
+    "Pipfile.lock": ['{"default": 3, "develop": {"a": 1, "b": {"version": []}}}', "[" * 50_000],
+    "uv.lock": ["package = 3\n", "[[package]]\nname = 1\nversion = 2\n[[package]]\n"],
+    "environment.yml": ["name: " + "a" * 200_000],
+    "tox.ini": ["[testenv]\ncommands = \n", "[testenv\n"],
+    "noxfile.py": ["x" * 100_000 + "(", "session.run(*a, 1)\n"],
+    ".pdm-python": ["\x00", "/" * 5000, "../../bin/python\n", "/\0/bin/python", "/" + "a" * 3000 + "/bin/python"],
+    ".python-version": ["\x00\n../x\n"],
+}
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in HOSTILE.items() for text in texts])
+def test_no_file_of_a_project_can_break_the_search_for_its_environment(tmp_path: Path, name: str, text: str) -> None:
+    """Whatever they hold: an environment is found, and a plan, when there is one, holds names and versions only."""
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / name).write_text(text)
+    assert discover_environment(root).python == Path(sys.executable)
+    try:
+        plan = plan_build(root)
+    except (BadInput, EnvironmentProblem):
+        return
+    assert all(re.fullmatch(r"[\w.-]+(\[[\w,.-]+\])?[\w.,<>=!~*+ -]*(;.*)?", line) for line in plan.requirements)
+    assert not any("/" in part or "\n" in part for part in plan.described)

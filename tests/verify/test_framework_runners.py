@@ -11,7 +11,9 @@ from patchwright_engine.control import CancelToken
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.types import Snapshot
 from patchwright_engine.verify.environment import TestEnvironment
+from patchwright_engine.verify.reproduction import Reproduction, check_reproduction
 from patchwright_engine.verify.runs import TestReport, run_tests
+from patchwright_engine.verify.workspace import WorkspaceCopy
 
 Make = Callable[[Mapping[str, str]], Snapshot]
 Run = Callable[..., TestReport]
@@ -153,6 +155,30 @@ def test_a_run_that_never_reaches_the_tests_is_a_problem(run: Run, files: Mappin
     report = run("django", {**DJANGO, **files}, "shop/tests.py", entry="manage.py")
     assert not report.results
     assert told in (report.problem or "")
+
+
+def test_a_reproduction_is_judged_under_djangos_runner(
+    make_snapshot: Make, sandbox: Sandbox, environment: TestEnvironment, cancel: CancelToken
+) -> None:
+    snapshot = make_snapshot(DJANGO)
+    with WorkspaceCopy(snapshot) as copy:
+
+        def check(source: str) -> Reproduction:
+            return check_reproduction(
+                source,
+                issue_text="Item.net() raises ZeroDivisionError, it should be half of the price",
+                sandbox=sandbox,
+                workspace=copy,
+                snapshot=snapshot,
+                environment=replace(environment, runner="django", entry="manage.py"),
+                cancel=cancel,
+            )
+
+        good = check("from shop.models import Item\n\ndef test_issue():\n    assert Item(price=4).net() == 2\n")
+        assert (good.valid, good.reason) == (True, "fails before: ZeroDivisionError: division by zero")
+        wrong = check("from shop.models import Item\n\ndef test_issue():\n    assert Item(prize=4).net() == 2\n")
+        assert not wrong.valid
+        assert "cannot be loaded" in check("from shop.models import Thing\n\ndef test_issue():\n    assert 0\n").reason
 
 
 SYMPY = """\

@@ -17,9 +17,11 @@ import pytest
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput, EnvironmentProblem
 from patchwright_engine.sandbox.base import Sandbox
-from patchwright_engine.types import RepoPath, Snapshot
+from patchwright_engine.types import Evidence, FileEdit, Patch, RepoPath, Snapshot
 from patchwright_engine.verify.choose import choose_environment
-from patchwright_engine.verify.discovery import find_test_files, is_test_file
+from patchwright_engine.verify.context import open_verification
+from patchwright_engine.verify.discovery import find_test_files, is_test_file, select_regression_tests
+from patchwright_engine.verify.evidence import verify_patch
 from patchwright_engine.verify.reports.base import Report
 from patchwright_engine.verify.reports.cargo import read_cargo
 from patchwright_engine.verify.reports.go import read_go_json
@@ -117,6 +119,44 @@ def test_installed_packages_are_shown_and_the_copys_own_come_first(
         assert report.results == {"test/a.test.js::copy": "passed", "test/a.test.js::installed": "passed"}
         copy.reset()
         assert not (copy.path / "node_modules").exists()
+
+
+@pytest.mark.parametrize(
+    ("after", "evidence"),
+    [
+        ("exports.add = (a, b) => a + b;\n", Evidence.FAILING_TEST),
+        ("exports.add = (a, b) => a - b + 0;\n", Evidence.REGRESSION_ONLY),
+        ("exports.add = (a, b) => { throw new Error('no'); };\n", None),
+        ("process.exit(0);\n", None),
+    ],
+)
+def test_a_patch_of_javascript_is_judged_by_the_projects_own_tests(
+    make_snapshot: Make, sandbox: Sandbox, cancel: CancelToken, after: str, evidence: Evidence | None
+) -> None:
+    needs("node")
+    before = "exports.add = (a, b) => a - b;\n"
+    tests = (
+        "const test = require('node:test'); const assert = require('node:assert');\n"
+        "const { add } = require('../calc.js');\n"
+        "test('adds two numbers', () => assert.strictEqual(add(1, 2), 3));\n"
+        "test('keeps zero', () => assert.strictEqual(add(0, 0), 0));\n"
+    )
+    snapshot = make_snapshot({"package.json": "{}", "calc.js": before, "test/calc.test.js": tests})
+    changed = [RepoPath("calc.js")]
+    environment = choose_environment(snapshot.root, changed)
+    selection = select_regression_tests(snapshot, changed, lambda _: (), 10, language=environment.language)
+    with open_verification(
+        snapshot,
+        sandbox=sandbox,
+        environment=environment,
+        issue_text="The test 'adds two numbers' fails: add(1, 2) gives -1.",
+        selection=selection,
+        cancel=cancel,
+    ) as context:
+        patch = Patch((FileEdit(RepoPath("calc.js"), before, after),))
+        verdict = verify_patch(patch, context, cancel)
+    assert verdict.evidence == evidence, verdict.feedback
+    assert verdict.runs[0].command == "node test/calc.test.js"
 
 
 def test_go_tests_have_their_outcomes(make_snapshot: Make, run: Callable[..., TestReport]) -> None:

@@ -59,6 +59,8 @@ def reproduce(
     job: Job, locations: Sequence[ScoredLocation], context: VerificationContext, *, seed: int, feedback: str = ""
 ) -> Reproduced:
     """Write tests for the issue and keep the valid ones. `feedback` says why earlier ones were no use."""
+    if context.environment.language != "python":  # Only tests in Python can be judged so far.
+        return Reproduced((), {}, "")
     job.report("reproduce", "writing reproduction tests")
     imports = import_lines(job.issue.text, [s for scored in locations for s in scored.location.symbols], job.index)
     messages = reproduction_prompt(job.issue_text, imports, feedback)

@@ -7,7 +7,6 @@ installed, so no code of the project or of a dependency runs. The project itself
 first on the path, and a record of its name, version and entry points lets it find itself.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -208,8 +207,7 @@ def _home() -> Path:
 
 def _key(asked: Asked, version: str) -> str:
     """Equal for equal contents: the lines asked for, the locked versions and the version of Python."""
-    project = [asked.name, asked.version, *asked.entry_points]
-    parts = [str(SCHEMA), version, *sorted(_with_runner(asked.requirements)), "--", *asked.pins, "--", *project]
+    parts = [str(SCHEMA), version, *sorted(_with_runner(asked.requirements)), "--", *asked.pins]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
@@ -286,6 +284,8 @@ def _short(command: tuple[str, ...]) -> list[str]:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Two builds of the same environment wait for each other; the lock goes with its process."""
+    import fcntl  # not on Windows, where importing this module must do no harm
+
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -149,7 +149,7 @@ def _objection(root: Path, candidate: Candidate, python: Path | None, asked: Ask
     if candidate.manager == "pdm" and is_tracked(root, RepoPath(".pdm-python")):
         return "the repository names it. Name it with `python` to use it"
     if python is None:
-        return "it does not exist" if not prefix.is_dir() else "it has no working bin/python"
+        return "it does not exist" if not os.path.isdir(prefix) else "it has no working bin/python"  # noqa: PTH112 - never raises
     if candidate.manager != "active":
         if not candidate.needs_runner and not is_environment(prefix):
             return "it is no virtual environment"

@@ -23,17 +23,17 @@ from patchwright_engine.verify.environments.prefix import normalized
 from patchwright_engine.verify.environments.reading import Reader, for_tests, string_of, table_of
 from patchwright_engine.verify.environments.setup_files import read_setup_cfg, read_setup_py
 
-_REQUIREMENTS = (
-    *("requirements.txt", "requirements-dev.txt", "requirements-test.txt", "requirements-tests.txt"),
-    *("requirements_dev.txt", "requirements_test.txt", "dev-requirements.txt", "test-requirements.txt"),
-    *("requirements/dev.txt", "requirements/test.txt", "requirements/tests.txt", "requirements/base.txt"),
-    *(
-        "requirements/development.txt",
-        "requirements/testing.txt",
-        "tests/requirements.txt",
-        "tests/requirements/py3.txt",
-    ),
+_REQUIREMENTS = ("requirements.txt", "requirements/base.txt")
+_FOR_TESTS = (
+    *("requirements-test.txt", "requirements-tests.txt", "requirements_test.txt", "test-requirements.txt"),
+    *("test_requirements.txt", "requirements/test.txt", "requirements/tests.txt", "requirements/testing.txt"),
+    *("tests/requirements.txt", "tests/requirements/py3.txt"),
 )
+_FOR_DEVELOPMENT = (
+    *("requirements-dev.txt", "requirements_dev.txt", "dev-requirements.txt", "requirements/dev.txt"),
+    "requirements/development.txt",
+)
+"""Read only where none is for tests alone: linters and typecheckers pin what nothing here needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,8 @@ def what_is_asked(root: Path) -> Asked:
     _read_pyproject(project, reader)
     read_setup_cfg(reader)
     read_setup_py(reader)
-    for name in _REQUIREMENTS:
+    testing = [name for name in _FOR_TESTS if (root / name).is_file()]
+    for name in (*_REQUIREMENTS, *(testing or _FOR_DEVELOPMENT)):
         reader.requirements_file(name)
     _read_pipfile(reader)
     pins = locked_versions(reader)
@@ -150,7 +151,7 @@ def _identity(project: dict[str, Any], reader: Reader) -> tuple[str, str]:
     metadata = dict(parser.items("metadata")) if parser.has_section("metadata") else {}
     tables = (table_of(project, "project"), table_of(project, "tool", "poetry"), metadata, reader.setup_py)
     names = [str(table.get("name") or "") for table in tables]
-    name = next((found for found in names if re.fullmatch(r"[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?", found)), "")
+    name = next((found for found in names if re.fullmatch(r"[A-Za-z0-9](?:[\w.-]{,98}[A-Za-z0-9])?", found)), "")
     for table in tables:
         try:
             return name, str(Version(str(table.get("version"))))

@@ -87,7 +87,7 @@ def _pdm(root: Path) -> Iterator[Candidate]:
     if file.is_symlink() or not file.is_file():
         return
     python = Path(_text(file)[:4096].partition("\n")[0].strip())
-    if python.is_absolute() and python.parent.name == "bin":
+    if python.is_absolute() and python.parent.name == "bin" and "\0" not in str(python):
         yield Candidate(python.parent.parent, "pdm", "the interpreter that pdm uses (.pdm-python)")
 
 
@@ -182,7 +182,7 @@ def _conda(root: Path) -> Iterator[Candidate]:
     name = ""
     for file in ("environment.yml", "environment.yaml", "environment-dev.yml", "conda/environment.yml"):
         match = re.search(
-            r"^name:[ \t]*[\"']?([\w.-]+)[\"']?[ \t]*(?:#.*)?$", _text(root / file)[:100_000], re.MULTILINE
+            r"^name:[ \t]*[\"']?([\w.-]{1,60})[\"']?[ \t]*(?:#.*)?$", _text(root / file)[:100_000], re.MULTILINE
         )
         if match:
             name = match[1]

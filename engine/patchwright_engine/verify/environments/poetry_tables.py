@@ -22,15 +22,16 @@ def poetry_lines(table: dict[str, Any]) -> Iterator[str | None]:
                 if any(key in entry for key in ("git", "path", "url", "file", "hg")) or entry.get("optional") is True:
                     continue
                 version = _text(entry.get("version"))
-                extras = [extra for extra in entry.get("extras", []) if isinstance(extra, str)]
+                listed = entry.get("extras")
+                extras = [extra for extra in listed if isinstance(extra, str)] if isinstance(listed, list) else []
                 marker = _text(entry.get("markers"))
                 python = poetry_bounds(_text(entry.get("python")))
                 conditions = [f"python_version {bound}" for bound in _quoted(python)]
                 marker = " and ".join([*([f"({marker})"] if marker else []), *conditions])
             if version is None:
                 continue
-            listed = f"[{','.join(extras)}]" if extras else ""
-            yield f"{name}{listed}{poetry_bounds(version)}" + (f" ; {marker}" if marker else "")
+            chosen = f"[{','.join(extras)}]" if extras else ""
+            yield f"{name}{chosen}{poetry_bounds(version)}" + (f" ; {marker}" if marker else "")
 
 
 def _quoted(bounds: str) -> list[str]:

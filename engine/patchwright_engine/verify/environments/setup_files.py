@@ -33,7 +33,7 @@ def read_setup_py(reader: Reader) -> None:
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             known[node.targets[0].id] = _literal(node.value, known)
     for call in ast.walk(tree):
-        if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] == "setup":
+        if isinstance(call, ast.Call) and _called(call.func) == "setup":
             values = {keyword.arg: _literal(keyword.value, known) for keyword in call.keywords if keyword.arg}
             reader.setup_py |= {key: value for key, value in values.items() if isinstance(value, str)}
             reader.python = reader.python or string_of(values.get("python_requires"))
@@ -41,6 +41,13 @@ def read_setup_py(reader: Reader) -> None:
             chosen = [extras[name] for name in for_tests(extras)] if isinstance(extras, dict) else []
             for value in (values.get("install_requires"), values.get("tests_require"), *chosen):
                 reader.add(value.splitlines() if isinstance(value, str) else value, "setup.py")
+
+
+def _called(function: ast.expr) -> str:
+    """The last part of the name that is called: 'setup' of `setuptools.setup`."""
+    return (
+        function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    )
 
 
 def _literal(node: ast.expr, known: dict[str, Any]) -> Any:

@@ -79,6 +79,7 @@ class _Reporter:
 
     def entering_test(self, function: Any) -> None:
         self.test = self.file + "::" + function.__name__
+        emit(kind="start", id=self.test)
         self.begin = time.monotonic()
 
     def test_pass(self, char: str = ".") -> None:

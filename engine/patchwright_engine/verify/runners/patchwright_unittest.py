@@ -64,8 +64,11 @@ class Streaming(unittest.TestResult):
         """The id of a case that nobody announced; None when it is none."""
         return None
 
-    def startTest(self, test: Any) -> None:
+    def startTest(self, test: Any, emit: Any = emit) -> None:
         super().startTest(test)
+        name = self._names.get(id(test)) or self.name_of(test)
+        if name is not None:
+            emit(kind="start", id=name)
         self.begin = time.monotonic()
 
     def addSuccess(self, test: Any) -> None:
