@@ -168,6 +168,7 @@ def _run_once(
     variables: Mapping[str, str] | None = None,
 ) -> TestReport:
     workspace = workspace.resolve()
+    sandbox.prepare(workspace)
     judges = _judges(workspace, selection)
     with _report_file(workspace) as (path, descriptor, key):
         every = {**environment.variables(workspace), **(variables or {}), "PATCHWRIGHT_REPORT": str(path)}
