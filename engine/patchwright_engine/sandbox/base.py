@@ -20,6 +20,13 @@ class Sandbox(Protocol):
         """One sentence: what this level stops and what it does not."""
         ...
 
+    def prepare(self, workspace: Path) -> None:
+        """Make `workspace` one that runs can write, which may change owners. `run` does so itself.
+
+        For those who compare the copy's files before and after a run: call it before the first look.
+        """
+        ...
+
     def run(self, command: Command, workspace: Path, cancel: CancelToken, readable: tuple[Path, ...] = ()) -> RunReport:
         """Run `command` with `workspace` as its only writable folder (mounted at its own path).
 

@@ -55,6 +55,9 @@ class Bubblewrap:
             "reading what every user of the machine may read of its system folders."
         )
 
+    def prepare(self, workspace: Path) -> None:
+        """Nothing to do: runs have the user's own rights on the copy."""
+
     def run(self, command: Command, workspace: Path, cancel: CancelToken, readable: tuple[Path, ...] = ()) -> RunReport:
         """See `Sandbox.run`."""
         workspace = workspace.resolve()

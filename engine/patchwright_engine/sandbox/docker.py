@@ -91,13 +91,18 @@ class Docker:
             "machine may read of its system folders."
         )
 
+    def prepare(self, workspace: Path) -> None:
+        """See `Sandbox.prepare`. Only root's copies change their owner: no run is root's."""
+        user = user_for(workspace, self.daemon)
+        if os.geteuid() == 0 and user[0] != 0:
+            hand_over(workspace, *user)
+
     def run(self, command: Command, workspace: Path, cancel: CancelToken, readable: tuple[Path, ...] = ()) -> RunReport:
         """See `Sandbox.run`. A cancel while the daemon starts the container, 0.4 s or so, is felt right after that."""
         cancel.check()
         workspace = workspace.resolve()
+        self.prepare(workspace)
         user = user_for(workspace, self.daemon)
-        if os.geteuid() == 0 and user[0] != 0:
-            hand_over(workspace, *user)
         binds = mounts(workspace, readable, self.image, self.daemon)
         with client_of(self.daemon.address, self.daemon.api_version) as client, _calls(self.daemon) as calls:
             container = client.create_container(

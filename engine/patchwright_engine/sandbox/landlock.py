@@ -40,6 +40,9 @@ class Landlock:
             f"{signals}, or kernel bugs."
         )
 
+    def prepare(self, workspace: Path) -> None:
+        """Nothing to do: runs have the user's own rights on the copy."""
+
     def run(self, command: Command, workspace: Path, cancel: CancelToken, readable: tuple[Path, ...] = ()) -> RunReport:
         """See `Sandbox.run`."""
         workspace = workspace.resolve()

@@ -92,6 +92,9 @@ class Seatbelt:
             "bugs; tests that need a terminal fail."
         )
 
+    def prepare(self, workspace: Path) -> None:
+        """Nothing to do: runs have the user's own rights on the copy."""
+
     def run(self, command: Command, workspace: Path, cancel: CancelToken, readable: tuple[Path, ...] = ()) -> RunReport:
         """See `Sandbox.run`."""
         workspace = workspace.resolve()

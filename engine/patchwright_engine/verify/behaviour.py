@@ -41,6 +41,7 @@ def observe(
     Raises: as `Sandbox.run`.
     """
     workspace = workspace.resolve()
+    sandbox.prepare(workspace)
     with _files(workspace, probes) as (questions, answers, descriptor):
         argv = (str(environment.python), str(RUNNER), str(questions), str(answers))
         command = Command(argv, env=environment.variables(workspace), timeout_seconds=timeout_seconds)

@@ -145,6 +145,8 @@ def _run_once(
     cancel: CancelToken,
     timeout_seconds: float,
 ) -> TestReport:
+    workspace = workspace.resolve()
+    sandbox.prepare(workspace)
     reports = invocation.reports
     for stale in report_files(workspace, reports.patterns) if reports is not None else ():
         stale.unlink()
