@@ -118,6 +118,15 @@ def test_a_name_alone_and_a_cut_parameter_name_their_tests() -> None:
     assert truth.fail_to_pass == {"t.py::f", "t.py::g[a b]"}
 
 
+@pytest.mark.parametrize("printed", ["test_a (app.tests.ATests)", "test_a (app.tests.ATests.test_a)"])
+@pytest.mark.parametrize("named", ["test_a (app.tests.ATests)", "test_a (app.tests.ATests.test_a)"])
+def test_a_title_is_known_however_its_python_prints_it(printed: str, named: str) -> None:
+    results = {printed: "PASSED", "test_b (app.tests.ATests)": "PASSED"}
+    truth = establish(instance(named), run(dict.fromkeys(results, "FAILED")), run(results))
+    assert not isinstance(truth, str)
+    assert truth.fail_to_pass == {printed}
+
+
 def test_without_names_the_tests_that_the_fix_mends_count() -> None:
     truth = establish(instance(), run({"t.py::a": "FAILED", "t.py::b": "PASSED"}), run({"t.py::a": "PASSED"}))
     assert not isinstance(truth, str)

@@ -144,9 +144,18 @@ def establish(instance: Instance, before: HiddenRun, right: HiddenRun) -> Truth 
 
 
 def _named(name: str, results: Mapping[str, str]) -> frozenset[str]:
-    """The ids that a row means: it may give a function's name alone, or a parameter cut off at its first space."""
+    """The ids that a row means: it may give a function's name alone, a parameter cut off at its first space, or a title
+    as another Python prints it."""
     if name in results:
         return frozenset({name})
     if re.fullmatch(r"\w+", name):
         return frozenset(test for test in results if test.partition("::")[2].partition("[")[0] == name)
+    if _TITLE.match(name):
+        return frozenset(test for test in results if _plain(test) == _plain(name))
     return frozenset(test for test in results if test.startswith(f"{name} "))
+
+
+def _plain(title: str) -> str:
+    """A test's title as unittest printed it before Python 3.11, which repeats the method behind the class."""
+    found = _TITLE.match(title)
+    return f"{found[1]} ({found[2].removesuffix(f'.{found[1]}')})" if found else title
