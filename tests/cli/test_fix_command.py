@@ -118,7 +118,7 @@ def test_progress_goes_to_stderr_as_plain_lines(recorded: Recorded) -> None:
     assert all(line.lstrip().startswith("[") for line in lines), lines
     stages = [line.partition("] ")[2].partition(":")[0] for line in lines]
     assert list(dict.fromkeys(stages)) == [
-        *("index", "model", "understand", "locate", "verify", "reproduce", "repair", "done")
+        *("index", "model", "understand", "locate", "verify", "reproduce", "repair", "rank", "done")
     ]
 
 
