@@ -39,6 +39,9 @@ class Watched:
     def promises(self) -> str:
         return self.inner.promises
 
+    def prepare(self, workspace: Path) -> None:
+        self.inner.prepare(workspace)
+
     def run(self, command: Command, workspace: Path, cancel: CancelToken, readable: tuple[Path, ...] = ()) -> RunReport:
         texts = [path.read_bytes() for path in workspace.rglob("*") if path.is_file()]
         assert not list(workspace.rglob(".git"))
