@@ -181,7 +181,7 @@ def test_a_sandbox_nobody_knows_is_refused_and_not_ignored(
     repository: Path, tmp_path: Path, model: ScriptedServer
 ) -> None:
     ended = fix(repository, model.url, home=tmp_path, PATCHWRIGHT_SANDBOX="chroot")
-    check_refused(ended, 2, "Known levels: bubblewrap, landlock, none.")
+    check_refused(ended, 2, "Known levels: bubblewrap, docker, landlock, seatbelt, none.")
 
 
 def test_a_home_that_cannot_be_written_names_the_way_out(

@@ -88,7 +88,19 @@ def test_a_verified_fix_is_one_json_object_in_the_shape_of_the_contract(recorded
     assert (result["schema"], result["stopped"]) == (1, "verified")
     assert result["issue"]["text"] == ISSUE
     (one,) = result["fixes"]
-    assert set(one) == {"id", "rank", "evidence", "score", "files", "diff", "explanation", "runs", "flags"}
+    assert set(one) == {
+        "id",
+        "rank",
+        "evidence",
+        "score",
+        "files",
+        "diff",
+        "explanation",
+        "runs",
+        "flags",
+        "differences",
+        "test",
+    }
     assert (one["rank"], one["evidence"], one["files"]) == (1, "reproduced", ["calc.py"])
     assert 0 < one["score"] <= 1
     assert one["explanation"]

@@ -34,7 +34,18 @@ def test_what_would_act_or_hide_is_shown_as_its_escape(raw: str, shown: str) -> 
 def a_result() -> FixResult:
     patch = Patch((FileEdit(RepoPath(f"src/{EVIL}.py"), f"x = '{EVIL}'\n", f"y = '{EVIL}'\n"),))
     run = FixRun("regression", f"pytest {EVIL}", 0, f"1 failed {EVIL}", f"1 passed {EVIL}", 0.1)
-    fix = Fix("0a1b", 1, Evidence.REPRODUCED, 0.9, patch, f"changes {EVIL}", (run,), (f"looks odd: {EVIL}",))
+    fix = Fix(
+        "0a1b",
+        1,
+        Evidence.REPRODUCED,
+        0.9,
+        patch,
+        f"changes {EVIL}",
+        (run,),
+        differences=(f"f({EVIL}): this fix returns {EVIL}",),
+        test=FileEdit(RepoPath(f"test_{EVIL}.py"), "", f"# {EVIL}\n", created=True),
+        flags=(f"looks odd: {EVIL}",),
+    )
     return FixResult(Issue(EVIL), (fix,), Cost(), "verified", Path(f"/traces/{EVIL}"), (f"a note {EVIL}",))
 
 
@@ -48,6 +59,8 @@ def test_a_fix_with_escape_codes_in_every_field_is_harmless(
     show_result(a_result(), ResultConsole())
     shown = capsys.readouterr().out
     assert "Look closely: the patch looks odd: \\x1b]0;title" in shown
+    assert "this fix returns \\x1b]0;title" in shown
+    assert "Regression test: test_\\x1b]0;title" in shown
     assert ("\x1b[" in shown) is terminal  # the console's own colours
     for dangerous in ("\x1b]", "\x07", "\x1b[2J", "\x9b", "\u202e", "\r"):
         assert dangerous not in shown
