@@ -34,7 +34,7 @@ def install_commands(
     options = ("install", "--no-input", "--disable-pip-version-check", "--progress-bar=off", *binary, *what)
     if own_pip:
         make = (str(base), "-m", "venv", "--without-pip", str(prefix))
-        return (make, (sys.executable, "-m", "pip", "--python", str(python), *options))
+        return (make, (sys.executable, "-P", "-m", "pip", "--python", str(python), *options))
     return ((str(base), "-m", "venv", str(prefix)), (str(python), "-m", "pip", *options))
 
 
