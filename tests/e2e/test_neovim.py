@@ -139,12 +139,36 @@ def test_the_fix_is_an_ordinary_code_action_too(neovim: RunNeovim, project: Path
     wait('the end of the job', ended())
     vim.api.nvim_buf_set_lines(0, 0, 0, false, {{ '# moved 😀 after the job' }})
     vim.api.nvim_win_set_cursor(0, {{ 6, 0 }})
-    vim.lsp.buf.code_action({{ apply = true, context = {{ only = {{ 'quickfix.patchwright' }}, diagnostics = {{}} }} }})
+    vim.lsp.buf.code_action({{
+      apply = true,
+      filter = function(action) return not action.title:find('regression test', 1, true) end,
+      context = {{ only = {{ 'quickfix.patchwright' }}, diagnostics = {{}} }},
+    }})
     wait('the edit', function() return text():find('a + b', 1, true) end)
     is(text(), '# moved 😀 after the job\\n' .. {json.dumps(FIXED, ensure_ascii=False)})
     vim.cmd('write')
     """)
     assert (project / "calc.py").read_text(encoding="utf-8") == "# moved 😀 after the job\n" + FIXED
+
+
+def test_the_fix_can_bring_its_regression_test(neovim: RunNeovim, project: Path) -> None:
+    there = set(project.iterdir())
+    neovim(f"""
+    vim.cmd('PatchwrightFix ' .. {json.dumps(ISSUE)})
+    wait('the end of the job', ended())
+    vim.api.nvim_win_set_cursor(0, {{ 5, 0 }})
+    vim.lsp.buf.code_action({{
+      apply = true,
+      filter = function(action) return action.title:find('regression test', 1, true) ~= nil end,
+      context = {{ only = {{ 'quickfix.patchwright' }}, diagnostics = {{}} }},
+    }})
+    wait('the edit', function() return text():find('a + b', 1, true) end)
+    vim.cmd('wall')
+    """)
+    assert (project / "calc.py").read_text(encoding="utf-8") == FIXED
+    (test,) = set(project.iterdir()) - there
+    assert test.name.startswith("test_")
+    assert "def test_" in test.read_text(encoding="utf-8")
 
 
 def test_the_diagnostic_under_the_cursor_is_fixed_without_a_word(neovim: RunNeovim, project: Path) -> None:
