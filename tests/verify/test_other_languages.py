@@ -8,6 +8,7 @@ ava 6, Go 1.27, cargo 1.95, Surefire 3.2) over one small project each; gotestsum
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from textwrap import dedent
@@ -65,9 +66,14 @@ def run(sandbox: Sandbox, cancel: CancelToken) -> Callable[..., TestReport]:
     return go
 
 
-def needs(program: str) -> None:
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed")
+def needs(tool: str) -> None:
+    """Skip where the tool is missing, or is there without what it starts (rustup's cargo without a toolchain)."""
+    path = shutil.which(tool)
+    if path is None:
+        pytest.skip(f"{tool} is not installed")
+    asked = {"go": "version"}.get(tool, "--version")
+    if subprocess.run([path, asked], capture_output=True, check=False).returncode:
+        pytest.skip(f"{tool} does not work")
 
 
 def test_nodes_own_runner_gives_every_test_its_outcome(make_snapshot: Make, run: Callable[..., TestReport]) -> None:
