@@ -111,15 +111,7 @@ class Bubblewrap:
         finally:
             for descriptor in opened:
                 os.close(descriptor)
-        return RunReport(
-            argv=command.argv,
-            exit_code=finished.exit_code,
-            output=finished.output,
-            seconds=finished.seconds,
-            outcome=finished.outcome,
-            truncated=finished.truncated,
-            sandbox=self.level,
-        )
+        return finished.report(command, self.level)
 
     def _arguments(
         self,

@@ -36,7 +36,7 @@ from patchwright_engine.sandbox.docker_daemon import (
 )
 from patchwright_engine.sandbox.docker_view import hand_over, mounts, temporary_folders, user_for
 from patchwright_engine.sandbox.output import BoundedOutput
-from patchwright_engine.sandbox.process import BLOCK, TICK_SECONDS, WATCH_SECONDS
+from patchwright_engine.sandbox.process import BLOCK, TICK_SECONDS, WATCH_SECONDS, Finished
 from patchwright_engine.types import Command, RunReport
 
 _FIRST_PROCESS = """\
@@ -125,15 +125,7 @@ class Docker:
             finally:
                 _remove(client, container)
         cancel.check()
-        return RunReport(
-            argv=command.argv,
-            exit_code=finished.exit_code,
-            output=finished.output,
-            seconds=finished.seconds,
-            outcome=finished.outcome,
-            truncated=finished.truncated,
-            sandbox=self.level,
-        )
+        return finished.report(command, self.level)
 
     def _environment(self, command: Command) -> dict[str, str]:
         environment = policy.environment(command, "/tmp", "/tmp/home")
@@ -201,15 +193,6 @@ def _own_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Finished:
-    exit_code: int | None
-    output: str
-    seconds: float
-    outcome: str
-    truncated: bool
-
-
 def connect_docker() -> Docker:
     """The level over the daemon and image that the user's environment names.
 
@@ -228,7 +211,7 @@ def connect_docker() -> Docker:
         return Docker(daemon, find_image(client))
 
 
-def _attend(client: Any, container: str, command: Command, workspace: Path, cancel: CancelToken) -> _Finished:
+def _attend(client: Any, container: str, command: Command, workspace: Path, cancel: CancelToken) -> Finished:
     """Start the container, read what it prints, and stop it when it is over a limit."""
     output = BoundedOutput(command.output_bytes)
     # Attached before the start: nothing can be missed, and nothing lies in the buffers of the HTTP library.
@@ -256,8 +239,8 @@ def _attend(client: Any, container: str, command: Command, workspace: Path, canc
         connection.close()  # docker-py took it out of the library that would have closed it
     if stop is not None:
         outcome, reason = stop
-        return _Finished(None, f"{output.text()}\n[stopped: {reason}]\n", seconds, outcome, output.truncated)
-    return _Finished(code, output.text(), seconds, "exited", output.truncated)
+        return Finished(None, f"{output.text()}\n[stopped: {reason}]\n", seconds, outcome, output.truncated)
+    return Finished(code, output.text(), seconds, "exited", output.truncated)
 
 
 def _follow(

@@ -80,15 +80,7 @@ class Landlock:
                 f"Landlock could not isolate the run: {finished.output.strip()[:500]}",
                 "Install bubblewrap, or use a kernel from 6.2 on with Landlock enabled.",
             )
-        return RunReport(
-            argv=command.argv,
-            exit_code=finished.exit_code,
-            output=finished.output,
-            seconds=finished.seconds,
-            outcome=finished.outcome,
-            truncated=finished.truncated,
-            sandbox=self.level,
-        )
+        return finished.report(command, self.level)
 
 
 def _launcher_environment() -> dict[str, str]:

@@ -18,7 +18,7 @@ import psutil
 from patchwright_engine.control import CancelToken
 from patchwright_engine.sandbox.disk import DiskWatch
 from patchwright_engine.sandbox.output import BoundedOutput
-from patchwright_engine.types import Command
+from patchwright_engine.types import Command, RunReport
 
 TICK_SECONDS = 0.05
 WATCH_SECONDS = 0.2
@@ -50,6 +50,18 @@ class Finished:
     seconds: float
     outcome: str
     truncated: bool
+
+    def report(self, command: Command, level: str) -> RunReport:
+        """The run as callers see it: what was asked, how it ended, and which sandbox isolated it."""
+        return RunReport(
+            argv=command.argv,
+            exit_code=self.exit_code,
+            output=self.output,
+            seconds=self.seconds,
+            outcome=self.outcome,
+            truncated=self.truncated,
+            sandbox=level,
+        )
 
 
 def run_bounded(launch: Launch, command: Command, cancel: CancelToken) -> Finished:

@@ -124,15 +124,7 @@ class Seatbelt:
                 f"sandbox-exec could not set up the sandbox: {finished.output.strip()[:500]}",
                 "Report it with your version of macOS; until then Docker can serve (PATCHWRIGHT_SANDBOX=docker).",
             )
-        return RunReport(
-            argv=command.argv,
-            exit_code=finished.exit_code,
-            output=finished.output,
-            seconds=finished.seconds,
-            outcome=finished.outcome,
-            truncated=finished.truncated,
-            sandbox=self.level,
-        )
+        return finished.report(command, self.level)
 
 
 def find_seatbelt() -> Seatbelt | None:

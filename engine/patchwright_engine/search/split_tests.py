@@ -9,6 +9,8 @@ import ast
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 
+from patchwright_engine.verify.statements import binds, calls
+
 MAX_CLAIMS = 6
 _KEPT = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -42,13 +44,9 @@ class _ValueLast(ast.NodeTransformer):
 
     def visit_Compare(self, node: ast.Compare) -> ast.Compare:
         symmetric = len(node.ops) == 1 and isinstance(node.ops[0], ast.Eq | ast.NotEq)
-        if symmetric and not _calls(node.left) and _calls(node.comparators[0]):
+        if symmetric and not calls(node.left) and calls(node.comparators[0]):
             return ast.Compare(node.comparators[0], node.ops, [node.left])
         return node
-
-
-def _calls(node: ast.AST) -> bool:
-    return any(isinstance(part, ast.Call) for part in ast.walk(node))
 
 
 def _is_test(node: ast.AST) -> bool:
@@ -84,17 +82,7 @@ def _needed(shared: Sequence[ast.stmt], claim: ast.stmt) -> list[ast.stmt]:
     wanted |= {a.arg for n in ast.walk(claim) if isinstance(n, ast.arguments) for a in n.args}
     needed: list[ast.stmt] = []
     for node in reversed(shared):
-        if _binds(node) & wanted or "*" in _binds(node):
+        if binds(node) & wanted or "*" in binds(node):
             needed.insert(0, node)
             wanted |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
     return needed
-
-
-def _binds(node: ast.stmt) -> set[str]:
-    match node:
-        case ast.Import() | ast.ImportFrom():
-            return {(alias.asname or alias.name).split(".")[0] for alias in node.names}
-        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-            return {node.name}
-        case _:
-            return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}

@@ -6,16 +6,14 @@ wrote; a probe without one did not run, and never counts as equal to anything th
 
 import json
 import os
-import secrets
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from patchwright_engine.control import CancelToken
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.sandbox.output import sanitize_output
 from patchwright_engine.types import Command
+from patchwright_engine.verify.answer_file import answer_file
 from patchwright_engine.verify.environment import TestEnvironment
 from patchwright_engine.verify.probes import Probe
 
@@ -42,7 +40,9 @@ def observe(
     """
     workspace = workspace.resolve()
     sandbox.prepare(workspace)
-    with _files(workspace, probes) as (questions, answers, descriptor):
+    with answer_file(workspace, "outcomes.jsonl") as (answers, descriptor):
+        questions = answers.with_name("probes.json")
+        questions.write_text(json.dumps([[probe.setup, probe.expression] for probe in probes]), encoding="utf-8")
         argv = (str(environment.python), str(RUNNER), str(questions), str(answers))
         command = Command(argv, env=environment.variables(workspace), timeout_seconds=timeout_seconds)
         sandbox.run(command, workspace, cancel, (*environment.readable, RUNNER.parent))
@@ -55,24 +55,6 @@ def differing(one: Behaviour, other: Behaviour, stable: Sequence[bool]) -> tuple
     """Probes on which two patches were seen to behave differently."""
     pairs = enumerate(zip(one, other, stable, strict=True))
     return tuple(index for index, (a, b, same) in pairs if same and NOT_RUN not in (a, b) and a != b)
-
-
-@contextmanager
-def _files(workspace: Path, probes: Sequence[Probe]) -> Iterator[tuple[Path, Path, int]]:
-    """The questions, and a file for the answers, open so that replacing it changes nothing."""
-    folder = workspace / f".patchwright-{secrets.token_hex(8)}"
-    folder.mkdir(mode=0o700)
-    questions, answers = folder / "probes.json", folder / "outcomes.jsonl"
-    questions.write_text(json.dumps([[probe.setup, probe.expression] for probe in probes]), encoding="utf-8")
-    descriptor = os.open(answers, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        yield questions, answers, descriptor
-    finally:
-        os.close(descriptor)
-        if folder.is_symlink():
-            folder.unlink()
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _outcome(line: bytes, workspace: Path) -> str:

@@ -10,6 +10,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
 
+from patchwright_engine.verify.statements import binds, calls
+
 _WRAPPERS = {"len", "isinstance", "bool", "any", "all", "hasattr", "str", "repr", "type"}
 """Calls that hide most of their argument; the argument itself tells more."""
 _BOUND_CHARS = 4_000
@@ -122,14 +124,10 @@ def _checked(condition: ast.expr) -> Iterator[ast.expr]:
         case ast.BoolOp(values=values):
             for value in values:
                 yield from _checked(value)
-        case ast.Call(func=ast.Name(id=name), args=[first, *_]) if name in _WRAPPERS and _calls(first):
+        case ast.Call(func=ast.Name(id=name), args=[first, *_]) if name in _WRAPPERS and calls(first):
             yield from _checked(first)
-        case _ if _calls(condition):
+        case _ if calls(condition):
             yield condition
-
-
-def _calls(node: ast.AST) -> bool:
-    return any(isinstance(part, ast.Call) for part in ast.walk(node))
 
 
 def _needed(before: Sequence[ast.stmt], subject: ast.expr) -> list[ast.stmt]:
@@ -138,20 +136,10 @@ def _needed(before: Sequence[ast.stmt], subject: ast.expr) -> list[ast.stmt]:
     needed: list[ast.stmt] = []
     for node in reversed(before):
         mutates = isinstance(node, ast.Expr) and {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} & wanted
-        if mutates or _binds(node) & wanted:
+        if mutates or binds(node) & wanted:
             needed.insert(0, node)
             wanted |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
     return needed
-
-
-def _binds(node: ast.stmt) -> set[str]:
-    match node:
-        case ast.Import() | ast.ImportFrom():
-            return {(alias.asname or alias.name).split(".")[0] for alias in node.names}
-        case ast.FunctionDef():
-            return {node.name}
-        case _:
-            return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
 
 # Variants

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from patchwright_engine.control import CancelToken
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.sandbox.output import sanitize_output, visible
 from patchwright_engine.types import Command, RunReport
+from patchwright_engine.verify.answer_file import answer_file
 from patchwright_engine.verify.environment import TestEnvironment
 from patchwright_engine.verify.foreign_results import outcomes_by_id, problem_of, read_all, report_files
 from patchwright_engine.verify.invocation import RUNNERS_FOLDER as RUNNERS
@@ -196,21 +196,11 @@ def _judges(workspace: Path, selection: Sequence[str]) -> dict[str, tuple[int, .
 
 @contextmanager
 def _report_file(workspace: Path) -> Iterator[tuple[Path, int, bytes]]:
-    """A file with a name that cannot be guessed, kept open so that replacing it changes nothing, and the first key."""
-    folder = workspace / f".patchwright-{secrets.token_hex(8)}"
-    folder.mkdir(mode=0o700)
-    path = folder / "report.jsonl"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    key = secrets.token_bytes(32)
-    path.with_name(f"{path.name}.key").write_bytes(key)
-    try:
+    """The report's place, its open descriptor, and the first key of its seals, which the runner finds beside it."""
+    with answer_file(workspace, "report.jsonl") as (path, descriptor):
+        key = secrets.token_bytes(32)
+        path.with_name(f"{path.name}.key").write_bytes(key)
         yield path, descriptor, key
-    finally:
-        os.close(descriptor)
-        if folder.is_symlink():
-            folder.unlink()
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unsealed(content: bytes, key: bytes) -> tuple[list[bytes], int]:

@@ -1,0 +1,28 @@
+"""Where our runners inside the sandbox leave what they saw: a file in the copy, under a name that cannot be guessed.
+
+Invariant: it is read through a descriptor opened before the run, so that replacing it changes nothing.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def answer_file(workspace: Path, name: str) -> Iterator[tuple[Path, int]]:
+    """An empty file `name` in a private folder of its own, gone afterwards; its path and an open descriptor."""
+    folder = workspace / f".patchwright-{secrets.token_hex(8)}"
+    folder.mkdir(mode=0o700)
+    path = folder / name
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        yield path, descriptor
+    finally:
+        os.close(descriptor)
+        if folder.is_symlink():
+            folder.unlink()
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
