@@ -4,12 +4,14 @@ Invariant: the interpreter and the runner are the user's word before anything el
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from patchwright_engine.errors import BadInput
 from patchwright_engine.types import RepoPath
 from patchwright_engine.verify.environment import TestEnvironment, discover_environment
 from patchwright_engine.verify.environments.python_runner import PYTHON_RUNNERS
+from patchwright_engine.verify.habits import habits_in
 from patchwright_engine.verify.invocation import RUNNERS
 from patchwright_engine.verify.toolchains import find_toolchain, language_of_tests
 
@@ -29,7 +31,9 @@ def choose_environment(
         raise BadInput(f"unknown test runner '{runner}'", f"Known runners: {', '.join(RUNNERS)}.")
     language = language_of_tests(root, tuple(changed))
     if language == "python" or runner in PYTHON_RUNNERS:
-        return discover_environment(root, python, runner)
+        found = discover_environment(root, python, runner)
+        problem = habits_in(root).problem
+        return replace(found, notes=(*found.notes, problem)) if problem else found
     found = find_toolchain(root, language)
     if runner is not None and runner != found.runner:
         raise BadInput(f"the runner '{runner}' does not suit this project: {found.reason}", "Leave it out.")

@@ -1,6 +1,7 @@
 """Which files are tests, which of them a patch most likely touches, and which files judge the tests.
 
-Only names, the import graph and what earlier runs saw are used: no test is imported or run here.
+Only names, the project's own pytest settings, the import graph and what earlier runs saw are used: no test is
+imported or run here.
 """
 
 import re
@@ -9,8 +10,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 
+from patchwright_engine.errors import StaleSnapshot
 from patchwright_engine.repair.guards import configures, escapes, tests
 from patchwright_engine.types import Patch, RepoPath, Snapshot
+from patchwright_engine.verify.habits import Habits, habits_of
 from patchwright_engine.verify.history import History, SeenTest
 
 _TEST_NAME = re.compile(r"(?:(?:unit)?test_.*|.*_tests?|tests)\.py")
@@ -23,7 +26,10 @@ _TEST_NAMES = {
 }
 """By the habits of pytest and unittest; node --test, vitest, jest and jasmine; go test; Surefire and Gradle."""
 _RUST_TEST = re.compile(r"#\[(?:cfg\(test\)|(?:\w+::)*test\b)")
-_MAX_RUST_BYTES = 1 << 20
+_MAYBE_TESTS = re.compile(r"tests?.*\.py")
+"""What the runners of unittest (test*.py) and Django (it too, by custom tests*.py) look into; so are many helpers."""
+_TEST_METHOD = re.compile(r"^[ \t]+(?:async )?def test\w*\(\s*self\b", re.MULTILINE)
+_READ_BYTES = 1 << 20
 _TEST_TOOLS = frozenset(
     {
         "_pytest", "attr", "attrs", "coverage", "exceptiongroup", "execnet", "hypothesis", "iniconfig", "mock", "nose",
@@ -33,29 +39,43 @@ _TEST_TOOLS = frozenset(
 """Beside the standard library: what the test runners import."""
 
 
-def is_test_file(path: RepoPath, language: str = "python") -> bool:
-    """Whether the runners of `language` would look for tests in it, going by its name and folder."""
+def is_test_file(path: RepoPath, language: str = "python", habits: Habits | None = None) -> bool:
+    """Whether the runners of `language` would look for tests in it, going by its name and folder.
+
+    For Python the names that the project's own settings give come first, where there are any.
+    """
     place = PurePosixPath(path)
     if language == "rust":  # tests/ holds one test program a file; unit tests lie beside the code
         return place.suffix == ".rs" and place.parent.name == "tests"
     names = _TEST_NAMES[language]
     if language == "javascript" and place.parent.name in {"__tests__", "test"}:
         return bool(re.fullmatch(r"\.[cm]?[jt]sx?", place.suffix)) and not place.name.endswith(".d.ts")
+    if language == "python" and habits is not None and habits.python_files:
+        return place.suffix == ".py" and habits.names(path)
     return bool(names.fullmatch(place.name))
 
 
 def find_test_files(snapshot: Snapshot, language: str = "python") -> tuple[RepoPath, ...]:
-    """Every file of the snapshot with tests of `language`, in order of path; for Rust those with tests inside too."""
-    found = {path for path in snapshot.files if is_test_file(path, language)}
+    """Every file of the snapshot with tests of `language`, in order of path.
+
+    For Rust those with tests inside too, and for Python, where the project sets no names, those with test methods
+    whose names unittest and Django would take. The folders that its settings name bound the search, if any is there.
+    """
+    habits = habits_of(snapshot) if language == "python" else Habits()
+    found = {path for path in snapshot.files if is_test_file(path, language, habits)}
     if language == "rust":
-        found |= {path for path in snapshot.files if path.endswith(".rs") and _holds_rust_tests(snapshot, path)}
-    return tuple(sorted(found))
+        found |= {path for path in snapshot.files if path.endswith(".rs") and _holds(_RUST_TEST, snapshot, path)}
+    elif language == "python" and not habits.python_files:
+        maybe = (path for path in snapshot.files if _MAYBE_TESTS.fullmatch(PurePosixPath(path).name))
+        found |= {path for path in maybe if path not in found and _holds(_TEST_METHOD, snapshot, path)}
+    inside = {path for path in found if habits.looks_into(path)}
+    return tuple(sorted(inside or found))
 
 
-def _holds_rust_tests(snapshot: Snapshot, path: RepoPath) -> bool:
+def _holds(pattern: re.Pattern[str], snapshot: Snapshot, path: RepoPath) -> bool:
     try:
-        return bool(_RUST_TEST.search(snapshot.read_text(path)[:_MAX_RUST_BYTES]))
-    except OSError:
+        return bool(pattern.search(snapshot.read_text(path)[:_READ_BYTES]))
+    except (OSError, StaleSnapshot):
         return False
 
 
@@ -65,11 +85,12 @@ def refused_paths(patch: Patch, snapshot: Snapshot) -> dict[RepoPath, str]:
     Refused are existing test material, whatever decides which tests run and how, new files that would be imported
     in place of others, and paths that leave the repository, all of it also by way of links. New tests are allowed.
     """
-    reasons = {path: _objection(path, patch, snapshot) for path in patch.paths}
+    habits = habits_of(snapshot)
+    reasons = {path: _objection(path, patch, snapshot, habits) for path in patch.paths}
     return {path: reason for path, reason in reasons.items() if reason is not None}
 
 
-def _objection(path: RepoPath, patch: Patch, snapshot: Snapshot) -> str | None:
+def _objection(path: RepoPath, patch: Patch, snapshot: Snapshot, habits: Habits) -> str | None:
     reason = escapes(path)
     if reason is not None:
         return reason
@@ -79,8 +100,9 @@ def _objection(path: RepoPath, patch: Patch, snapshot: Snapshot) -> str | None:
         return f"{path} leads out of the repository"
     for name in dict.fromkeys((path, RepoPath(real.relative_to(root).as_posix()))):
         reason = escapes(name) or configures(name)
-        if reason is None and not (is_test_file(name) and name not in snapshot.files):
-            reason = tests(name)
+        new_test = name not in snapshot.files and (is_test_file(name) or is_test_file(name, habits=habits))
+        if reason is None and not new_test:
+            reason = tests(name) or (f"{name} is a test file" if habits.claims(name) else None)
         if reason is not None:
             return reason if name == path else f"{path} is a link: {reason}"
     return _shadows(path, patch, snapshot)
@@ -109,10 +131,12 @@ def named_tests(command: str, snapshot: Snapshot) -> tuple[RepoPath, ...]:
         words = shlex.split(command)
     except ValueError:  # An unclosed quote: the shell will say so.
         return ()
+    habits = habits_of(snapshot)
     named: dict[RepoPath, None] = {}
     for word in words:
         path = RepoPath(word.partition("::")[0].removeprefix("./"))
-        if path in snapshot.files and ("::" in word or is_test_file(path)):
+        is_test = is_test_file(path) or is_test_file(path, habits=habits)
+        if path in snapshot.files and ("::" in word or is_test):
             named[path] = None
         elif re.fullmatch(r"[A-Za-z_]\w*(?:\.\w+)+", word) and "/" not in word:
             named.update(dict.fromkeys(_dotted(word, snapshot)))

@@ -12,6 +12,7 @@ from pathlib import Path
 from patchwright_engine.types import RepoPath
 from patchwright_engine.verify.discovery import is_test_file
 from patchwright_engine.verify.environment import TestEnvironment
+from patchwright_engine.verify.habits import habits_in
 from patchwright_engine.verify.reports.base import Report
 from patchwright_engine.verify.reports.cargo import read_cargo
 from patchwright_engine.verify.reports.go import read_go_json
@@ -86,7 +87,10 @@ def _pytest(selected: Selected) -> Sequence[Invocation]:
     if selected.environment.own:  # Ours slow every run down and are seldom the project's; it gets them when it asks.
         steps.insert(0, ("", (), {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}))
     # A module that is no test is run for the examples in its docstrings.
-    doctests = () if all(is_test_file(RepoPath(path)) for path in selected.files) else (_DOCTESTS,)
+    habits = habits_in(selected.workspace)
+    files = [RepoPath(path) for path in selected.files]
+    tests = [path for path in files if is_test_file(path) or is_test_file(path, habits=habits)]
+    doctests = () if tests == files else (_DOCTESTS,)
     recorded = {"PATCHWRIGHT_CALLS": "1"} if selected.record_calls else {}
     return [
         Invocation(
