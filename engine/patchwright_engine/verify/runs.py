@@ -80,7 +80,8 @@ class TestReport:
     """Why the run as a whole cannot be fully trusted: cut short, crashed, or nothing could start."""
     notes: tuple[str, ...] = ()
     durations: Mapping[str, float] = field(default_factory=dict)
-    """Seconds each test took, in the order they began; those that began and did not end are there too."""
+    """Seconds each test took, in the order they began; those that began and did not end are there too, and so is a file
+    that was being imported when the run ended."""
     calls: tuple[Frame, ...] = ()
     """Functions of the workspace that the tests entered, each at its first line, when `record_calls` asked for it."""
     entered: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -238,6 +239,8 @@ def _read_report(run: RunReport, content: bytes, key: bytes, workspace: Path) ->
                 end = int(record["exit"])
             elif record["kind"] == "start":  # One that never ends is known by having begun.
                 durations.setdefault(identifier, 0.0)
+            elif record["kind"] == "loaded":  # A file that began to be imported, and did not hang there.
+                durations.pop(identifier, None)
             elif record["kind"] == "test":
                 durations[identifier] = durations.get(identifier, 0.0) + float(record["seconds"])
                 outcome = _outcome(record["when"], record["outcome"])

@@ -16,7 +16,7 @@ import traceback
 import unittest
 from typing import Any
 
-from patchwright_unittest import Streaming, changed, describe, emit, plain_functions
+from patchwright_unittest import Streaming, announcing, changed, describe, emit, plain_functions
 
 _NOT_STARTED = 3
 _NOTHING_COLLECTED = 5
@@ -95,7 +95,7 @@ class _Run:
             suite = build(self, labels, *arguments, **named)
             run.add_functions(suite, labels)
             run.cases = _flatten(suite)
-            return suite
+            return announcing(suite)
 
         def resultclass(self: Any) -> Any:
             return run.result_class(get_resultclass(self) or unittest.TextTestResult)
@@ -108,7 +108,7 @@ class _Run:
         DiscoverRunner.get_resultclass = resultclass
         django.conf.Settings.__init__ = settings
 
-    def importable(self, labels: list[str]) -> list[str]:
+    def importable(self, labels: list[str], emit: Any = emit) -> list[str]:
         """The labels whose modules can be imported; each other one is reported with its real exception."""
         good = []
         for label in labels:
@@ -116,15 +116,19 @@ class _Run:
             if name is None:
                 good.append(label)
                 continue
+            path = name.partition("::")[0]
+            emit(kind="start", id=path)
             try:
                 importlib.import_module(self._module(name))
             except BaseException as error:  # noqa: BLE001 - whatever the module raises is the finding
                 self.uncollected += 1
                 failure = describe(error)
                 sys.stdout.write(name + "\n" + failure["text"] + "\n")
-                emit(kind="collect", id=name.partition("::")[0], failure=failure)
+                emit(kind="collect", id=path, failure=failure)
             else:
                 good.append(label)
+            finally:
+                emit(kind="loaded", id=path)
         return good
 
     def add_functions(self, suite: Any, labels: list[str]) -> None:

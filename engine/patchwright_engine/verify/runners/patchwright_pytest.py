@@ -96,8 +96,13 @@ def pytest_runtest_logreport(report: Any, _emit: Any = _emit) -> None:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_make_collect_report(collector: Any) -> Any:
+def pytest_make_collect_report(collector: Any, _emit: Any = _emit) -> Any:
+    module = isinstance(collector, pytest.Module) and collector.nodeid.endswith(".py")  # older ones: packages too
+    if module:
+        _emit(kind="start", id=collector.nodeid)
     outcome = yield
+    if module:
+        _emit(kind="loaded", id=collector.nodeid)
     report = outcome.get_result()
     call = getattr(report, "call", None)
     if report.failed and call is not None and call.excinfo is not None:

@@ -37,10 +37,13 @@ def main(selection: list[str], emit: Any = emit, changed: Any = changed) -> int:
     tests = Tests(reporter, seed=0)
     for path in wanted:
         reporter.enter(path)
+        emit(kind="start", id=path)
         try:
             tests.test_file(os.path.abspath(path))  # noqa: PTH100
         except Exception as error:  # noqa: BLE001 - a file that cannot be loaded is a finding
             reporter.broken(error)
+        finally:
+            emit(kind="loaded", id=path)
     status = 1 if reporter.bad else 0 if reporter.ran else _NOTHING_COLLECTED
     emit(kind="state", changed=changed(), plugins=[])
     emit(kind="end", exit=status)

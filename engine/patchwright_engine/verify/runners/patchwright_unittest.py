@@ -37,12 +37,36 @@ def main(selection: list[str], emit: Any = emit, changed: Any = changed) -> int:
     for name in selection:
         result.expect(_load(name, result))
     # As a suite, so that the fixtures of classes and modules are run too.
-    unittest.TestSuite(case for _, case in result.cases).run(result)
+    announcing(unittest.TestSuite(case for _, case in result.cases)).run(result)
     status = 1 if result.bad else 0 if result.cases else 5
     emit(kind="state", changed=changed(), plugins=[])
     emit(kind="end", exit=status)
     print(f"{len(result.cases)} run, {result.bad} failed")  # noqa: T201 - its output is the record of the run
     return status
+
+
+def announcing(suite: Any) -> Any:
+    """`suite` with each test known as begun before the fixtures of its class and module: they too may never end."""
+
+    class Announcing(type(suite)):  # type: ignore[misc]
+        _next: Any = None
+
+        def _handleModuleFixture(self, test: Any, result: Any) -> None:
+            self._next = test
+            super()._handleModuleFixture(test, result)
+
+        def _handleModuleTearDown(self, result: Any) -> None:
+            super()._handleModuleTearDown(result)  # of the module before
+            if self._next is not None and isinstance(result, Streaming):
+                result.begins(self._next)
+
+        def _handleClassSetUp(self, test: Any, result: Any) -> None:
+            if isinstance(result, Streaming):
+                result.begins(test)
+            super()._handleClassSetUp(test, result)
+
+    suite.__class__ = Announcing
+    return suite
 
 
 class Streaming(unittest.TestResult):
@@ -52,6 +76,7 @@ class Streaming(unittest.TestResult):
         super().__init__(*arguments, **named)
         self.cases: list[tuple[str, Any]] = []
         self._names: dict[int, str] = {}
+        self._begun = ""
         self.bad = 0
         self.begin = time.monotonic()
 
@@ -64,11 +89,16 @@ class Streaming(unittest.TestResult):
         """The id of a case that nobody announced; None when it is none."""
         return None
 
-    def startTest(self, test: Any, emit: Any = emit) -> None:
-        super().startTest(test)
+    def begins(self, test: Any, emit: Any = emit) -> None:
+        """Tell that the test, or a fixture for it, has begun: where nothing follows, it is what hangs."""
         name = self._names.get(id(test)) or self.name_of(test)
-        if name is not None:
+        if name is not None and name != self._begun:
+            self._begun = name
             emit(kind="start", id=name)
+
+    def startTest(self, test: Any) -> None:
+        super().startTest(test)
+        self.begins(test)
         self.begin = time.monotonic()
 
     def addSuccess(self, test: Any) -> None:
@@ -138,8 +168,9 @@ def plain_functions(module: Any) -> list[tuple[str, Any]]:
     return found
 
 
-def _load(name: str, result: Streaming) -> list[tuple[str, Any]]:
+def _load(name: str, result: Streaming, emit: Any = emit) -> list[tuple[str, Any]]:
     path, _, inner = name.partition("::")
+    emit(kind="start", id=path)
     try:
         module = _import(path)
     except BaseException as error:  # noqa: BLE001 - whatever the module raises is the finding
@@ -148,6 +179,8 @@ def _load(name: str, result: Streaming) -> list[tuple[str, Any]]:
         sys.stdout.write(path + "\n" + failure["text"] + "\n")
         emit(kind="collect", id=path, failure=failure)
         return []
+    finally:
+        emit(kind="loaded", id=path)
     cases = []
     for case in _flatten(unittest.defaultTestLoader.loadTestsFromModule(module)):
         cases.append((path + "::" + type(case).__name__ + "::" + case._testMethodName, case))
