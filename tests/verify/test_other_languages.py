@@ -23,7 +23,8 @@ from patchwright_engine.verify.choose import choose_environment
 from patchwright_engine.verify.context import open_verification
 from patchwright_engine.verify.discovery import find_test_files, is_test_file, select_regression_tests
 from patchwright_engine.verify.evidence import verify_patch
-from patchwright_engine.verify.reports.base import Report
+from patchwright_engine.verify.foreign_results import report_files
+from patchwright_engine.verify.reports.base import Report, reported
 from patchwright_engine.verify.reports.cargo import read_cargo
 from patchwright_engine.verify.reports.go import read_go_json
 from patchwright_engine.verify.reports.jest import read_jest_json
@@ -380,6 +381,21 @@ def test_places_never_lead_out_of_the_copy(tmp_path: Path) -> None:
     places = Places(tmp_path / "copy")
     for file in ("../outside.js", str(tmp_path / "outside.js"), "/etc/passwd"):
         assert places.identify(reported("a", "passed", file=file)) == "a"
+
+
+def test_reports_and_places_are_looked_for_no_deeper_than_a_stack_reaches(tmp_path: Path) -> None:
+    report = tmp_path / "app/target/surefire-reports/TEST-a.xml"
+    report.parent.mkdir(parents=True)
+    report.write_text("<testsuite/>")
+    (report.parent / "TEST-link.xml").symlink_to("/etc/passwd")
+    (tmp_path / "Calc.java").write_text("")
+    deep = tmp_path
+    for _ in range(1100):
+        deep /= "d"
+        deep.mkdir()
+    assert list(report_files(tmp_path, ("target/surefire-reports/TEST-*.xml",))) == [report]
+    assert Places(tmp_path).identify(reported("test", "passed", suite="com.x.Calc")) == "com.x.Calc::test"
+    assert Places(tmp_path).file_of(reported("t", "passed", file="a" * 400 + ".js")) == ""
 
 
 def test_no_script_of_the_repository_is_run(make_snapshot: Make, sandbox: Sandbox, cancel: CancelToken) -> None:

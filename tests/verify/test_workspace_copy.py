@@ -11,8 +11,11 @@ import pytest
 
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import Cancelled, EnvironmentProblem, StaleSnapshot
+from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.types import FileEdit, Patch, RepoPath, Snapshot
+from patchwright_engine.verify.environment import TestEnvironment
 from patchwright_engine.verify.orphans import PREFIX
+from patchwright_engine.verify.runs import run_tests
 from patchwright_engine.verify.workspace import WorkspaceCopy
 from patchwright_engine.workspace.snapshot import take_snapshot
 from trees import exact_picture, make_awkward, picture
@@ -301,6 +304,56 @@ def test_reset_copes_with_a_tree_deeper_than_paths_and_stacks_reach(project: Sna
         assert content(copy.path) == before
         subprocess.run([sys.executable, "-c", GO_DEEP, copy.path], check=True)
     assert list(tmp_path.glob(f"{PREFIX}*")) == []
+
+
+NESTS = """
+import glob, os
+
+def nest(top):
+    home = os.getcwd()
+    os.chdir(top)
+    for _ in range(3000):
+        os.mkdir("d")
+        os.symlink("/etc", "link")
+        os.chdir("d")
+    os.mkdir("locked", 0)
+    os.chdir(home)
+
+def test_nest():
+    for top in (*glob.glob(".patchwright-*"), "tests", "."):
+        nest(top)
+    os.makedirs("locked/inner")
+    os.chmod("locked/inner", 0)
+    os.chmod("locked", 0)
+    os.chmod("stats", 0)
+"""
+
+
+@pytest.mark.parametrize("parent", [True, False], ids=["for this job", "kept"])
+def test_reset_and_close_cope_with_what_a_tested_program_nested_and_locked(
+    project: Snapshot,
+    tmp_path: Path,
+    sandbox: Sandbox,
+    environment: TestEnvironment,
+    cancel: CancelToken,
+    parent: bool,
+) -> None:
+    held = tmp_path / "held"
+    held.mkdir()
+    with WorkspaceCopy(project, held if parent else None) as copy:
+        place = copy.path.parents[1]
+        before = content(copy.path)
+        copy.write(RepoPath("test_nest.py"), NESTS)
+        report = run_tests(sandbox, copy.path, environment, ("test_nest.py",), cancel)
+        assert report.results == {"test_nest.py::test_nest": "passed"}, report.run.output
+        copy.reset()
+        assert content(copy.path) == before
+        copy.write(RepoPath("test_nest.py"), NESTS)
+        run_tests(sandbox, copy.path, environment, ("test_nest.py",), cancel)
+    assert list(held.iterdir()) == []
+    assert not list(place.glob("aside-*"))
+    with WorkspaceCopy(project) as copy:
+        assert content(copy.path) == before
 
 
 def test_reset_copes_with_a_root_that_was_locked(project: Snapshot) -> None:

@@ -4,6 +4,7 @@ Invariant: a run that crashed, was cut short or collected nothing has a `problem
 """
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from patchwright_engine.verify.reports.base import OUTCOMES, Report, ReportedTes
 from patchwright_engine.verify.reports.placing import Places
 
 MAX_FILES = 20_000
+MAX_DEPTH = 60
+"""Folders deeper than this hold no report: tested code can nest them beyond what Python's stack can walk."""
 
 
 def outcomes_by_id(report: Report, places: Places) -> tuple[dict[str, str], dict[str, ReportedTest], dict[str, float]]:
@@ -50,16 +53,29 @@ def problem_of(run: RunReport, report: Report, bad: bool) -> str | None:
 
 
 def report_files(workspace: Path, patterns: Sequence[str]) -> Iterator[Path]:
-    """Regular files of the copy that match, links left out: a link may lead anywhere."""
+    """Regular files of the copy that match, links left out: a link may lead anywhere.
+
+    A pattern is matched from the right: 'reports/TEST-*.xml' lies in any folder.
+    """
     count = 0
-    for pattern in patterns:
-        for path in sorted(workspace.glob(pattern)):
-            if path.is_symlink() or not path.is_file() or not path.resolve().is_relative_to(workspace):
+    for folder, below, names in os.walk(workspace) if patterns else ():
+        below.sort()
+        if len(Path(folder).parts) - len(workspace.parts) >= MAX_DEPTH:
+            below.clear()
+        for path in (Path(folder, name) for name in sorted(names)):
+            if not any(path.match(pattern) for pattern in patterns) or not _is_regular(path):
                 continue
             count += 1
             if count > MAX_FILES:
                 return
             yield path
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:  # such as in a folder that may be listed and not entered
+        return False
 
 
 def read_all(paths: Iterator[Path], limit: int) -> Iterator[bytes]:

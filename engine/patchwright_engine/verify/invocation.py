@@ -33,7 +33,8 @@ class Reports:
 
     read: Callable[[bytes], Report]
     patterns: tuple[str, ...] = ()
-    """Files below the workspace that the tool writes; empty: the file named by PATCHWRIGHT_REPORT."""
+    """Ends of the paths of files that the tool writes below the workspace; empty: the file that PATCHWRIGHT_REPORT
+    names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,14 +180,14 @@ def _maven(selected: Selected) -> Sequence[Invocation]:
         *("-Dsurefire.failIfNoSpecifiedTests=false", "-DfailIfNoTests=false", "-Dstyle.color=never"),
         *([f"-Dtest={classes}"] if classes else []),
     )
-    reports = Reports(read_junit, ("**/target/surefire-reports/TEST-*.xml",))
+    reports = Reports(read_junit, ("target/surefire-reports/TEST-*.xml",))
     return [Invocation((_program(selected), *options, "test"), reports=reports)]
 
 
 def _gradle(selected: Selected) -> Sequence[Invocation]:
     chosen = [part for name in _classes(selected) for part in ("--tests", f"*{name}")]
     options = ("--offline", "--no-daemon", "--continue", "--console=plain", "-q")
-    reports = Reports(read_junit, ("**/build/test-results/*/TEST-*.xml",))
+    reports = Reports(read_junit, ("build/test-results/*/TEST-*.xml",))
     return [Invocation((_program(selected), *options, "test", *chosen), reports=reports)]
 
 

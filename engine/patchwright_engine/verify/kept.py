@@ -172,9 +172,10 @@ def put_aside(folder: Path, names: Sequence[str] = ()) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Delete what was put aside."""
+    """Delete what was put aside; what cannot be deleted stays for the next time."""
     for aside in folder.glob(f"{_ASIDE}*"):
-        delete(aside)
+        with suppress(OSError):
+            delete(aside)
 
 
 def empty(folder: Path) -> None:

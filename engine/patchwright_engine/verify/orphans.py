@@ -4,10 +4,11 @@ A folder's owner holds a lock on a file inside it, which the system lets go when
 Invariant: only folders of this user that nobody holds are deleted.
 """
 
+import itertools
 import os
+import secrets
 import shutil
 import stat
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -38,22 +39,64 @@ def remove_orphans(parent: Path) -> None:
             info = os.fstat(owner)
             settled = time.time() - info.st_mtime > _SETTLING_SECONDS
             if settled and info.st_uid == os.getuid() and not folder.is_symlink() and try_lock(owner):
-                delete(folder)
+                with suppress(OSError):
+                    delete(folder)
         finally:
             os.close(owner)
 
 
 def delete(path: Path) -> None:
-    """Delete a folder, whatever rights tests have taken away below it and however deep it goes; or a file or link."""
+    """Delete a folder, whatever rights tests have taken away below it and however deep it goes; or a file or link.
+
+    Raises:
+        OSError: something in it cannot be deleted.
+    """
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return
     with suppress(RecursionError):
         make_removable(path)
         shutil.rmtree(path, ignore_errors=True)
-    if path.exists():  # Too deep for Python: paths longer than the system takes, or than its stack is.
-        for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
-            subprocess.run([*command, "--", path], capture_output=True, check=False)
+    if path.exists():  # Too deep: for Python's stack, for the length of a path, or for the number of open files.
+        _delete_deep(path)
+
+
+def _delete_deep(top: Path) -> None:
+    """Delete a folder without ever naming, or standing in, anything deeper than its own entries.
+
+    Each folder found in one of them is moved up beside it first. Slower than `rmtree`, and without its bounds.
+    """
+    prefix = f"{secrets.token_hex(8)}-"
+    moved = itertools.count()
+    base = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        pending = os.listdir(base)
+        while pending:
+            name = pending.pop()
+            if not _unlink_unless_folder(name, base):
+                folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=base)
+                try:
+                    for inner in os.listdir(folder):
+                        if not _unlink_unless_folder(inner, folder):
+                            raised = f"{prefix}{next(moved)}"
+                            os.rename(inner, raised, src_dir_fd=folder, dst_dir_fd=base)
+                            pending.append(raised)
+                finally:
+                    os.close(folder)
+                os.rmdir(name, dir_fd=base)
+    finally:
+        os.close(base)
+    top.rmdir()
+
+
+def _unlink_unless_folder(name: str, within: int) -> bool:
+    """Whether the entry is gone now; if not, it is a folder that its owner may change."""
+    info = os.stat(name, dir_fd=within, follow_symlinks=False)  # noqa: PTH116 - Path knows no descriptors
+    if stat.S_ISDIR(info.st_mode):
+        os.chmod(name, 0o700, dir_fd=within)  # noqa: PTH101
+        return False
+    os.unlink(name, dir_fd=within)  # noqa: PTH108
+    return True
 
 
 def make_removable(root: Path) -> None:

@@ -15,6 +15,8 @@ _GO_MODULE = re.compile(r"^module\s+\"?([^\s\"]+)", re.MULTILINE)
 _CRATE_NAME = re.compile(r"^name\s*=\s*[\"']([\w-]+)[\"']", re.MULTILINE)
 _SKIPPED = {".git", "node_modules", "target", "build", "vendor"}
 _READ_BYTES = 1 << 20
+_MAX_DEPTH = 60
+"""Sources do not lie deeper; folders that tested code made may."""
 
 
 class Places:
@@ -48,9 +50,11 @@ class Places:
         if not name:
             return ""
         path = Path(os.path.normpath(self._start / name.removeprefix("file://")))
-        if path.is_relative_to(self._root) and path.is_file():
-            return path.relative_to(self._root).as_posix()
-        return ""
+        try:
+            found = path.is_relative_to(self._root) and path.is_file()
+        except OSError:  # a name too long for any file
+            return ""
+        return path.relative_to(self._root).as_posix() if found else ""
 
     def _class_file(self, name: str) -> str:
         """The source of a JVM class: `com.x.CalcTest$Inner` lies in `…/com/x/CalcTest.java`."""
@@ -93,7 +97,8 @@ class Places:
         if self._files is None:
             found: list[str] = []
             for folder, below, names in os.walk(self._root):
-                below[:] = sorted(name for name in below if name not in _SKIPPED)
+                deep = len(Path(folder).parts) - len(self._root.parts) >= _MAX_DEPTH
+                below[:] = sorted(name for name in below if name not in _SKIPPED) if not deep else []
                 found += [Path(folder, name).relative_to(self._root).as_posix() for name in sorted(names)]
             self._files = found
         return self._files
@@ -101,9 +106,9 @@ class Places:
 
 def _read(path: Path) -> str:
     """The beginning of a regular file of the copy; '' for anything else. A link may lead out of it."""
-    if path.is_symlink() or not path.is_file():
-        return ""
     try:
+        if path.is_symlink() or not path.is_file():
+            return ""
         with path.open("rb") as file:
             return file.read(_READ_BYTES).decode("utf-8", "replace")
     except OSError:
