@@ -1,11 +1,14 @@
 """Which files count, with git and without."""
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from patchwright_engine.workspace.scan import generated_files, scan
+import patchwright_engine.workspace.scan as scan_module
+from patchwright_engine.verify.choose import choose_environment
+from patchwright_engine.workspace.scan import Generated, generated_files, scan
 
 
 def tree(root: Path, *names: str) -> None:
@@ -56,7 +59,33 @@ def test_names_with_spaces_quotes_and_umlauts_are_kept(tmp_path: Path) -> None:
 
 
 def test_generated_modules_are_found_but_secrets_and_environments_are_not(tmp_path: Path) -> None:
-    tree(tmp_path, "pkg/_version.py", "pkg/fast.so", ".env", ".venv/lib/x.py", "p.egg-info/PKG-INFO", "pkg/a.py")
+    tree(tmp_path, "pkg/_version.py", "pkg/fast.so", ".env", ".venv/lib/x.py", "p.egg-info/PKG-INFO", "pkg/__init__.py")
     (tmp_path / ".gitignore").write_text("_version.py\n*.so\n.env\n.venv/\n*.egg-info/\n")
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    assert generated_files(tmp_path) == ("p.egg-info/PKG-INFO", "pkg/_version.py", "pkg/fast.so")
+    assert generated_files(tmp_path).files == ("p.egg-info/PKG-INFO", "pkg/_version.py", "pkg/fast.so")
+
+
+def test_generated_modules_count_only_where_an_import_reaches_them(tmp_path: Path) -> None:
+    tree(tmp_path, "pkg/__init__.py", "pkg/plain/a.py", "notes/read.md", "src/pkg2/__init__.py", "setup.py")
+    reached = ["_top.so", "pkg/_version.py", "pkg/fast.so", "pkg/plain/fast.pyd", "src/_top.so", "src/pkg2/v.py"]
+    others = ["keys.py", "notes/keys.py", "notes/data.so", "pkg/plain/keys.py", "pkg/made/__init__.py", "pkg/log.txt"]
+    tree(tmp_path, *reached, *others)
+    (tmp_path / "pkg/to_outside.so").symlink_to("/etc/passwd")
+    (tmp_path / ".gitignore").write_text("\n".join([*reached, *others, "*.so"]))
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    assert generated_files(tmp_path) == Generated(tuple(sorted(reached)))
+
+
+def test_generated_files_are_bounded_and_the_rest_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree(tmp_path, "pkg/__init__.py", "pkg/huge.py", "pkg/huge.so", "pkg/small.py", "pkg/vast.so")
+    (tmp_path / ".gitignore").write_text("huge*\nsmall*\nvast*\n")
+    for name, size in {"huge.py": (1 << 20) + 1, "huge.so": (1 << 20) + 1, "vast.so": 1 << 30}.items():
+        os.truncate(tmp_path / "pkg" / name, size)  # sparse: it takes no room
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    monkeypatch.setenv("PATCHWRIGHT_HOME", str(tmp_path / "home"))
+    left_out = ("pkg/huge.py", "pkg/vast.so")
+    assert generated_files(tmp_path) == Generated(("pkg/huge.so", "pkg/small.py"), left_out)
+    (note,) = [note for note in choose_environment(tmp_path).notes if "git ignores" in note]
+    assert "pkg/huge.py, pkg/vast.so" in note
+    monkeypatch.setattr(scan_module, "MAX_GENERATED", 1)
+    assert generated_files(tmp_path).files == ("pkg/huge.so",)

@@ -72,7 +72,7 @@ def list_contents(snapshot: Snapshot, cancel: CancelToken | None = None) -> dict
 
 def _hash_generated(snapshot: Snapshot, cancel: CancelToken) -> Mapping[str, Entry]:
     entries: dict[str, Entry] = {}
-    for path in generated_files(snapshot.root):
+    for path in generated_files(snapshot.root).files:
         mode = _lstat_mode(f"{snapshot.root}/{path}")
         if path in snapshot.files or mode is None or not stat.S_ISREG(mode):
             continue

@@ -6,6 +6,7 @@ Invariant: every path returned is a regular file (or a link to one) inside the r
 import os
 import stat
 from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pathspec
@@ -38,7 +39,22 @@ BUILT_IN_IGNORES = (
 )
 """Used where there is no git to ask; git users have rules of their own."""
 
-GENERATED_SUFFIXES = (".py", ".so", ".pyd", ".dylib", ".dll")
+_COMPILED = (".so", ".pyd", ".dylib", ".dll")
+_GENERATED = (".py", *_COMPILED)
+MAX_GENERATED = 1_000
+MAX_GENERATED_BYTES = 1 << 30
+"""All generated files of a workspace together."""
+MAX_TEXT_BYTES = 1 << 20
+"""One generated file that is not compiled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """Ignored files that belong into a copy all the same."""
+
+    files: tuple[RepoPath, ...] = ()
+    left_out: tuple[RepoPath, ...] = ()
+    """Those too large or too many: what imports them fails."""
 
 
 def scan(root: Path) -> tuple[RepoPath, ...]:
@@ -63,26 +79,62 @@ def directory_links(root: Path, files: Container[RepoPath] = ()) -> tuple[RepoPa
     )
 
 
-def generated_files(root: Path) -> tuple[RepoPath, ...]:
+def generated_files(root: Path) -> Generated:
     """Ignored files that imports may still need: a written `_version.py`, an extension built in place.
 
-    Only single files beside tracked ones and `*.egg-info` folders; ignored folders as a whole (virtual
-    environments, caches, builds) are not entered.
+    Modules only where git would track the package's `__init__.py`, and compiled ones also beside any Python file, in
+    the root and in `src`; the metadata of an editable installation (`*.egg-info`) too. Ignored folders as a whole
+    (virtual environments, caches, builds) are not entered.
     """
     if not is_git(root):
-        return ()
+        return Generated()
     try:
         output = run_git(root, "ls-files", "-o", "-i", "--exclude-standard", "--directory", "-z")
     except OSError:
-        return ()
-    found: list[RepoPath] = []
-    for name in _split(output):
-        entry = root / name
-        if name.endswith(".egg-info/"):
-            found += [RepoPath(file.relative_to(root).as_posix()) for file in entry.iterdir() if file.is_file()]
-        elif name.endswith(GENERATED_SUFFIXES) and entry.is_file() and not entry.is_symlink():
-            found.append(RepoPath(name))
-    return tuple(sorted(found))
+        return Generated()
+    candidates = _importable(root, [name for name in _split(output) if name.endswith((".egg-info/", *_GENERATED))])
+    taken: list[RepoPath] = []
+    left_out: list[RepoPath] = []
+    total = 0
+    for name in candidates:
+        size = _regular_size(f"{root}/{name}")
+        if size is None:
+            continue
+        fits = size <= MAX_TEXT_BYTES or name.endswith(_COMPILED)
+        if not fits or len(taken) >= MAX_GENERATED or total + size > MAX_GENERATED_BYTES:
+            left_out.append(RepoPath(name))
+        else:
+            taken.append(RepoPath(name))
+            total += size
+    return Generated(tuple(taken), tuple(left_out))
+
+
+def _importable(root: Path, names: list[str]) -> list[str]:
+    """Those of the ignored entries that an import could reach, sorted; those of metadata one by one."""
+    if not names:
+        return []
+    sources = [path for path in list_entries(root) if path.endswith(".py")]
+    folders = {"", "src", *(path.rpartition("/")[0] for path in sources)}
+    packages = {path.rpartition("/")[0] for path in sources if PurePosixPath(path).name == "__init__.py"}
+    found: list[str] = []
+    for name in names:
+        if name.endswith("/"):
+            try:
+                found += [f"{name}{entry.name}" for entry in os.scandir(root / name)]
+            except OSError:
+                continue
+        elif name.rpartition("/")[0] in (folders if name.endswith(_COMPILED) else packages):
+            found.append(name)
+    return sorted(found)
+
+
+def _regular_size(path: str) -> int | None:
+    """Bytes of a regular file; None for anything else, links included."""
+    try:
+        info = os.lstat(path)
+    except OSError:
+        return None
+    return info.st_size if stat.S_ISREG(info.st_mode) else None
 
 
 def list_entries(root: Path) -> tuple[RepoPath, ...]:
