@@ -1,6 +1,7 @@
 """Nothing from a repository, a model or a run acts on the user's terminal, wherever the command line shows it."""
 
 import io
+import json
 import subprocess
 from pathlib import Path
 
@@ -84,3 +85,34 @@ def test_names_in_a_repository_are_harmless_in_every_command(tmp_path: Path) -> 
     missing = patchwright("locate", "x", "--repo", tmp_path / f"no{EVIL}", home=tmp_path)
     assert missing.code == 2
     assert "\x1b" not in missing.err
+
+
+def test_paths_and_names_in_files_are_harmless_in_doctor_models_and_env(tmp_path: Path) -> None:
+    forged = "ok    forged by a name"
+    home = tmp_path / f"home{EVIL}\n{forged}"
+    config = home / "patchwright/config"
+    config.mkdir(parents=True)
+    root = make_repository(home / "project")
+    (root / "requirements.txt").write_text("six\nhttps://example.invalid/\x1b[2J.whl\n")
+    (root / "manage.py").symlink_to(f"nowhere{EVIL}")
+    own = {"name": "mine", "parameters": 1, "licence": f"{EVIL}\n{forged}", "path": str(home / "mine.gguf")}
+    entry = "".join(f"{key} = {json.dumps(value)}\n" for key, value in own.items())
+    (config / "models.toml").write_text(f"[[model]]\n{entry}")
+    (home / "mine.gguf").write_text("<html>")
+    shown = ""
+    for arguments in (
+        ("doctor", "--no-decode", "--model", "http://127.0.0.1:9/v1", "--repo", root),
+        ("doctor", "--no-decode", "--model", "mine", "--repo", root),
+        ("models", "list"),
+        ("models", "verify"),
+        ("models", "plan", home / "mine.gguf"),
+        ("env", "show", "--repo", root),
+        ("env", "plan", "--repo", root),
+    ):
+        ended = patchwright(*arguments, home=home)
+        shown += ended.out + ended.err
+        for stream in (ended.out, ended.err):
+            assert not any(dangerous in stream for dangerous in ("\x1b", "\x07", "\x9b", "\u202e", "\r")), arguments
+            assert not any(line.startswith(forged) for line in stream.splitlines()), arguments
+    assert "\\x1b]0;title\\x07" in shown
+    assert "\\x1b[2J.whl" in shown

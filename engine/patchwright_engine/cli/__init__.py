@@ -52,9 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PatchwrightError as error:
         if debug:
             raise
-        sys.stderr.write(visible(f"patchwright: {error.message}\n"))
+        # Further lines are indented: a line end in a name does not begin a line that seems to be ours.
+        sys.stderr.write(visible(f"patchwright: {error.message}").replace("\n", "\n  ") + "\n")
         if error.cure:
-            sys.stderr.write(visible(f"  {error.cure}\n"))
+            sys.stderr.write(visible(f"  {error.cure}").replace("\n", "\n  ") + "\n")
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("patchwright: interrupted\n")

@@ -23,6 +23,7 @@ from patchwright_engine.bench.summary import in_words, summarize
 from patchwright_engine.config import folders
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput
+from patchwright_engine.sandbox.output import one_line, visible
 from patchwright_engine.sandbox.select import select_sandbox
 
 QUIXBUGS = "quixbugs"
@@ -88,8 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.json.write_text(json.dumps(summarize(reports), indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise BadInput(f"cannot write {arguments.json}: {error.strerror}", "Name another file.") from error
-    sys.stdout.write(in_words(reports))
-    sys.stderr.write(f"Kept in {out}: the same command goes on from there.\n")
+    sys.stdout.write(visible(in_words(reports)))
+    sys.stderr.write(f"Kept in {one_line(str(out))}: the same command goes on from there.\n")
     if cancel.cancelled:
         sys.stderr.write(f"patchwright: interrupted; {len(instances) - len(reports)} instances are left\n")
         return 130
@@ -116,7 +117,7 @@ def _teller() -> Callable[[str], None]:
 
     def say(message: str) -> None:
         with lock:
-            sys.stderr.write(f"[{time.monotonic() - begin:6.1f}s] {message}\n")
+            sys.stderr.write(f"[{time.monotonic() - begin:6.1f}s] {one_line(message)}\n")
             sys.stderr.flush()
 
     return say

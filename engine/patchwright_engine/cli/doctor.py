@@ -23,6 +23,7 @@ from patchwright_engine.model.parameters import AdapterFile
 from patchwright_engine.model.plan import plan_memory
 from patchwright_engine.model.probe import Hardware, library_offloads, probe_hardware
 from patchwright_engine.model.selfcheck import check_decoding
+from patchwright_engine.sandbox.output import one_line
 
 _DECODE_SECONDS = 180.0
 _MARKS = {"ok": "ok  ", "warn": "note", "fail": "FAIL"}
@@ -79,8 +80,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _in_words(check: Check) -> str:
-    cure = "".join(f"\n                    {line.strip()}" for line in check.cure.splitlines())
-    return f"{_MARKS[check.status]}  {check.name:<13} {check.detail}{cure}\n"
+    cure = "".join(f"\n                    {one_line(line.strip())}" for line in check.cure.split("\n") if line.strip())
+    return f"{_MARKS[check.status]}  {check.name:<13} {one_line(check.detail)}{cure}\n"
 
 
 def _python() -> list[Check]:

@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from rich.console import Console
+from rich.text import Text
 
+from patchwright_engine.cli.display import SafeConsole
 from patchwright_engine.config import load_settings
 from patchwright_engine.control import CancelToken, Progress
 from patchwright_engine.errors import BadInput
+from patchwright_engine.sandbox.output import one_line
 from patchwright_engine.verify.build_environment import BuildPlan, build, plan_build, remove_built
 from patchwright_engine.verify.choose import choose_environment
 from patchwright_engine.workspace.repository import find_repository
@@ -75,7 +77,7 @@ def run_show(args: argparse.Namespace) -> int:
     if found.reason.startswith(("no ", "package.json", "go.mod", "Cargo.toml", "pom.xml", "build.gradle")):
         lines[1] = f"  because {found.reason}"
     lines += [f"  {note}" for note in (*found.notes, *(text for text in found.considered if text not in found.notes))]
-    sys.stdout.write("\n".join(lines) + "\n")
+    _write(lines)
     return 0
 
 
@@ -93,17 +95,17 @@ def run_build(args: argparse.Namespace) -> int:
     if not args.yes and not _agreed():
         sys.stdout.write("Nothing was built.\n")
         return 1
-    console = Console(stderr=True)
+    console = SafeConsole(stderr=True)
     with _cancelled_by_signals() as cancel, console.status("building") as status:
 
         def progress(now: Progress) -> None:
-            status.update(now.message, spinner="dots")
+            status.update(Text(now.message), spinner="dots")
 
         built = build(plan, cancel, progress)
     if args.json:
         sys.stdout.write(json.dumps({"schema": 1, "python": str(built.python), "folder": str(built.folder)}) + "\n")
     else:
-        sys.stdout.write(f"Built {built.python}; fixes use it from now on. `patchwright env remove` deletes it.\n")
+        _write([f"Built {built.python}; fixes use it from now on. `patchwright env remove` deletes it."])
     return 0
 
 
@@ -113,9 +115,7 @@ def run_remove(args: argparse.Namespace) -> int:
     if args.json:
         sys.stdout.write(json.dumps({"schema": 1, "removed": [str(folder) for folder in removed]}) + "\n")
     else:
-        sys.stdout.write(
-            "".join(f"Removed {folder}\n" for folder in removed) or "Nothing was built for this project.\n"
-        )
+        _write([f"Removed {folder}" for folder in removed] or ["Nothing was built for this project."])
     return 0
 
 
@@ -152,7 +152,12 @@ def _print_plan(plan: BuildPlan, as_json: bool) -> None:
         *_listed("runs", tuple(" ".join(command) for command in plan.commands)),
         *plan.remarks,
     ]
-    sys.stdout.write("\n".join(lines) + "\n")
+    _write(lines)
+
+
+def _write(lines: list[str]) -> None:
+    """Much in them is the repository's: what the user agrees to must be what stands there."""
+    sys.stdout.write("".join(f"{one_line(line)}\n" for line in lines))
 
 
 def _listed(title: str, entries: tuple[str, ...]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from patchwright_engine.cli.display import SafeConsole
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput
 from patchwright_engine.model.catalog import Entry, default_entry, load_catalog
@@ -21,6 +22,7 @@ from patchwright_engine.model.measure import measure_speed
 from patchwright_engine.model.plan import MemoryPlan, plan_memory
 from patchwright_engine.model.probe import Gpu, Hardware, probe_hardware, usable_hardware
 from patchwright_engine.model.pull import pull_model
+from patchwright_engine.sandbox.output import one_line, visible
 
 _GIB = 1 << 30
 _TABLE_CARDS = (8, 12, 16, 24, 32, 48)
@@ -87,14 +89,14 @@ def run_pull(args: argparse.Namespace) -> int:
     """Fetch one model. Raises BadInput, PullFailed, Cancelled."""
     catalog = load_catalog()
     entry = catalog.get(args.name) if args.name else default_entry(catalog, usable_hardware())
-    with _download_display(entry, Console(stderr=True)) as on_progress:
+    with _download_display(entry, SafeConsole(stderr=True)) as on_progress:
         result = pull_model(entry, source=args.source, from_file=args.from_file, on_progress=on_progress)
     if args.json:
         _print_json(**asdict(result) | {"path": str(result.path)})
     else:
         how = {"present": "is already installed", "file": "installed from your file"}.get(result.source, "installed")
         sys.stdout.write(
-            f"{result.name} {how}: {result.path}\n"
+            f"{one_line(result.name)} {how}: {one_line(str(result.path))}\n"
             f"{_size(result.size)}, sha256 {result.sha256} "
             f"({'as in the catalog' if entry.sha256 else 'as given by the hub; the catalog knows none'})\n"
         )
@@ -110,7 +112,8 @@ def run_verify(args: argparse.Namespace) -> int:
         _print_json(models=[asdict(result) | {"path": str(result.path), "ok": result.ok} for result in results])
     else:
         for result in results:
-            sys.stdout.write(f"{result.name}: {'ok, sha256 ' + result.sha256 if result.ok else result.problem}\n")
+            state = f"ok, sha256 {result.sha256}" if result.ok else str(result.problem)
+            sys.stdout.write(f"{one_line(result.name)}: {one_line(state)}\n")
         if not results:
             sys.stdout.write("No model is installed. Run `patchwright models pull`.\n")
     return 0 if results and all(result.ok for result in results) else 3
@@ -143,8 +146,8 @@ def run_plan(args: argparse.Namespace) -> int:
     if args.json:
         _print_json(machine=asdict(hardware), default=default, models=rows)
     else:
-        sys.stdout.write(_machine(hardware) + f"suits it     {default}\n\n")
-        sys.stdout.write("".join(_plan_in_words(row) for row in rows))
+        sys.stdout.write(visible(_machine(hardware) + f"suits it     {default}\n\n"))
+        sys.stdout.write(visible("".join(_plan_in_words(row) for row in rows)))
     return 0 if not args.name or plans[0].fits else 3
 
 
@@ -174,7 +177,7 @@ def _no_gpu() -> str:
 
 def _plan_in_words(row: dict[str, Any]) -> str:
     state = "installed" if row["installed"] else "not installed"
-    lines = [f"{row['name']} ({state}): {'fits' if row['fits'] else 'does NOT fit'}"]
+    lines = [f"{one_line(row['name'])} ({state}): {'fits' if row['fits'] else 'does NOT fit'}"]
     where = f"{row['n_gpu_layers']} layers on the GPU" if row["n_gpu_layers"] else "on the CPU"
     lines.append(
         f"  {where}, {row['n_ctx']:,} tokens of context in {row['kv_type']} shared by {row['n_seq']} candidates, "
@@ -247,7 +250,7 @@ def _download_display(entry: Entry, console: Console) -> Iterator[Callable[[int,
     if not console.is_terminal:
         yield _Lines(console).update
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
         task = bar.add_task(entry.name, total=entry.size or None)
 
@@ -270,7 +273,7 @@ class _Lines:
             return
         self._last = state
         amount = f" {_size(done)} of {_size(total)}" if total and done else ""
-        self._console.print(f"{what}{amount}", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(one_line(f"{what}{amount}"), markup=False, highlight=False, soft_wrap=True)
 
 
 def _entry_json(entry: Entry) -> dict[str, Any]:
@@ -292,6 +295,7 @@ def _size(count: int) -> str:
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> str:
+    rows = [tuple(map(one_line, row)) for row in rows]
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     return "\n".join(lines)

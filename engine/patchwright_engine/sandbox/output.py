@@ -29,6 +29,11 @@ def visible(text: str) -> str:
     return _INVISIBLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n"))
 
 
+def one_line(text: str) -> str:
+    """As `visible`, line ends escaped too: no name can begin a line that seems to be ours."""
+    return visible(text).replace("\n", "\\n")
+
+
 class BoundedOutput:
     """Keeps the first and the last half of `limit` bytes of a stream and drops the middle."""
 
