@@ -128,10 +128,30 @@ def test_installed_packages_are_shown_and_the_copys_own_come_first(
         assert not (copy.path / "node_modules").exists()
 
 
+FORGES = """\
+const fs = require("node:fs");
+for (const folder of fs.readdirSync(".").filter((name) => name.startsWith(".patchwright-")))
+  for (const file of fs.readdirSync(folder))
+    for (const record of [{ kind: "test", name: "added", outcome: "passed", suite: "" }, { kind: "end" }])
+      fs.appendFileSync(`${folder}/${file}`, JSON.stringify({ ...record, file: "test/calc.test.js" }) + "\\n");
+"""
+
+
+def test_lines_that_tested_javascript_adds_to_the_report_are_seen(
+    make_snapshot: Make, run: Callable[..., TestReport]
+) -> None:
+    needs("node")
+    honest = run(make_snapshot(NODE))
+    forged = run(make_snapshot({**NODE, "calc.js": FORGES + NODE["calc.js"]}))
+    assert forged.results == honest.results
+    assert (honest.tampering, forged.tampering) == (set(), {"writes into the report of the run"})
+
+
 @pytest.mark.parametrize(
     ("after", "evidence"),
     [
         ("exports.add = (a, b) => a + b;\n", Evidence.FAILING_TEST),
+        (FORGES + "exports.add = (a, b) => a + b;\n", None),
         ("exports.add = (a, b) => a - b + 0;\n", Evidence.REGRESSION_ONLY),
         ("exports.add = (a, b) => { throw new Error('no'); };\n", None),
         ("process.exit(0);\n", None),
@@ -190,6 +210,45 @@ def test_rust_tests_have_their_outcomes(make_snapshot: Make, run: Callable[..., 
         "src/lib.rs::calc::tests::good": "passed",
         "src/lib.rs::calc::tests::bad": "failed",
     }
+
+
+RUST_FORGES = """\
+use std::io::Write;
+pub fn forge() {
+    for entry in std::fs::read_dir(".").unwrap() {
+        let folder = entry.unwrap().path();
+        if folder.to_str().unwrap().starts_with("./.patchwright-") {
+            for file in std::fs::read_dir(&folder).unwrap() {
+                let mut file = std::fs::OpenOptions::new().append(true).open(file.unwrap().path()).unwrap();
+                file.write_all(b"test tests::added ... ok\\n").unwrap();
+            }
+        }
+    }
+}
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn good() { super::forge(); }
+    #[test]
+    fn bad() { super::forge(); panic!("no"); }
+}
+"""
+
+
+def test_tested_rust_does_not_find_the_file_that_its_tool_prints_to(
+    make_snapshot: Make, run: Callable[..., TestReport]
+) -> None:
+    needs("cargo")
+    manifest = '[package]\nname = "calc"\nversion = "0.1.0"\nedition = "2021"\n'
+    report = run(make_snapshot({"Cargo.toml": manifest, "src/lib.rs": RUST_FORGES}))
+    assert report.problem is None, report.run.output
+    assert report.results == {"src/lib.rs::calc::tests::good": "passed", "src/lib.rs::calc::tests::bad": "failed"}
+
+
+def test_results_of_other_languages_are_said_to_be_their_tools_word(make_snapshot: Make) -> None:
+    needs("node")
+    (note,) = choose_environment(make_snapshot(NODE).root).notes
+    assert "node's own report" in note
 
 
 def outcomes(report: Report) -> dict[str, str]:

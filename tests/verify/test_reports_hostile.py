@@ -10,11 +10,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from patchwright_engine.verify.foreign_results import contradicts
 from patchwright_engine.verify.reports.base import MAX_NAME, MAX_TEXT, Report
 from patchwright_engine.verify.reports.cargo import read_cargo
 from patchwright_engine.verify.reports.go import read_go_json
 from patchwright_engine.verify.reports.jest import read_jest_json
 from patchwright_engine.verify.reports.junit import read_junit
+from patchwright_engine.verify.reports.printed import (
+    Printed,
+    printed_by_gradle,
+    printed_by_jest,
+    printed_by_maven,
+    printed_by_vitest,
+)
 from patchwright_engine.verify.reports.tap import read_tap
 
 RECORDED = Path(__file__).parent / "reports"
@@ -141,6 +149,74 @@ def test_a_summary_that_disagrees_with_its_tests_is_a_problem() -> None:
     )
     assert "counts 3 tests" in (read_jest_json(b'{"numTotalTests": 3, "testResults": []}').problem or "")
     assert "plans 3 tests" in (read_tap(b"TAP version 13\nok 1 - a\n1..3\n").problem or "")
+
+
+RUST_SUM = b"test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n"
+RUST_RUN = b"running 2 tests\ntest a ... ok\ntest b ... FAILED\n" + RUST_SUM
+GO_RUN = (
+    b'{"Action":"start","Package":"p"}\n{"Action":"run","Package":"p","Test":"TestA"}\n'
+    b'{"Action":"fail","Package":"p","Test":"TestA"}\n{"Action":"fail","Package":"p"}\n'
+)
+TAP_RUN = b"ok 1 a\nnot ok 2 b\n# tests 2\n# pass 1\n# fail 1\n1..2\n"
+JEST_RUN: dict[str, object] = {
+    "numTotalTests": 2,
+    "numPassedTests": 1,
+    "numFailedTests": 1,
+    "testResults": [
+        {"name": "f.js", "assertionResults": [{"title": "a", "status": "passed"}, {"title": "b", "status": "failed"}]}
+    ],
+}
+
+
+def test_what_no_tool_prints_is_a_problem() -> None:
+    """Each report is whole and agrees with itself at first; then with what tested code might add to it or change."""
+    assert read_cargo(RUST_RUN).problem is None
+    assert "tells of b twice" in (read_cargo(RUST_RUN.replace(b"FAILED\n", b"FAILED\ntest b ... ok\n", 1)).problem or "")
+    good = RUST_SUM.replace(b"FAILED. 1 passed; 1 failed", b"ok. 2 passed; 0 failed")
+    assert "sums up twice" in (read_cargo(RUST_RUN + good).problem or "")
+    assert read_go_json(GO_RUN).problem is None
+    passed = GO_RUN.splitlines(keepends=True)[2].replace(b"fail", b"pass")
+    assert "TestA, which was not running" in (read_go_json(GO_RUN + passed).problem or "")
+    never = passed.replace(b"TestA", b"TestB")
+    assert "TestB, which was not running" in (read_go_json(GO_RUN.replace(b'{"Action":"run"', never + b'{"Action":"run"')).problem or "")
+    assert "ends p twice" in (read_go_json(GO_RUN + b'{"Action":"pass","Package":"p"}\n').problem or "")
+    assert "cut off" in (read_go_json(b'{"Action":"out\n' + GO_RUN).problem or "")
+    assert read_tap(TAP_RUN).problem is None
+    assert "counts 1 failures and lists 0" in (read_tap(TAP_RUN.replace(b"not ok", b"ok")).problem or "")
+    assert read_jest_json(json.dumps(JEST_RUN).encode()).problem is None
+    assert "1 failed tests and lists 0" in (
+        read_jest_json(json.dumps({**JEST_RUN, "numPassedTests": 2}).replace('"failed"', '"passed"').encode()).problem or ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("read", "output", "printed"),
+    [
+        (printed_by_jest, "Tests:       1 failed, 1 skipped, 2 passed, 4 total\nTime: 1 s\n", Printed(1, 2)),
+        (printed_by_jest, "Tests:       0 total\n", Printed(0, 0)),
+        (printed_by_vitest, " Test Files  1 failed (1)\n      Tests  1 failed | 2 passed | 1 todo (4)\n", Printed(1, 2)),
+        (printed_by_vitest, "      Tests  2 passed (2)\n", Printed(0, 2)),
+        (
+            printed_by_maven,
+            "[ERROR] Tests run: 4, Failures: 1, Errors: 0, Skipped: 0, Time elapsed: 0.1 s <<< FAILURE!\n"
+            "[ERROR] Tests run: 4, Failures: 1, Errors: 0, Skipped: 0\n[INFO] \nTests run: 2, Failures: 0, Errors: 1, Skipped: 1\n",
+            Printed(2),
+        ),
+        (printed_by_gradle, "\n> Task :test FAILED\n6 tests completed, 2 failed, 1 skipped\n1 test completed, 1 failed\n", Printed(3)),
+        (printed_by_jest, "nothing of the kind", Printed()),
+        (printed_by_jest, "Tests: " + "9" * 20_000 + " failed, 1 total\n", Printed()),
+    ],
+)
+def test_the_counts_that_a_tool_prints_are_read(read: Callable[[str], Printed], output: str, printed: Printed) -> None:
+    assert read(output) == printed
+
+
+def test_a_report_that_hides_failures_or_adds_passes_contradicts_what_its_tool_printed() -> None:
+    report = read_jest_json(json.dumps(JEST_RUN).encode())
+    assert not contradicts(report, Printed(1, 1))
+    assert not contradicts(report, Printed())
+    assert contradicts(report, Printed(2, 1))
+    assert contradicts(report, Printed(1, 0))
 
 
 def test_of_two_outcomes_of_one_test_the_worse_one_counts() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from patchwright_engine.types import RunReport
 from patchwright_engine.verify.reports.base import OUTCOMES, Report, ReportedTest
 from patchwright_engine.verify.reports.placing import Places
+from patchwright_engine.verify.reports.printed import Printed
 
 MAX_FILES = 20_000
 MAX_DEPTH = 60
@@ -50,6 +51,13 @@ def problem_of(run: RunReport, report: Report, bad: bool) -> str | None:
     if run.exit_code != 0 and not bad:
         return f"the run failed (exit status {run.exit_code}) though no test did: {_telling_line(run.output)}"
     return None
+
+
+def contradicts(report: Report, printed: Printed) -> bool:
+    """Whether the report hides failures, or adds passes, by what the tool itself printed."""
+    passed = sum(test.outcome == "passed" for test in report.tests)
+    failed = sum(test.outcome in {"failed", "error"} for test in (*report.tests, *report.broken))
+    return failed < printed.failed or (printed.passed is not None and passed > printed.passed)
 
 
 def report_files(workspace: Path, patterns: Sequence[str]) -> Iterator[Path]:

@@ -19,12 +19,21 @@ from patchwright_engine.verify.reports.go import read_go_json
 from patchwright_engine.verify.reports.jest import read_jest_json
 from patchwright_engine.verify.reports.junit import read_junit
 from patchwright_engine.verify.reports.node import read_node_lines
+from patchwright_engine.verify.reports.printed import (
+    Printed,
+    printed_by_gradle,
+    printed_by_jest,
+    printed_by_maven,
+    printed_by_vitest,
+)
 from patchwright_engine.verify.reports.tap import read_tap
 
 RUNNERS_FOLDER = Path(__file__).parent / "runners"
 _DOCTESTS = "--doctest-modules"
 _REPORT = "report=$PATCHWRIGHT_REPORT; unset PATCHWRIGHT_REPORT; "
 """Start of a shell command: the tests shall not find the report's name in the environment."""
+_STREAMED = _REPORT + 'exec 3>>"$report"; rm -f -- "$report"; '
+"""Where the report is what the tool prints, to >&3: nor shall they find the file. It is read by its descriptor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,10 @@ class Reports:
     patterns: tuple[str, ...] = ()
     """Ends of the paths of files that the tool writes below the workspace; empty: the file that PATCHWRIGHT_REPORT
     names."""
+    sealed: bool = False
+    """Whether each line bears a seal (`verify.seals`), because a program of ours writes it."""
+    printed: Callable[[str], Printed] | None = None
+    """What the tool says of the whole run on its output, to hold against the report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,47 +142,48 @@ def _node(selected: Selected) -> Sequence[Invocation]:
     reporter = RUNNERS_FOLDER / "patchwright_node.mjs"
     options = f'--test --test-reporter={shlex.quote(str(reporter))} --test-reporter-destination="$report"'
     script = _REPORT + f'exec "$0" {options} "$@"'
-    return [Invocation(("sh", "-c", script, _program(selected), *selected.files), reports=Reports(read_node_lines))]
+    return [Invocation(("sh", "-c", script, _program(selected), *selected.files), reports=Reports(read_node_lines, sealed=True))]
 
 
 def _vitest(selected: Selected) -> Sequence[Invocation]:
     tool = "node_modules/vitest/vitest.mjs"
-    script = _REPORT + f'exec "$0" {tool} run --reporter=json --outputFile="$report" --no-color "$@"'
-    return [_javascript(selected, script)]
+    options = "--reporter=default --reporter=json --no-color"
+    script = _REPORT + f'exec "$0" {tool} run {options} --outputFile.json="$report" "$@"'
+    return [_javascript(selected, script, Reports(read_jest_json, printed=printed_by_vitest))]
 
 
 def _jest(selected: Selected) -> Sequence[Invocation]:
     tool = "node_modules/jest/bin/jest.js"
     options = "--ci --no-color --watchman=false --cache=false --runTestsByPath"
     script = _REPORT + f'exec "$0" {tool} --json --outputFile="$report" {options} "$@"'
-    return [_javascript(selected, script)]
+    return [_javascript(selected, script, Reports(read_jest_json, printed=printed_by_jest))]
 
 
 def _mocha(selected: Selected) -> Sequence[Invocation]:
-    script = _REPORT + 'exec "$0" node_modules/mocha/bin/mocha.js --reporter tap --no-color "$@" >"$report"'
-    return [_javascript(selected, script, read_tap)]
+    script = _STREAMED + 'exec "$0" node_modules/mocha/bin/mocha.js --reporter tap --no-color "$@" >&3 3>&-'
+    return [_javascript(selected, script, Reports(read_tap))]
 
 
 def _ava(selected: Selected) -> Sequence[Invocation]:
-    script = _REPORT + 'exec "$0" node_modules/ava/entrypoints/cli.mjs --tap --no-worker-threads "$@" >"$report"'
-    return [_javascript(selected, script, read_tap)]
+    script = _STREAMED + 'exec "$0" node_modules/ava/entrypoints/cli.mjs --tap --no-worker-threads "$@" >&3 3>&-'
+    return [_javascript(selected, script, Reports(read_tap))]
 
 
-def _javascript(selected: Selected, script: str, read: Callable[[bytes], Report] = read_jest_json) -> Invocation:
+def _javascript(selected: Selected, script: str, reports: Reports) -> Invocation:
     argv = ("sh", "-c", script, _program(selected), *selected.files)
-    return Invocation(argv, {"CI": "1"}, reports=Reports(read))
+    return Invocation(argv, {"CI": "1"}, reports=reports)
 
 
 def _go(selected: Selected) -> Sequence[Invocation]:
     """The packages of the selected files. The report is standard output; what the build says comes in it."""
     folders = dict.fromkeys("./" + file.rpartition("/")[0] if "/" in file else "." for file in selected.files)
-    script = _REPORT + 'exec "$0" test -json "$@" >"$report"'
+    script = _STREAMED + 'exec "$0" test -json "$@" >&3 3>&-'
     return [Invocation(("sh", "-c", script, _program(selected), *folders), reports=Reports(read_go_json))]
 
 
 def _cargo(selected: Selected) -> Sequence[Invocation]:
     """Every test of the workspace: Rust's unit tests live beside the code and have no file of their own."""
-    script = _REPORT + 'exec "$0" test --offline --no-fail-fast --workspace --color=never "$@" >"$report" 2>&1'
+    script = _STREAMED + 'exec "$0" test --offline --no-fail-fast --workspace --color=never "$@" >&3 2>&1 3>&-'
     return [Invocation(("sh", "-c", script, _program(selected)), reports=Reports(read_cargo))]
 
 
@@ -180,14 +194,14 @@ def _maven(selected: Selected) -> Sequence[Invocation]:
         *("-Dsurefire.failIfNoSpecifiedTests=false", "-DfailIfNoTests=false", "-Dstyle.color=never"),
         *([f"-Dtest={classes}"] if classes else []),
     )
-    reports = Reports(read_junit, ("target/surefire-reports/TEST-*.xml",))
+    reports = Reports(read_junit, ("target/surefire-reports/TEST-*.xml",), printed=printed_by_maven)
     return [Invocation((_program(selected), *options, "test"), reports=reports)]
 
 
 def _gradle(selected: Selected) -> Sequence[Invocation]:
     chosen = [part for name in _classes(selected) for part in ("--tests", f"*{name}")]
     options = ("--offline", "--no-daemon", "--continue", "--console=plain", "-q")
-    reports = Reports(read_junit, ("build/test-results/*/TEST-*.xml",))
+    reports = Reports(read_junit, ("build/test-results/*/TEST-*.xml",), printed=printed_by_gradle)
     return [Invocation((_program(selected), *options, "test", *chosen), reports=reports)]
 
 

@@ -3,8 +3,6 @@
 Invariant: a result counts only if our own runner reported it; a report without its end says so in `problem`.
 """
 
-import hashlib
-import hmac
 import json
 import os
 import re
@@ -22,11 +20,18 @@ from patchwright_engine.sandbox.output import sanitize_output, visible
 from patchwright_engine.types import Command, RunReport
 from patchwright_engine.verify.answer_file import answer_file
 from patchwright_engine.verify.environment import TestEnvironment
-from patchwright_engine.verify.foreign_results import outcomes_by_id, problem_of, read_all, report_files
+from patchwright_engine.verify.foreign_results import (
+    contradicts,
+    outcomes_by_id,
+    problem_of,
+    read_all,
+    report_files,
+)
 from patchwright_engine.verify.invocation import RUNNERS_FOLDER as RUNNERS
 from patchwright_engine.verify.invocation import Invocation, Reports, Selected, invocations
 from patchwright_engine.verify.reports.base import merge
 from patchwright_engine.verify.reports.placing import Places
+from patchwright_engine.verify.seals import NODE, unsealed
 from patchwright_engine.verify.toolchains import show_packages
 
 REPORT_BYTES = 64 << 20
@@ -35,6 +40,8 @@ _CANNOT_RUN = {1, 3, 4}
 """Without any result, these mean that pytest did not get as far as the tests: a crash, an internal or usage error."""
 _NOTHING_COLLECTED = 5
 _SUMMARY = re.compile(r"=*\s*((?:\d+ [a-z ]+?(?:, | in ))+)[\d.]+ ?s(?:econds)?\b.*")
+_WRITES = "writes into the report of the run"
+_DISAGREES = "makes the runner's summary and its report disagree"
 _JUDGES = ("conftest.py", "pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 
 
@@ -163,20 +170,27 @@ def _run_once(
     if reports is None:
         report = _read_report(run, content, key, workspace)
     else:
-        report = _foreign(run, reports, content, workspace)
+        report = _foreign(run, reports, content, key, workspace)
     now = _judges(workspace, selection)
     spoiled = {f"changes {visible(name)} while the tests run" for name in judges if judges[name] != now[name]}
     return replace(report, tampering=report.tampering | spoiled)
 
 
-def _foreign(run: RunReport, reports: Reports, content: bytes, workspace: Path) -> TestReport:
+def _foreign(run: RunReport, reports: Reports, content: bytes, key: bytes, workspace: Path) -> TestReport:
     """The results of a tool that writes a report of its own."""
+    tampering: set[str] = set()
+    if reports.sealed:
+        lines, foreign = unsealed(content, key, NODE)
+        content = b"".join(line + b"\n" for line in lines)
+        tampering |= {_WRITES} if foreign else set()
     parts = read_all(report_files(workspace, reports.patterns), REPORT_BYTES) if reports.patterns else [content]
     report = merge(reports.read(part) for part in parts)
+    if reports.printed is not None and contradicts(report, reports.printed(run.output)):
+        tampering.add(_DISAGREES)
     results, failed, durations = outcomes_by_id(report, Places(workspace))
     failures = {name: TestFailure("", (), test.message, (), test.text or test.message) for name, test in failed.items()}
     problem = problem_of(run, report, bool(failed))
-    return TestReport(run, results, failures, problem, durations=durations)
+    return TestReport(run, results, failures, problem, durations=durations, tampering=frozenset(tampering))
 
 
 def _judges(workspace: Path, selection: Sequence[str]) -> dict[str, tuple[int, ...] | None]:
@@ -204,20 +218,6 @@ def _report_file(workspace: Path) -> Iterator[tuple[Path, int, bytes]]:
         yield path, descriptor, key
 
 
-def _unsealed(content: bytes, key: bytes) -> tuple[list[bytes], int]:
-    """The records that our runner wrote, in order, and how many lines something else did (`patchwright_report.py`)."""
-    records: list[bytes] = []
-    foreign = 0
-    for line in content.split(b"\n")[:-1]:  # Behind the last line feed is what was cut off in the middle, or nothing.
-        seal, _, record = line.partition(b" ")
-        if hmac.compare_digest(seal, hashlib.blake2b(record, key=key, digest_size=16).hexdigest().encode()):
-            records.append(record)
-            key = hashlib.blake2b(key, digest_size=32).digest()
-        else:
-            foreign += 1
-    return records, foreign
-
-
 def _read_report(run: RunReport, content: bytes, key: bytes, workspace: Path) -> TestReport:
     results: dict[str, str] = {}
     failures: dict[str, TestFailure] = {}
@@ -228,9 +228,9 @@ def _read_report(run: RunReport, content: bytes, key: bytes, workspace: Path) ->
     tampering: set[str] = set()
     machinery: frozenset[str] | None = None
     end: int | None = None
-    lines, foreign = _unsealed(content, key)
+    lines, foreign = unsealed(content, key)
     if foreign:
-        tampering.add("writes into the report of the run")
+        tampering.add(_WRITES)
     for line in lines:
         try:
             record = json.loads(line)
@@ -261,7 +261,7 @@ def _read_report(run: RunReport, content: bytes, key: bytes, workspace: Path) ->
         except (ValueError, KeyError, TypeError, AttributeError):
             continue  # Sealed, so from our own runner: one that met what it cannot describe.
     if sum(outcome == "passed" for outcome in results.values()) > _passed_by_summary(run.output):
-        tampering.add("makes the runner's summary and its report disagree")
+        tampering.add(_DISAGREES)
     problem = _problem(run, results, failures, end)
     return TestReport(
         run,

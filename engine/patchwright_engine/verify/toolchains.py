@@ -206,7 +206,7 @@ def _environment(
         runner=runner,
         reason=reason,
         readable=tuple(folder for folder in shown if folder.exists() and not is_system(folder)),
-        notes=notes,
+        notes=(*notes, f"The results are {runner}'s own report; code that is written to deceive could forge them."),
         language=language,
         program=program,
         packages=packages,

@@ -31,6 +31,20 @@ class _Program:
     outcomes: dict[str, str] = field(default_factory=dict)
     texts: dict[str, list[str]] = field(default_factory=dict)
     summary: tuple[int, int, int] | None = None
+    spoiled: str = ""
+    """What no test program prints, and something in its place did."""
+
+    def ended(self, name: str, outcome: str) -> None:
+        """One test is over."""
+        if name in self.outcomes:
+            self.spoiled = self.spoiled or f"tells of {reported(name, 'error').name} twice"
+        self.outcomes[name] = outcome
+
+    def summed_up(self, passed: int, failed: int, ignored: int) -> None:
+        """All of its tests are over."""
+        if self.summary is not None:
+            self.spoiled = self.spoiled or "sums up twice"
+        self.summary = passed, failed, ignored
 
 
 def read_cargo(content: bytes) -> Report:
@@ -52,7 +66,7 @@ def read_cargo(content: bytes) -> Report:
         elif match := _BLOCK.fullmatch(line):
             block = programs[-1].texts.setdefault(match[1], [])
         elif match := _SUMMARY.fullmatch(line):
-            programs[-1].summary = (int(match[1]), int(match[2]), int(match[3]))
+            programs[-1].summed_up(int(match[1]), int(match[2]), int(match[3]))
             block = None
         elif block is not None:
             if line == "failures:":
@@ -61,7 +75,7 @@ def read_cargo(content: bytes) -> Report:
                 block.append(line[:500])
         elif programs[-1].summary is None and (match := _TEST.fullmatch(line)):
             outcome = "passed" if match[2] == "ok" else "failed" if match[2] == "FAILED" else "skipped"
-            programs[-1].outcomes[match[1]] = outcome
+            programs[-1].ended(match[1], outcome)
         elif line.startswith("error") and len(errors) < 20:
             errors.append(line[:300])
     report = _report([program for program in programs if program.crate or program.expected is not None], errors)
@@ -80,10 +94,10 @@ def _take_event(event: dict[str, object], programs: list[_Program]) -> None:
     elif kind == "suite":
         counts = [event.get(key) for key in ("passed", "failed", "ignored")]
         passed, failed, ignored = (count if isinstance(count, int) else 0 for count in counts)
-        programs[-1].summary = (passed, failed, ignored)
+        programs[-1].summed_up(passed, failed, ignored)
     elif kind == "test" and isinstance(what, str) and what in _EVENTS:
         name = str(event.get("name"))
-        programs[-1].outcomes[name] = _EVENTS[what]
+        programs[-1].ended(name, _EVENTS[what])
         if isinstance(event.get("stdout"), str):
             programs[-1].texts[name] = str(event["stdout"])[-MAX_TEXT:].splitlines()
 
@@ -106,6 +120,8 @@ def _report(programs: list[_Program], errors: list[str]) -> Report:
 
 def _disagreement(program: _Program) -> str | None:
     name = program.file or "a test program"
+    if program.spoiled:
+        return f"the output of {name} {program.spoiled}"
     if program.summary is None:
         return f"{name} ended before all of its tests were done"
     counts = [list(program.outcomes.values()).count(outcome) for outcome in ("passed", "failed", "skipped")]

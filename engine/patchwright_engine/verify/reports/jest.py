@@ -44,10 +44,18 @@ def read_jest_json(content: bytes) -> Report:
         if file.get("status") == "failed" and not any(case.get("status") == "failed" for case in cases):
             message = file.get("message")
             broken.append(reported(path, "error", file=path, message=_first(message), text=message))
-    counted = document.get("numTotalTests")
-    if isinstance(counted, int) and counted != len(tests):
-        return bounded(tests, broken, f"the report counts {counted} tests and lists {len(tests)}")
-    return bounded(tests, broken, None)
+    return bounded(tests, broken, _miscounted(document, tests))
+
+
+def _miscounted(document: dict[str, Any], tests: list[ReportedTest]) -> str | None:
+    outcomes = [test.outcome for test in tests]
+    listed = {"Total": len(tests), "Passed": outcomes.count("passed"), "Failed": outcomes.count("failed")}
+    for kind, count in listed.items():
+        counted = document.get(f"num{kind}Tests")
+        if isinstance(counted, int) and counted != count:
+            which = "" if kind == "Total" else f"{kind.lower()} "
+            return f"the report counts {counted} {which}tests and lists {count}"
+    return None
 
 
 def _first(message: object) -> str:

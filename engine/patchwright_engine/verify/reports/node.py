@@ -1,7 +1,6 @@
 """The lines of our own reporter for `node --test` (`runners/patchwright_node.mjs`), one JSON object each.
 
-They are written by the process that starts the test files, not by theirs, but bear no seal: Node's cryptography does
-not know the one that the Python runners use.
+They are written by the process that starts the test files, not by theirs, and bear a seal, taken off in `seals.py`.
 """
 
 from patchwright_engine.verify.reports.base import Report, ReportedTest, bounded, json_lines, reported

@@ -14,6 +14,7 @@ _PLAN = re.compile(r"( *)1\.\.(\d{1,9})\b(.*)")
 _SUBTEST = re.compile(r"( *)# Subtest: (.*)")
 _DIRECTIVE = re.compile(r" # (SKIP|TODO)\b.*", re.IGNORECASE)
 _FIELD = re.compile(r" *(error|message|name|duration_ms): *(.*)")
+_FAILED = re.compile(r"# +fail(?:ed)? +(\d{1,9})")
 MAX_DEPTH = 60
 
 
@@ -45,6 +46,7 @@ def read_tap(content: bytes) -> Report:
     points: list[_Point] = []
     problem: str | None = None
     in_yaml = False
+    bad = counted = 0
     for line in content.decode("utf-8", "replace").splitlines():
         stripped = line.strip()
         if in_yaml:
@@ -65,8 +67,13 @@ def read_tap(content: bytes) -> Report:
                 problem = problem or "its sub-tests are nested too deeply"
                 continue
             points.append(_close(match, depth, levels, titles))
+            bad += match[2] is not None
+        elif match := _FAILED.fullmatch(line.rstrip()):
+            counted = int(match[1])  # The last one is the tool's own.
         elif points and points[-1].outcome == "failed" and line.startswith("  "):
             _take_plain(points[-1], line)  # mocha prints the error as it is
+    if counted > bad:
+        problem = problem or f"the report counts {counted} failures and lists {bad}"
     return _report(points, problem or _gap(levels[0]))
 
 

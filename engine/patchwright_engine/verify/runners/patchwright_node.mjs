@@ -1,14 +1,19 @@
-// A reporter for `node --test` that writes one JSON object a line (read by `reports/node.py`): `--test-reporter=…/patchwright_node.mjs`. Node 20 or newer.
+// A reporter for `node --test` that writes one sealed JSON object a line (read by `seals.py`, then `reports/node.py`): `--test-reporter=…/patchwright_node.mjs --test-reporter-destination=REPORT`. Node 20 or newer.
 //
 // It runs in the process that starts the test files, not in theirs. A file that could not be loaded is a `collect`
 // record; a file without any test, which Node counts as one that passed, is nothing.
+//
+// The first key lies beside the report and is deleted before any test file is started; after each record its hash takes
+// its place. So what tested code writes into the report shows.
 
-import { existsSync } from "node:fs";
+import { createHash, createHmac } from "node:crypto";
+import { existsSync, readFileSync, unlinkSync } from "node:fs";
 import { relative, resolve } from "node:path";
 
 const ROOT = process.cwd();
 const MESSAGE_CHARS = 1000;
 const TEXT_CHARS = 4000;
+const seal = sealer();
 
 export default async function* report(source) {
   const titles = [];
@@ -20,11 +25,23 @@ export default async function* report(source) {
     } else if (type === "test:pass" || type === "test:fail") {
       const path = [...titles.slice(0, data.nesting), data.name];
       for (const record of records(type === "test:pass", data, path, badBelow)) {
-        yield JSON.stringify(record) + "\n";
+        yield seal(JSON.stringify(record)) + "\n";
       }
     }
   }
-  yield JSON.stringify({ kind: "end" }) + "\n";
+  yield seal(JSON.stringify({ kind: "end" })) + "\n";
+}
+
+function sealer() {
+  const option = "--test-reporter-destination=";
+  const report = process.execArgv.find((argument) => argument.startsWith(option)).slice(option.length);
+  let key = readFileSync(`${report}.key`);
+  unlinkSync(`${report}.key`);
+  return (line) => {
+    const made = createHmac("sha256", key).update(line).digest("hex").slice(0, 32);
+    key = createHash("sha256").update(key).digest();
+    return `${made} ${line}`;
+  };
 }
 
 function* records(passed, data, path, badBelow) {
