@@ -1,4 +1,4 @@
-"""A project that was built in place, with a compiled module and a written version that git ignores, runs in its copy."""
+"""A project built in place, with a compiled module and a written version that git ignores, runs in its copy."""
 
 import shutil
 from pathlib import Path

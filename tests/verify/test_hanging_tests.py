@@ -14,7 +14,7 @@ from patchwright_engine.types import RepoPath, Snapshot
 from patchwright_engine.verify.baseline import Baseline, hanging_file
 from patchwright_engine.verify.context import open_verification
 from patchwright_engine.verify.environment import TestEnvironment
-from patchwright_engine.verify.runs import run_tests
+from patchwright_engine.verify.runs import TestReport, run_tests
 
 Make = Callable[[Mapping[str, str]], Snapshot]
 
@@ -51,30 +51,32 @@ DJANGO = {
 SELECTION = ("test_a.py", "test_b.py", "test_c.py")
 
 
+Run = Callable[[str, Mapping[str, str]], TestReport]
+
+
+@pytest.fixture
+def run(make_snapshot: Make, sandbox: Sandbox, environment: TestEnvironment, cancel: CancelToken) -> Run:
+    """Run every test file of a project with one of our runners."""
+
+    def go(runner: str, files: Mapping[str, str]) -> TestReport:
+        root = make_snapshot({**DJANGO, **files}).root
+        chosen = replace(environment, runner=runner, entry="manage.py")
+        return run_tests(sandbox, root, chosen, tuple(name for name in files if name.startswith("test_")), cancel)
+
+    return go
+
+
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("runner", ["pytest", "unittest", "django"])
-def test_the_file_that_hangs_is_known(
-    make_snapshot: Make,
-    sandbox: Sandbox,
-    environment: TestEnvironment,
-    cancel: CancelToken,
-    runner: str,
-    place: str,
-) -> None:
+def test_the_file_that_hangs_is_known(run: Run, runner: str, place: str) -> None:
     hanging = CASES.format(**{"module": "", "first": "pass", "fixture": "pass", "second": "pass", **PLACES[place]})
-    files = {**DJANGO, **dict.fromkeys(SELECTION, QUICK), "test_b.py": hanging}
-    chosen = replace(environment, runner=runner, entry="manage.py")
-    report = run_tests(sandbox, make_snapshot(files).root, chosen, SELECTION, cancel)
+    report = run(runner, {**dict.fromkeys(SELECTION, QUICK), "test_b.py": hanging})
     assert hanging_file(Baseline(report)) == "test_b.py", report.run.output
 
 
 @pytest.mark.parametrize("runner", ["pytest", "unittest", "django"])
-def test_a_run_that_ends_leaves_nothing_that_seems_to_hang(
-    make_snapshot: Make, sandbox: Sandbox, environment: TestEnvironment, cancel: CancelToken, runner: str
-) -> None:
-    files = {**DJANGO, **dict.fromkeys(SELECTION, QUICK), "test_broken.py": "import no_such_module\n"}
-    chosen = replace(environment, runner=runner, entry="manage.py")
-    report = run_tests(sandbox, make_snapshot(files).root, chosen, (*SELECTION, "test_broken.py"), cancel)
+def test_a_run_that_ends_leaves_nothing_that_seems_to_hang(run: Run, runner: str) -> None:
+    report = run(runner, {**dict.fromkeys(SELECTION, QUICK), "test_broken.py": "import no_such_module\n"})
     assert len(report.results) == 6
     assert report.durations.keys() == report.results.keys()
     assert hanging_file(Baseline(report)) is None
@@ -84,13 +86,10 @@ SYMPY = "from sympy import Symbol\n{module}\ndef test_a():\n    {first}\n"
 
 
 @pytest.mark.parametrize("place", ["module", "first"])
-def test_a_file_that_hangs_under_sympys_runner_is_known(
-    make_snapshot: Make, sandbox: Sandbox, environment: TestEnvironment, cancel: CancelToken, place: str
-) -> None:
+def test_a_file_that_hangs_under_sympys_runner_is_known(run: Run, place: str) -> None:
     files = dict.fromkeys(SELECTION, SYMPY.format(module="", first="pass"))
     files["test_b.py"] = SYMPY.format(**{"module": "", "first": "pass", place: HANG})
-    chosen = replace(environment, runner="sympy")
-    report = run_tests(sandbox, make_snapshot(files).root, chosen, SELECTION, cancel)
+    report = run("sympy", files)
     assert hanging_file(Baseline(report)) == "test_b.py", report.run.output
     assert report.results == {"test_a.py::test_a": "passed"}
 

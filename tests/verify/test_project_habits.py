@@ -72,7 +72,12 @@ def test_what_is_found_is_what_pytest_itself_would_collect(make_snapshot: Make, 
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     listed = subprocess.run(
-        [*command, "--import-mode=importlib"], cwd=snapshot.root, env=environment, capture_output=True, text=True, check=True
+        [*command, "--import-mode=importlib"],
+        cwd=snapshot.root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     collected = {line.partition("::")[0] for line in listed.stdout.splitlines() if "::" in line}
     assert 0 < len(collected) < len(PLACES)

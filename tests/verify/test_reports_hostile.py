@@ -171,21 +171,26 @@ JEST_RUN: dict[str, object] = {
 def test_what_no_tool_prints_is_a_problem() -> None:
     """Each report is whole and agrees with itself at first; then with what tested code might add to it or change."""
     assert read_cargo(RUST_RUN).problem is None
-    assert "tells of b twice" in (read_cargo(RUST_RUN.replace(b"FAILED\n", b"FAILED\ntest b ... ok\n", 1)).problem or "")
+    assert "tells of b twice" in (
+        read_cargo(RUST_RUN.replace(b"FAILED\n", b"FAILED\ntest b ... ok\n", 1)).problem or ""
+    )
     good = RUST_SUM.replace(b"FAILED. 1 passed; 1 failed", b"ok. 2 passed; 0 failed")
     assert "sums up twice" in (read_cargo(RUST_RUN + good).problem or "")
     assert read_go_json(GO_RUN).problem is None
     passed = GO_RUN.splitlines(keepends=True)[2].replace(b"fail", b"pass")
     assert "TestA, which was not running" in (read_go_json(GO_RUN + passed).problem or "")
     never = passed.replace(b"TestA", b"TestB")
-    assert "TestB, which was not running" in (read_go_json(GO_RUN.replace(b'{"Action":"run"', never + b'{"Action":"run"')).problem or "")
+    assert "TestB, which was not running" in (
+        read_go_json(GO_RUN.replace(b'{"Action":"run"', never + b'{"Action":"run"')).problem or ""
+    )
     assert "ends p twice" in (read_go_json(GO_RUN + b'{"Action":"pass","Package":"p"}\n').problem or "")
     assert "cut off" in (read_go_json(b'{"Action":"out\n' + GO_RUN).problem or "")
     assert read_tap(TAP_RUN).problem is None
     assert "counts 1 failures and lists 0" in (read_tap(TAP_RUN.replace(b"not ok", b"ok")).problem or "")
     assert read_jest_json(json.dumps(JEST_RUN).encode()).problem is None
     assert "1 failed tests and lists 0" in (
-        read_jest_json(json.dumps({**JEST_RUN, "numPassedTests": 2}).replace('"failed"', '"passed"').encode()).problem or ""
+        read_jest_json(json.dumps({**JEST_RUN, "numPassedTests": 2}).replace('"failed"', '"passed"').encode()).problem
+        or ""
     )
 
 
@@ -194,7 +199,11 @@ def test_what_no_tool_prints_is_a_problem() -> None:
     [
         (printed_by_jest, "Tests:       1 failed, 1 skipped, 2 passed, 4 total\nTime: 1 s\n", Printed(1, 2)),
         (printed_by_jest, "Tests:       0 total\n", Printed(0, 0)),
-        (printed_by_vitest, " Test Files  1 failed (1)\n      Tests  1 failed | 2 passed | 1 todo (4)\n", Printed(1, 2)),
+        (
+            printed_by_vitest,
+            " Test Files  1 failed (1)\n      Tests  1 failed | 2 passed | 1 todo (4)\n",
+            Printed(1, 2),
+        ),
         (printed_by_vitest, "      Tests  2 passed (2)\n", Printed(0, 2)),
         (
             printed_by_maven,
@@ -202,7 +211,11 @@ def test_what_no_tool_prints_is_a_problem() -> None:
             "[ERROR] Tests run: 4, Failures: 1, Errors: 0, Skipped: 0\n[INFO] \nTests run: 2, Failures: 0, Errors: 1, Skipped: 1\n",
             Printed(2),
         ),
-        (printed_by_gradle, "\n> Task :test FAILED\n6 tests completed, 2 failed, 1 skipped\n1 test completed, 1 failed\n", Printed(3)),
+        (
+            printed_by_gradle,
+            "\n> Task :test FAILED\n6 tests completed, 2 failed, 1 skipped\n1 test completed, 1 failed\n",
+            Printed(3),
+        ),
         (printed_by_jest, "nothing of the kind", Printed()),
         (printed_by_jest, "Tests: " + "9" * 20_000 + " failed, 1 total\n", Printed()),
     ],

@@ -335,7 +335,6 @@ def test_reset_and_close_cope_with_what_a_tested_program_nested_and_locked(
     tmp_path: Path,
     sandbox: Sandbox,
     environment: TestEnvironment,
-    cancel: CancelToken,
     parent: bool,
 ) -> None:
     held = tmp_path / "held"
@@ -344,12 +343,12 @@ def test_reset_and_close_cope_with_what_a_tested_program_nested_and_locked(
         place = copy.path.parents[1]
         before = content(copy.path)
         copy.write(RepoPath("test_nest.py"), NESTS)
-        report = run_tests(sandbox, copy.path, environment, ("test_nest.py",), cancel)
+        report = run_tests(sandbox, copy.path, environment, ("test_nest.py",), CancelToken())
         assert report.results == {"test_nest.py::test_nest": "passed"}, report.run.output
         copy.reset()
         assert content(copy.path) == before
         copy.write(RepoPath("test_nest.py"), NESTS)
-        run_tests(sandbox, copy.path, environment, ("test_nest.py",), cancel)
+        run_tests(sandbox, copy.path, environment, ("test_nest.py",), CancelToken())
     assert list(held.iterdir()) == []
     assert not list(place.glob("aside-*"))
     with WorkspaceCopy(project) as copy:

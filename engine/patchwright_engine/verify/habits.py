@@ -45,7 +45,8 @@ class Habits:
     def looks_into(self, path: RepoPath) -> bool:
         """Whether pytest, started without arguments, would come across the file."""
         place = PurePosixPath(path)
-        if self.testpaths and not any(_lies_at(above, at) for at in self.testpaths for above in (place, *place.parents)):
+        above = (place, *place.parents)
+        if self.testpaths and not any(_lies_at(folder, at) for at in self.testpaths for folder in above):
             return False
         folders = [RepoPath(str(above)) for above in place.parents[:-1]]
         return not any(_matches(pattern, folder) for pattern in self.norecursedirs for folder in folders)
@@ -116,7 +117,9 @@ def _settings(name: str, text: str) -> Mapping[str, object] | None:
         parser = configparser.ConfigParser(interpolation=None, strict=False, default_section="\0")
         parser.read_string(text)
         section = _INI[name]
-        return parser[section] if section in parser else {} if name in _ALWAYS else None
+        if section in parser:
+            return parser[section]
+        return {} if name in _ALWAYS else None
     document: object = tomllib.loads(text)
     for keys in (("tool", "pytest", "ini_options"), ("tool", "pytest")) if name == "pyproject.toml" else (("pytest",),):
         value = document

@@ -142,7 +142,11 @@ def _node(selected: Selected) -> Sequence[Invocation]:
     reporter = RUNNERS_FOLDER / "patchwright_node.mjs"
     options = f'--test --test-reporter={shlex.quote(str(reporter))} --test-reporter-destination="$report"'
     script = _REPORT + f'exec "$0" {options} "$@"'
-    return [Invocation(("sh", "-c", script, _program(selected), *selected.files), reports=Reports(read_node_lines, sealed=True))]
+    return [
+        Invocation(
+            ("sh", "-c", script, _program(selected), *selected.files), reports=Reports(read_node_lines, sealed=True)
+        )
+    ]
 
 
 def _vitest(selected: Selected) -> Sequence[Invocation]:

@@ -70,13 +70,13 @@ def _delete_deep(top: Path) -> None:
     moved = itertools.count()
     base = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        pending = os.listdir(base)
+        pending = os.listdir(base)  # noqa: PTH208 - Path knows no descriptors
         while pending:
             name = pending.pop()
             if not _unlink_unless_folder(name, base):
                 folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=base)
                 try:
-                    for inner in os.listdir(folder):
+                    for inner in os.listdir(folder):  # noqa: PTH208
                         if not _unlink_unless_folder(inner, folder):
                             raised = f"{prefix}{next(moved)}"
                             os.rename(inner, raised, src_dir_fd=folder, dst_dir_fd=base)
@@ -91,11 +91,11 @@ def _delete_deep(top: Path) -> None:
 
 def _unlink_unless_folder(name: str, within: int) -> bool:
     """Whether the entry is gone now; if not, it is a folder that its owner may change."""
-    info = os.stat(name, dir_fd=within, follow_symlinks=False)  # noqa: PTH116 - Path knows no descriptors
+    info = os.stat(name, dir_fd=within, follow_symlinks=False)
     if stat.S_ISDIR(info.st_mode):
-        os.chmod(name, 0o700, dir_fd=within)  # noqa: PTH101
+        os.chmod(name, 0o700, dir_fd=within)
         return False
-    os.unlink(name, dir_fd=within)  # noqa: PTH108
+    os.unlink(name, dir_fd=within)
     return True
 
 

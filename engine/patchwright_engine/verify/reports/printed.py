@@ -9,9 +9,7 @@ from dataclasses import dataclass
 
 _JEST = re.compile(r"Tests: +(.*, )?\d+ total")
 _VITEST = re.compile(r" *Tests +(.*) \(\d+\)")
-_MAVEN = re.compile(
-    r"(?:\[\w+\] *)?Tests run: \d+, Failures: (\d+), Errors: (\d+), Skipped: \d+(?:, Flakes: \d+)?"
-)
+_MAVEN = re.compile(r"(?:\[\w+\] *)?Tests run: \d+, Failures: (\d+), Errors: (\d+), Skipped: \d+(?:, Flakes: \d+)?")
 _GRADLE = re.compile(r"\d+ tests? completed, (\d+) failed(?:, \d+ skipped)?")
 
 
