@@ -2,6 +2,6 @@
 
 All write one sealed JSON object a line to the file named by PATCHWRIGHT_REPORT (`patchwright_report.py`): `start` (id),
 `test` (id, when, outcome, failure), `collect` (id, failure), `note` (text), `state` (what of the test machinery was
-replaced) and, last of all, `end` (exit). A report without its end was cut short. A file being imported is a `start` too,
-until `loaded` (id) takes it back. `patchwright_node.mjs` is a reporter for Node's own runner, with seals of its own.
+replaced) and, last of all, `end` (exit). A report without its end was cut short. While a file is imported it is a `start`
+too, which `loaded` (id) takes back. `patchwright_node.mjs` is a reporter for Node's own runner, with seals of its own.
 """
