@@ -94,7 +94,6 @@ def test_paths_and_names_in_files_are_harmless_in_doctor_models_and_env(tmp_path
     config.mkdir(parents=True)
     root = make_repository(home / "project")
     (root / "requirements.txt").write_text("six\nhttps://example.invalid/\x1b[2J.whl\n")
-    (root / "manage.py").symlink_to(f"nowhere{EVIL}")
     own = {"name": "mine", "parameters": 1, "licence": f"{EVIL}\n{forged}", "path": str(home / "mine.gguf")}
     entry = "".join(f"{key} = {json.dumps(value)}\n" for key, value in own.items())
     (config / "models.toml").write_text(f"[[model]]\n{entry}")
