@@ -97,8 +97,8 @@ def main() -> int:
         for other, what in (("plain", "shutil.copytree"), ("git_worktree", "git worktree add"))
         for ours in ("cold", "warm")
     }
-    for first, second in zip(one.values(), many.values(), strict=True):
-        ratios["shards"] = second[0] / first[0]
+    if many:
+        ratios["shards"] = max(many.values())[0] / max(one.values())[0]
     sys.stdout.write("".join(f"{name}: {value:.2f}\n" for name, value in ratios.items()))
     met = all(seconds[what] < TARGET_SECONDS for what in ("copy, warm", "copy, warm, one edit"))
     sys.stdout.write(f"a warm copy is ready in under {TARGET_SECONDS * 1000:.0f} ms: {'yes' if met else 'no'}\n")

@@ -24,6 +24,7 @@ Make = Callable[[Mapping[str, str]], Snapshot]
 
 NEAR = "from mod import value\n\n\ndef test_near():\n    assert value() == 1\n"
 FAR = "from mod import value\n\n\ndef test_far():\n    assert value() < 2\n\n\ndef test_fails():\n    assert 0\n"
+PASSES = "\n\ndef test_passes():\n    pass\n"
 FILES = {
     "mod.py": "def value():\n    return 1\n",
     "test_near.py": NEAR,
@@ -99,7 +100,7 @@ def test_only_what_runs_in_the_background_leaves_the_processor_to_others(
     make_snapshot: Make, opened: Open, cancel: CancelToken
 ) -> None:
     polite = f"import os\n\n\ndef test_polite():\n    assert os.nice(0) >= {background.NICENESS}\n"
-    snapshot = make_snapshot({"test_near.py": "def test_near():\n    pass\n", "test_far.py": polite + "\n" + SAYS_HELLO})
+    snapshot = make_snapshot({"test_near.py": PASSES, "test_far.py": polite + PASSES})
     outcomes = []
     for spare in (0, 1):
         with opened(snapshot, cancel) as context, other_tests(context, cancel, spare) as others:
@@ -109,9 +110,6 @@ def test_only_what_runs_in_the_background_leaves_the_processor_to_others(
             outcomes.append(rest.baseline.report.results["test_far.py::test_polite"])
             assert rest.pace.niceness == 0  # what is run over a candidate is waited for
     assert outcomes == ["failed", "passed"]
-
-
-SAYS_HELLO = "\ndef test_hello():\n    pass\n"
 
 
 def test_what_nobody_waits_for_any_more_is_ended(make_snapshot: Make, opened: Open, cancel: CancelToken) -> None:
@@ -173,6 +171,6 @@ def test_without_memory_for_both_they_wait(
 
 
 def test_without_other_tests_nothing_is_begun(make_snapshot: Make, opened: Open, cancel: CancelToken) -> None:
-    snapshot = make_snapshot({"test_near.py": "def test_near():\n    pass\n"})
+    snapshot = make_snapshot({"test_near.py": PASSES})
     with opened(snapshot, cancel) as context, other_tests(context, cancel, 8) as others:
         assert (others.in_background, others.pending, others.measured()) == (False, False, None)

@@ -229,7 +229,17 @@ def test_no_copy_is_handed_out_that_holds_something_else(project: Snapshot, canc
 # Real runs
 
 VALUE = "def value():\n    return 1\n"
-HOLDS = "from mod import value\n\n\ndef test_holds():\n    assert value() == 1\n\n\ndef test_more():\n    assert value() > 0\n"
+HOLDS = """\
+from mod import value
+
+def test_holds():
+    assert value() == 1
+
+def test_more():
+    assert value() > 0
+"""
+MAKES = "from mod import value\n\n\ndef test_makes():\n    open('made', 'w').close()\n    assert value()\n"
+NEEDS = "import os\n\n\ndef test_needs():\n    assert os.path.exists('made')\n"
 MANY = {
     "mod.py": VALUE,
     "tests/test_a.py": HOLDS,
@@ -298,12 +308,7 @@ def test_tests_that_would_meet_do_not_when_they_are_apart(make_snapshot: Make, o
 def test_a_test_that_needs_another_files_tests_first_fails_before_and_is_not_counted(
     make_snapshot: Make, opened: Open
 ) -> None:
-    files = {
-        "mod.py": VALUE,
-        "test_a.py": "from mod import value\n\n\ndef test_makes():\n    open('made', 'w').close()\n    assert value()\n",
-        "test_b.py": "import os\n\n\ndef test_needs():\n    assert os.path.exists('made')\n",
-    }
-    snapshot = make_snapshot(files)
+    snapshot = make_snapshot({"mod.py": VALUE, "test_a.py": MAKES, "test_b.py": NEEDS})
     with opened(snapshot, "test_a.py", "test_b.py", workers=2) as context:
         assert context.baseline is not None
         assert context.baseline.report.results == {"test_a.py::test_makes": "passed", "test_b.py::test_needs": "failed"}

@@ -1,5 +1,6 @@
-"""The project's other tests as they are before any patch: measured while the model writes, where that takes nothing from
-it, else when the first fix needs them.
+"""The project's other tests as they are before any patch, measured while the model writes.
+
+Only where that takes nothing from the model; elsewhere when the first fix needs them.
 
 Invariant: what they say is the same either way, time limits aside. When the `with` ends, nothing of it runs on.
 """

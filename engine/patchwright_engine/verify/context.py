@@ -1,11 +1,11 @@
-"""What is the same for every candidate of a job: the copies, the baselines, the reproductions, and how to run over them.
+"""What is the same for every candidate of a job: the copies, the baselines, the reproductions, how to run over them.
 
 Each run starts from a clean copy, patched anew, so that one run cannot prepare the next.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from patchwright_engine.control import CancelToken
@@ -62,7 +62,7 @@ class VerificationContext:
     """How the selection is spread over copies, side by side. Empty: all of it is run in `workspace`."""
     copies: Copies | None = None
     """Where further copies come from; None: there is one."""
-    pace: Pace = Pace()
+    pace: Pace = field(default_factory=Pace)
     baseline: Baseline | None = None
     """None when there is nothing to run."""
     reproductions: tuple[Reproduction, ...] = ()
@@ -265,7 +265,7 @@ def _user_baseline(context: VerificationContext, cancel: CancelToken) -> RunRepo
 
 
 def _with_baseline(context: VerificationContext, cancel: CancelToken) -> VerificationContext:
-    """Spread the selection, measure each part by itself, so that one that hangs holds no other up, and keep what fits."""
+    """Spread the selection and measure each part by itself, so that one that hangs holds no other up."""
     context = replace(context, lanes=_spread(context))
     parts = side_by_side([partial(_measure, lane) for lane in _in_lanes(context)], cancel)
     measured = merge_measured(parts, context.selection)

@@ -1,7 +1,7 @@
 """What earlier jobs saw of a project's tests: which files each enters, which caught a wrong patch, how long it took.
 
-Only the order in which tests are run is made of it, and which run side by side. Invariant: what a test file enters counts only while its text is
-the one that was seen; a history that cannot be read is an empty one.
+Only the order in which tests are run is made of it, and which run side by side. Invariant: what a test file enters
+counts only while its text is the one that was seen; a history that cannot be read is an empty one.
 """
 
 import hashlib

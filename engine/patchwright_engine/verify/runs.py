@@ -119,8 +119,8 @@ def run_tests(
 ) -> TestReport:
     """Run `selection` (files, or test ids as pytest writes them) and report each test.
 
-    With `niceness` (0 to 19) the tests leave the processor to others. Where the first command of the environment's runner gets nowhere (pytest options that need a missing plugin), the
-    next one is tried; `notes` says so.
+    Where the first command of the environment's runner gets nowhere (pytest options that need a missing plugin), the
+    next one is tried; `notes` says so. With `niceness` (0 to 19) the tests leave the processor to others.
 
     Raises: as `Sandbox.run`.
     """
