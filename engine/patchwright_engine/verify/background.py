@@ -1,7 +1,6 @@
 """The project's other tests as they are before any patch, measured while the model writes.
 
 Only where that takes nothing from the model; elsewhere when the first fix needs them.
-
 Invariant: what they say is the same either way, time limits aside. When the `with` ends, nothing of it runs on.
 """
 
@@ -66,9 +65,9 @@ class OtherTests:
 
 
 @contextmanager
-def other_tests(context: VerificationContext, cancel: CancelToken, spare_cores: int) -> Iterator[OtherTests]:
-    """The other tests of `context`, begun at once when `spare_cores` (see there) are left for them."""
-    room = _room_beside(context, spare_cores)
+def other_tests(context: VerificationContext, cancel: CancelToken, cores: int) -> Iterator[OtherTests]:
+    """The other tests of `context`, begun at once when there are `cores` that nobody else needs (`spare_cores`)."""
+    room = _room_beside(context, cores)
     if room is None or context.copies is None:
         yield OtherTests(context, cancel)
         return
@@ -91,12 +90,12 @@ def spare_cores(cores: int, model_threads: int) -> int:
     return cores - model_threads if cores >= 2 * model_threads else 0
 
 
-def _room_beside(context: VerificationContext, spare_cores: int) -> Room | None:
+def _room_beside(context: VerificationContext, cores: int) -> Room | None:
     """What is left beside the runs of the candidates, which go on meanwhile; None where that is too little."""
-    if not context.rest or spare_cores < 1:
+    if not context.rest or cores < 1:
         return None
     here = room_here()
-    room = Room(min(here.cores, spare_cores), here.memory_bytes - RUN_BYTES * max(1, len(context.lanes)))
+    room = Room(min(here.cores, cores), here.memory_bytes - RUN_BYTES * max(1, len(context.lanes)))
     return room if room.memory_bytes >= RUN_BYTES else None
 
 
@@ -106,7 +105,7 @@ def _measure(
     """`open_rest` on copies of its own; what it returns may use them until they are closed."""
     own = copies.take(1)
     if not own:
-        raise EnvironmentProblem("no copy like the first could be made")
+        raise EnvironmentProblem("no copy like the first could be made")  # never shown: see `_result`
     pace = replace(context.pace, room=room, niceness=NICENESS)
     measured = open_rest(replace(context, workspace=own[0], copies=copies, pace=pace), cancel)
     return None if measured is None else replace(measured, pace=context.pace)

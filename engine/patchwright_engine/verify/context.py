@@ -299,8 +299,8 @@ def _measure(context: VerificationContext, cancel: CancelToken) -> Measured:
 
 def _spread(context: VerificationContext) -> tuple[Lane, ...]:
     """The lanes for a selection; none where one process is as good."""
-    assert context.workspace is not None
-    root, pace = context.workspace.path, context.pace
+    _, workspace = _clean(context, None)  # Of what a run left behind nothing may be read here.
+    root, pace = workspace.path, context.pace
     if context.copies is None or divides_itself(context.environment.runner, root):
         return ()
     expected = expected_seconds(context.selection, pace.seconds, root)
