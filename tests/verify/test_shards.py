@@ -258,7 +258,7 @@ def test_the_results_do_not_depend_on_how_many_processes_ran_them(make_snapshot:
     breaks, mends = edited(snapshot, "mod.py", "1", "2"), edited(snapshot, "mod.py", "return 1", "return 1.0")
     seen = []
     for workers in (1, 2):
-        with opened(snapshot, *selection, workers=workers, runner="pytest", seconds=8.0) as context:
+        with opened(snapshot, *selection, workers=workers, seconds=4.0) as context:
             assert len(context.lanes) == (0 if workers == 1 else 2)
             assert context.baseline is not None
             before = context.baseline.report
@@ -322,7 +322,7 @@ def test_a_process_that_crashes_takes_only_its_own_files_along_and_is_named(make
         "test_a.py": "def test_a():\n    pass\n",
         "test_exits.py": "import os\n\n\ndef test_exits():\n    os._exit(7)\n",
     }
-    with opened(make_snapshot(files), *files, workers=2) as context:
+    with opened(make_snapshot(files), *files, workers=2, runner="pytest") as context:
         assert context.baseline is not None
         assert context.baseline.report.results == {"test_a.py::test_a": "passed"}
     (note,) = [note for note in context.notes if "did not finish (exit status 7)" in note]
