@@ -1,4 +1,5 @@
-"""How soon is a throw-away copy of a workspace ready, against a plain copy and `git worktree add`?
+"""How soon is a throw-away copy of a workspace ready, against a plain copy and `git worktree add`? And what does it
+bring to run slow tests side by side?
 
     python benchmarks/verification.py [--quick] [--json OUT] [--repo DIR] [--scratch DIR]
 
@@ -9,6 +10,8 @@ with it, it is a clone. Everything happens below --scratch (default: the tempora
 Best of five runs (--quick: two), the disk settled before each. Run it on a quiet machine; the CPU time, of git's
 processes too, tells the work where it was not quiet. Nothing is deleted before the end, since ext4 makes files several
 times slower for minutes after thousands were deleted: deleting between the runs measures that.
+Tests: six files that wait 0.4 s and compute for 0.4 s each, in one process and in as many as `fix` would take here, at
+least two, each with its copy and sandbox; copies are there already. Ratio `shards`: many over one, less is better.
 """
 
 import argparse
@@ -23,14 +26,21 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 from rich.console import Console
 from rich.table import Table
 
+from patchwright_engine.control import CancelToken
+from patchwright_engine.errors import SandboxUnavailable
+from patchwright_engine.sandbox.select import select_sandbox
 from patchwright_engine.types import RepoPath, Snapshot
+from patchwright_engine.verify.context import open_verification, run_regression
+from patchwright_engine.verify.environment import discover_environment
 from patchwright_engine.verify.kept import in_memory
+from patchwright_engine.verify.shards import MAX_WORKERS, Lane, expected_seconds, room_here, split
 from patchwright_engine.verify.workspace import WorkspaceCopy
 from patchwright_engine.workspace.snapshot import take_snapshot
 
@@ -38,6 +48,18 @@ FILES = 6_600
 BYTES = 45_000_000
 LARGEST = 64_000
 TARGET_SECONDS = 0.3
+TEST_FILES = 6
+SLOW_TEST = """\
+import time
+
+def test_waits():
+    time.sleep(0.4)
+
+def test_computes():
+    end = time.process_time() + 0.4
+    while time.process_time() < end:
+        pass
+"""
 Seconds = tuple[float, float]
 """Wall time and CPU time of one call."""
 
@@ -57,6 +79,8 @@ def main() -> int:
         clone(arguments.repo, root) if arguments.repo else make_tree(root)
         snapshot = take_snapshot(root)
         measured = {**measure_others(root, scratch, runs), **measure_ours(root, scratch, runs)}
+        one, many = measure_tests(scratch, 1 if arguments.quick else 3)
+        measured |= one | many
         size = sum((root / path).stat().st_size for path in snapshot.files)
         where = "memory" if in_memory(scratch) else "disk"
     seconds = {what: wall for what, (wall, _) in measured.items()}
@@ -73,6 +97,8 @@ def main() -> int:
         for other, what in (("plain", "shutil.copytree"), ("git_worktree", "git worktree add"))
         for ours in ("cold", "warm")
     }
+    if many:
+        ratios["shards"] = max(many.values())[0] / max(one.values())[0]
     sys.stdout.write("".join(f"{name}: {value:.2f}\n" for name, value in ratios.items()))
     met = all(seconds[what] < TARGET_SECONDS for what in ("copy, warm", "copy, warm, one edit"))
     sys.stdout.write(f"a warm copy is ready in under {TARGET_SECONDS * 1000:.0f} ms: {'yes' if met else 'no'}\n")
@@ -138,6 +164,41 @@ def measure_ours(root: Path, scratch: Path, runs: int) -> dict[str, Seconds]:
     measured["reset, after a run"] = best(runs, opened[0].reset, before=lambda: spoil(opened[0], snapshot))
     measured["close, and keep"] = best(runs, close_copy, before=lambda: opened or open_copy(snapshot))
     return measured
+
+
+def measure_tests(scratch: Path, runs: int) -> tuple[dict[str, Seconds], dict[str, Seconds]]:
+    """Slow tests in one process and in several; nothing where no sandbox works."""
+    try:
+        sandbox = select_sandbox()
+    except SandboxUnavailable as error:
+        sys.stdout.write(f"tests were not run: {error.message}\n")
+        return {}, {}
+    root = scratch / "slow"
+    root.mkdir()
+    names = tuple(RepoPath(f"test_{number}.py") for number in range(TEST_FILES))
+    for name in names:
+        (root / name).write_text(SLOW_TEST)
+    environment = replace(discover_environment(root, Path(sys.executable)), runner="unittest")
+    several = min(MAX_WORKERS, max(2, room_here().cores))
+    cancel = CancelToken()
+    with open_verification(
+        take_snapshot(root), sandbox=sandbox, environment=environment, issue_text="", selection=(), cancel=cancel
+    ) as context:
+        copies = context.copies
+        assert copies is not None
+
+        def measure(workers: int) -> Seconds:
+            parts = split(names, expected_seconds(names, {}, root), workers)
+            lanes = tuple(Lane(copy, part) for copy, part in zip(copies.take(workers), parts, strict=True))
+            spread = replace(context, selection=names, lanes=lanes)
+
+            def run() -> None:
+                report = run_regression(spread, None, cancel)
+                assert len(report.with_outcome("passed")) == 2 * TEST_FILES, report.summary
+
+            return best(runs, run)
+
+        return {"tests, 1 process": measure(1)}, {f"tests, {several} processes": measure(several)}
 
 
 def spoil(copy: WorkspaceCopy, snapshot: Snapshot) -> None:

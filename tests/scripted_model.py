@@ -84,6 +84,7 @@ class ScriptedModel:
     yes: Yes = lambda _request: 0.5
     name: str = "scripted"
     context_tokens: int = 8192
+    cpu_threads: int = 0
     seconds: float = 0.0
     """How long each call takes; a cancel cuts it short."""
     gave_up: tuple[str, ...] = ()

@@ -35,6 +35,8 @@ def test_it_prints_a_table_and_writes_rows_and_ratios(tmp_path: Path) -> None:
     assert all(seconds > 0 for seconds in rows.values())
     assert result["ratios"]["copy_vs_plain_cold"] == rows["copy, cold"] / rows["shutil.copytree"]
     assert result["ratios"]["copy_vs_git_worktree_warm"] == rows["copy, warm"] / rows["git worktree add"]
+    (many,) = [what for what in rows if what.startswith("tests, ") and what != "tests, 1 process"]
+    assert result["ratios"]["shards"] == rows[many] / rows["tests, 1 process"]
     assert {"platform", "cores", "python"} <= result["machine"].keys()
     assert "copy, warm, one edit" in done.stdout
     assert exact_picture(root) == before

@@ -18,12 +18,14 @@ from patchwright_engine.errors import BadInput, Cancelled, ModelHostLost, ModelU
 from patchwright_engine.model import wire
 from patchwright_engine.model.backend import CompletionRequest, DecodeProgress, JudgeRequest
 from patchwright_engine.model.client import HostedModel
+from patchwright_engine.model.parameters import default_threads
 
 
 @pytest.mark.model
 def test_a_host_is_started_answers_and_judges(open_hosted: Open) -> None:
     model = open_hosted()
     assert model.context_tokens == 2048
+    assert model.cpu_threads == default_threads()
     assert model.count_tokens("hello world") == 2
     ended: list[int] = []
     progress: list[object] = []

@@ -16,6 +16,7 @@ from patchwright_engine.errors import BadInput, Cancelled, ModelHostLost, ModelU
 from patchwright_engine.model.backend import Completion, CompletionRequest, JudgeRequest, Message
 from patchwright_engine.model.openai import OpenAIModel
 from patchwright_engine.model.openai_values import Usage, completion_of
+from patchwright_engine.model.parameters import default_threads
 from scripted_model import Rule, serve_scripted
 
 ASK = (Message("system", "be brief"), Message("user", "fix it"))
@@ -31,6 +32,11 @@ def test_candidates_come_in_order_the_first_one_greedy() -> None:
         assert answers(OpenAIModel(server.url), n=3, seed=7) == ["a", "b", "c"]
     assert [(b["n"], b["temperature"], b["seed"]) for b in server.bodies] == [(1, 0.0, 7), (2, 0.8, 8)]
     assert {b["model"] for b in server.bodies} == {"scripted"}
+
+
+def test_a_server_on_this_machine_may_use_all_of_its_processor_and_another_uses_none() -> None:
+    assert OpenAIModel("http://localhost:8080/v1").cpu_threads == default_threads()
+    assert OpenAIModel("http://192.0.2.7:8080/v1").cpu_threads == 0
 
 
 def test_a_server_that_ignores_n_is_asked_again() -> None:

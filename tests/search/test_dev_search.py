@@ -17,6 +17,8 @@ from patchwright_engine.pipeline import FixRequest, run_fix
 from patchwright_engine.search.dev_search import allocate
 from patchwright_engine.search.trace import read_trace
 from patchwright_engine.types import Evidence, Fix, FixResult, Issue, RepoPath
+from patchwright_engine.verify.history import load_history
+from patchwright_engine.verify.shards import Room
 from scripted_model import Rule, ScriptedModel
 
 CALC = '''\
@@ -278,15 +280,24 @@ def test_tests_that_are_not_run_are_said(search: Search, monkeypatch: pytest.Mon
     assert "Of 3 test files only the 2 nearest to the suspected code are run." in found.result.notes
 
 
+@pytest.mark.parametrize("threads", [0, 10_000])
 def test_the_projects_other_tests_are_run_before_a_fix_is_called_verified(
-    search: Search, monkeypatch: pytest.MonkeyPatch
+    threads: int, search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """In the background where the model leaves the processor free, else when they are needed: the same comes out."""
     monkeypatch.setattr("patchwright_engine.search.opening.MAX_TEST_FILES", 1)
+    monkeypatch.setattr("patchwright_engine.verify.background.room_here", lambda: Room(2, 64 << 30))
     far = "import calc\n\n\ndef test_far():\n    assert calc.add(100, 0) == 100\n\n\ndef test_fails():\n    assert 0\n"
     files = {**PROJECT, "other/test_far.py": far}
-    found = search(rules(fixed("a + b if a < 9 else 0", RIGHT)), files=files, budget="4")
+    model = rules(fixed("a + b if a < 9 else 0", RIGHT))
+    model.cpu_threads = threads
+    found = search(model, files=files, budget="4")
     assert found.result.stopped == "verified"
     assert found.result.notes == ()
+    said = [progress.message for progress in found.progress]
+    assert ("running 1 other test files in the background" in said) is (threads == 0)
+    assert ("running the 1 other test files as they are before any fix" in said) is (threads > 0)
+    assert "running 1 more test files over the best candidate" in said
     (fix,) = found.result.fixes
     assert "return a + b\n" in fix.patch.diff
     assert [(run.command, run.before, run.after) for run in fix.runs if run.kind == "regression"] == [
@@ -295,6 +306,8 @@ def test_the_projects_other_tests_are_run_before_a_fix_is_called_verified(
     ]
     rejected = [step for step in found.steps("candidate") if "test_far" in step.get("feedback", "")]
     assert [step["evidence"] for step in rejected] == [None]
+    known = load_history(Path(found.steps("start")[0]["root"]))
+    assert {path for path, test in known.items() if test.seconds > 0} == {"test_calc.py", "other/test_far.py"}
 
 
 def test_tied_candidates_are_ordered_by_the_judge(search: Search) -> None:

@@ -38,6 +38,18 @@ def test_news_replace_what_was_entered_and_keep_what_was_caught(make_snapshot: M
     assert [second[RepoPath(path)].caught for path in ("test_a.py", "test_b.py")] == [2.0, 1.0]
 
 
+def test_how_long_tests_took_is_kept_beside_what_else_is_known(make_snapshot: Make) -> None:
+    snapshot = make_snapshot({"test_a.py": "", "test_b.py": ""})
+    first = learned({}, snapshot, {"test_a.py": frozenset({"x.py"})}, ["test_a.py::t"], now=1.0)
+    seconds = {"test_a.py": 2.5, "test_b.py": 0.5, "test_gone.py": 1.0}
+    save_history(snapshot.root, learned(first, snapshot, {}, [], now=2.0, seconds=seconds))
+    known = load_history(snapshot.root)
+    assert {path: test.seconds for path, test in known.items()} == {"test_a.py": 2.5, "test_b.py": 0.5}
+    assert (known[RepoPath("test_a.py")].enters, known[RepoPath("test_a.py")].caught) == ({"x.py"}, 1.0)
+    # A later job that did not measure it takes nothing away.
+    assert learned(known, snapshot, {}, ["test_a.py::t"], now=3.0)[RepoPath("test_a.py")].seconds == 2.5
+
+
 def test_files_that_are_gone_and_old_news_are_forgotten(make_snapshot: Make) -> None:
     snapshot = make_snapshot({"test_a.py": ""})
     old = learned({}, snapshot, {}, ["test_a.py::t", "test_gone.py::t"], now=1.0)
@@ -46,7 +58,7 @@ def test_files_that_are_gone_and_old_news_are_forgotten(make_snapshot: Make) -> 
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{}", b"\xff", b'{"schema": 0, "tests": {}}', b'{"schema": 1, "tests": {"a": 1}}']
+    "content", [b"", b"{}", b"\xff", b'{"schema": 0, "tests": {}}', b'{"schema": 2, "tests": {"a": 1}}']
 )
 def test_a_damaged_history_is_an_empty_one(content: bytes, make_snapshot: Make, home: Path) -> None:
     snapshot = make_snapshot({"test_a.py": ""})

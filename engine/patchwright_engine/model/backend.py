@@ -123,6 +123,11 @@ class LanguageModel(Protocol):
         """Tokens one sequence may hold, prompt and answer together."""
         ...
 
+    @property
+    def cpu_threads(self) -> int:
+        """Cores of this machine that it keeps busy while it answers; 0 when another machine computes."""
+        ...
+
     def count_tokens(self, text: str) -> int:
         """Tokens of plain text, without chat markup; an upper estimate where the tokenizer is out of reach."""
         ...

@@ -30,7 +30,7 @@ from patchwright_engine.model.backend import (
 from patchwright_engine.model.child import Child, StopWatch, holder, log_path
 from patchwright_engine.model.ladder import least_memory, less_memory
 from patchwright_engine.model.llama import check_model_file
-from patchwright_engine.model.parameters import EXIT_NO_MEMORY, EXIT_TAKEN, LoadParameters
+from patchwright_engine.model.parameters import EXIT_NO_MEMORY, EXIT_TAKEN, LoadParameters, default_threads
 
 RESENDS = 2
 MAX_SENDS = 10
@@ -86,6 +86,11 @@ class HostedModel:
             self._give_back(self._borrow(self._ending))
         assert self._welcome is not None
         return self._welcome.context_tokens
+
+    @property
+    def cpu_threads(self) -> int:
+        """As the host last spoken to says, which may have found no room on the GPU; before one was, all."""
+        return self._welcome.cpu_threads if self._welcome else default_threads()
 
     def connect(self, cancel: CancelToken) -> None:
         """Wait until a host has the weights, at most until `cancel`, which from here on also ends `count_tokens`.

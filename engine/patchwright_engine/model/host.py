@@ -222,7 +222,10 @@ class Host:
             return
         self._touch()
         asked, model = self._parameters.n_ctx, self.model
-        peer.channel.send(wire.Welcome(asked, model.context_tokens, os.getpid(), self._adapters, model.gave_up))
+        welcome = wire.Welcome(
+            asked, model.context_tokens, os.getpid(), self._adapters, model.gave_up, model.cpu_threads
+        )
+        peer.channel.send(welcome)
         self._welcomed = True  # and not when the client died while the weights were loading
 
     def _hear(self, peer: "_Peer", message: wire.Message) -> None:

@@ -219,6 +219,14 @@ class LlamaContext:
         return self._lib.llama_init_from_model(self._model, params) or None
 
     @property
+    def cpu_threads(self) -> int:
+        """Threads that compute; the one that feeds the card when every layer is there."""
+        layers, whole = self.parameters.n_gpu_layers, int(self._lib.llama_model_n_layer(self._model)) + 1
+        if self._lib.llama_supports_gpu_offload() and not 0 <= layers < whole:
+            return 1
+        return self.parameters.threads or default_threads()
+
+    @property
     def last_error(self) -> str:
         """The last lines llama.cpp logged as errors."""
         return "; ".join(list(self._errors)[-2:])

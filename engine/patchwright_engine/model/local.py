@@ -60,6 +60,10 @@ class LocalModel:
         return self._context.context_tokens
 
     @property
+    def cpu_threads(self) -> int:
+        return self._context.cpu_threads
+
+    @property
     def gave_up(self) -> tuple[str, ...]:
         """What there was no memory for when the model was loaded, in words."""
         return tuple(self._context.gave_up)

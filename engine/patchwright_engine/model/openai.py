@@ -26,7 +26,7 @@ from patchwright_engine.model.backend import (
     JudgeRequest,
     Verdict,
 )
-from patchwright_engine.model.openai_http import PromptTooLong, Server, StillLoading, exchange
+from patchwright_engine.model.openai_http import PromptTooLong, Server, StillLoading, exchange, is_loopback
 from patchwright_engine.model.openai_values import (
     Facts,
     Usage,
@@ -39,6 +39,7 @@ from patchwright_engine.model.openai_values import (
     plain_body,
     with_tokens,
 )
+from patchwright_engine.model.parameters import default_threads
 
 BYTES_PER_TOKEN = 2.5
 """Code has three to four bytes a token; fewer makes the count an upper estimate."""
@@ -91,6 +92,11 @@ class OpenAIModel:
     def context_tokens(self) -> int:
         said = self._facts.context_tokens if self._facts else None
         return min(self._context_tokens, said or self._context_tokens)
+
+    @property
+    def cpu_threads(self) -> int:
+        """None of another machine's server; of one on this machine all, since it does not tell what it computes on."""
+        return default_threads() if is_loopback(self._server.url) else 0
 
     def connect(self, cancel: CancelToken) -> None:
         """Ask the server what it is, waiting while it loads its model; later calls do nothing.

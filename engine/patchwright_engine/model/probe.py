@@ -67,6 +67,13 @@ class Hardware:
 
 def probe_hardware() -> Hardware:
     """Look at this machine. Takes up to a few seconds where a vendor's tool is slow, usually some milliseconds."""
+    hardware = probe_without_cards()
+    gpus = (*_nvidia(os.environ), *_rocm(os.environ)) or _apple(hardware.memory_total)
+    return replace(hardware, gpus=gpus, unified=any(gpu.backend == "metal" for gpu in gpus))
+
+
+def probe_without_cards() -> Hardware:
+    """As `probe_hardware`, but no card is looked for, so that no program is started."""
     memory = psutil.virtual_memory()
     limit = cgroup_limits()
     total, available = memory.total, memory.available
@@ -76,14 +83,11 @@ def probe_hardware() -> Hardware:
     cores = _allowed_cores()
     if limit.cpus is not None:
         cores = max(1, min(cores, int(limit.cpus)))
-    gpus = (*_nvidia(os.environ), *_rocm(os.environ)) or _apple(memory.total)
     return Hardware(
         cores=cores,
         threads=_threads(cores, psutil.cpu_count(logical=False)),
         memory_total=total,
         memory_available=available,
-        gpus=gpus,
-        unified=any(gpu.backend == "metal" for gpu in gpus),
     )
 
 

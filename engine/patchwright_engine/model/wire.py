@@ -32,7 +32,7 @@ from patchwright_engine.model.backend import (
     Verdict,
 )
 
-VERSION = 4
+VERSION = 5
 """Part of the meeting point: a host of an older language is left to idle out, never spoken to."""
 MAX_FRAME = 64 << 20
 MAX_HELLO = 4096
@@ -66,6 +66,8 @@ class Welcome:
     """`adapters.identity` of each that is loaded."""
     gave_up: tuple[str, ...] = ()
     """What there was no memory for, in words."""
+    cpu_threads: int = 0
+    """As `backend.LanguageModel.cpu_threads`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
+from patchwright_engine.model.parameters import default_threads
 from patchwright_engine.repair.apply import Refusal
 from patchwright_engine.search.budget import round_sizes
 from patchwright_engine.search.candidates import (
@@ -29,7 +30,9 @@ from patchwright_engine.search.repair_stage import Attempt, Failed, Shown, repai
 from patchwright_engine.search.reproduce import Reproduced, reproduce
 from patchwright_engine.search.understand import understand
 from patchwright_engine.types import Evidence, Fix, Patch, RepoPath
-from patchwright_engine.verify.context import VerificationContext, open_rest, with_reproduction
+from patchwright_engine.verify.background import OtherTests, other_tests, spare_cores
+from patchwright_engine.verify.baseline import seconds_by_file
+from patchwright_engine.verify.context import VerificationContext, with_reproduction
 from patchwright_engine.verify.evidence import Verification, verify_patch
 from patchwright_engine.verify.reproduction import useful_lines
 
@@ -69,7 +72,11 @@ def dev_search(job: Job, open_context: OpenVerification, pool: Pool, on_fix: Cal
     with open_context(suspected) as context:
         for note in context.notes:
             job.note(note)
-        return _Search(job, beam, context, pool, on_fix).run()
+        spare = spare_cores(default_threads(), job.model.cpu_threads)
+        with other_tests(context, job.cancel, spare) as others:
+            if others.in_background:
+                job.report("verify", f"running {len(context.rest)} other test files in the background")
+            return _Search(job, beam, context, others, pool, on_fix).run()
 
 
 @dataclass(slots=True)
@@ -79,6 +86,8 @@ class _Search:
     job: Job
     beam: Sequence[ScoredLocation]
     context: VerificationContext
+    others: OtherTests
+    """The project's other tests, which only what will be called verified has to pass."""
     pool: Pool
     on_fix: Callable[[Fix], None] | None
     votes: dict[RepoPath, int] = field(default_factory=dict)
@@ -86,8 +95,6 @@ class _Search:
     failed: list[Failed] = field(default_factory=list)
     spent: list[int] = field(default_factory=list)
     """Fresh rollouts at each location of the beam."""
-    rest: VerificationContext | None = None
-    """The project's other tests, once they were needed."""
 
     def run(self) -> str:
         job, pool = self.job, self.pool
@@ -134,16 +141,11 @@ class _Search:
         """Run the project's other tests over a candidate; one that breaks any is rejected."""
         job = self.job
         candidate.confirmed = True
-        if self.context.rest and self.rest is None:
-            job.report("verify", f"running {len(self.context.rest)} more test files as they are")
-            self.rest = open_rest(self.context, job.cancel)
-            self.context = replace(self.context, rest=())
-            for note in self.rest.notes if self.rest else ():
-                job.note(note)
-        if self.rest is None:
+        rest = self._other_tests()
+        if rest is None:
             return
-        job.report("verify", f"running {len(self.rest.selection)} more test files over the best candidate")
-        verification = verify_patch(candidate.patch, self.rest, job.cancel)
+        job.report("verify", f"running {len(rest.selection)} more test files over the best candidate")
+        verification = verify_patch(candidate.patch, rest, job.cancel)
         runs = (*candidate.verification.runs, *verification.runs)
         candidate.verification = replace(candidate.verification, runs=runs)
         if verification.evidence is None:
@@ -152,6 +154,19 @@ class _Search:
             self.failed.append(Failed(candidate.attempt, candidate.patch.id, verification.feedback, 0.5))
             job.best_evidence = next((c.verification.evidence for c in self.pool.alive()), None)
         _trace_candidate(job, candidate)
+
+    def _other_tests(self) -> VerificationContext | None:
+        """The project's other tests before any patch; the first time they may have to be run, or waited for."""
+        job, others = self.job, self.others
+        if others.pending:
+            how = "waiting for the" if others.in_background else "running the"
+            job.report("verify", f"{how} {len(self.context.rest)} other test files as they are before any fix")
+        rest = others.measured()
+        if rest is not None and rest.baseline is not None:
+            job.test_seconds.update(seconds_by_file(rest.baseline.report))
+        for note in rest.notes if rest else ():
+            job.note(note)
+        return rest
 
     def _rank(self) -> None:
         """Order what evidence leaves equal, and tell what goes with it."""

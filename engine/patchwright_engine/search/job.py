@@ -45,6 +45,8 @@ class Job:
     rollouts: int = 0
     best_evidence: Evidence | None = None
     generated_tokens: int = 0
+    test_seconds: dict[str, float] = field(default_factory=dict)
+    """Test file → how long its tests took before any patch; remembered for later jobs."""
     started: float = field(default_factory=time.monotonic)
 
     def tokens(self, share: float) -> int:

@@ -16,12 +16,14 @@ from patchwright_engine.sandbox.select import select_sandbox
 from patchwright_engine.search.candidates import Pool
 from patchwright_engine.search.job import Job
 from patchwright_engine.types import RepoPath, RunReport
+from patchwright_engine.verify.baseline import seconds_by_file
 from patchwright_engine.verify.choose import choose_environment
 from patchwright_engine.verify.context import VerificationContext, open_verification
 from patchwright_engine.verify.discovery import find_test_files, select_regression_tests
 from patchwright_engine.verify.environment import TestEnvironment, discover_environment
 from patchwright_engine.verify.history import learned, load_history, save_history
 from patchwright_engine.verify.kept import Bounds
+from patchwright_engine.verify.shards import Pace
 from patchwright_engine.verify.workspace import prepare_copy
 
 MAX_TEST_FILES = 40
@@ -105,7 +107,10 @@ def open_tests(opening: Opening, changed: Sequence[RepoPath]) -> Iterator[Verifi
         user_command=job.issue.test_command,
         timeout_seconds=opening.timeout_seconds,
         kept=opening.kept,
+        pace=Pace(seconds={path: test.seconds for path, test in history.items() if test.seconds > 0}),
     ) as context:
+        if context.baseline is not None:
+            job.test_seconds.update(seconds_by_file(context.baseline.report))
         _note_useless_command(job, context.user_before, opening.timeout_seconds)
         try:
             yield context
@@ -113,7 +118,8 @@ def open_tests(opening: Opening, changed: Sequence[RepoPath]) -> Iterator[Verifi
             regressions = (candidate.verification.regression for candidate in opening.pool.by_key.values())
             caught = [test for regression in regressions if regression for test in regression.newly_failing]
             entered = context.baseline.report.entered if context.baseline else {}
-            save_history(job.snapshot.root, learned(history, job.snapshot, entered, caught))
+            news = learned(history, job.snapshot, entered, caught, seconds=job.test_seconds)
+            save_history(job.snapshot.root, news)
 
 
 def _sandbox(job: Job) -> Sandbox | None:

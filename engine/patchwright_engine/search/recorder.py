@@ -84,6 +84,10 @@ class RecordedModel:
     def context_tokens(self) -> int:
         return self._model.context_tokens
 
+    @property
+    def cpu_threads(self) -> int:
+        return self._model.cpu_threads
+
     def count_tokens(self, text: str) -> int:
         return self._model.count_tokens(text)
 

@@ -5,6 +5,7 @@ Invariant: a test that fails, or does not answer the same way twice, before the 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from patchwright_engine.verify.runs import TestReport
 
@@ -12,6 +13,8 @@ REPEAT_BELOW_SECONDS = 10.0
 """A baseline quicker than this is run twice, to find flaky tests while it is cheap."""
 RECORD_BELOW_SECONDS = 3.0
 """And one quicker than this records in its second run which files the tests enter, which slows it a few times."""
+MAX_LEFT_OUT = 2
+"""Test files that may each use up the time limit once before what fits in it is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,20 @@ class Baseline:
 
     report: TestReport
     flaky: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was found out about a selection before any patch."""
+
+    selection: tuple[str, ...]
+    """What is worth running again: without the files that never end, and without those that do not fit."""
+    baseline: Baseline | None
+    """None when nothing is."""
+    hanging: tuple[str, ...] = ()
+    """Files left out because a test in them does not end."""
+    cut: bool = False
+    """Whether the rest of it was still more than fits in the time limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +50,28 @@ class Regression:
     """Of those that passed before, how many still do."""
     fixed: tuple[str, ...]
     """Tests that failed before and pass now."""
+
+
+def measure_selection(
+    run: Callable[[tuple[str, ...], bool], TestReport], selection: tuple[str, ...], seconds: float
+) -> Measured:
+    """The baseline of what of `selection` ends within the time limit of `seconds`.
+
+    `run` runs names over a clean copy; its second argument says whether to record what the tests enter.
+    """
+    hanging: list[str] = []
+    while True:
+        baseline = measure_baseline(partial(run, selection))
+        if baseline.report.run.outcome != "timeout":
+            return Measured(selection, baseline, tuple(hanging))
+        file = hanging_file(baseline)
+        if file is None or len(hanging) == MAX_LEFT_OUT:
+            baseline, kept = fitting(baseline, selection, seconds / 2)
+            return Measured(kept, baseline if kept else None, tuple(hanging), cut=True)
+        hanging.append(file)
+        selection = tuple(name for name in selection if file_of(name) != file)
+        if not selection:
+            return Measured((), None, tuple(hanging))
 
 
 def measure_baseline(run: Callable[[bool], TestReport]) -> Baseline:
@@ -61,22 +100,20 @@ def fitting(baseline: Baseline, selection: Sequence[str], seconds: float) -> tup
     The file that was running when the time ended is always left out, and so are files that gave no result.
     """
     report = baseline.report
-    spent: dict[str, float] = {}
-    for test, duration in report.durations.items():
-        spent[test.partition("::")[0]] = spent.get(test.partition("::")[0], 0.0) + duration
-    last = next(reversed(list(report.durations)), "").partition("::")[0]
+    spent = seconds_by_file(report)
+    last = file_of(next(reversed(list(report.durations)), ""))
     kept: list[str] = []
     total = 0.0
     for name in selection:
-        file = name.partition("::")[0]
+        file = file_of(name)
         if file == last or file not in spent:
             continue
         total += spent[file]
         if total > seconds:
             break
         kept.append(name)
-    files = {name.partition("::")[0] for name in kept}
-    results = {test: result for test, result in report.results.items() if test.partition("::")[0] in files}
+    files = {file_of(name) for name in kept}
+    results = {test: result for test, result in report.results.items() if file_of(test) in files}
     return Baseline(replace(report, results=results, problem=None), baseline.flaky), tuple(kept)
 
 
@@ -86,7 +123,20 @@ def hanging_file(baseline: Baseline) -> str | None:
     running = [test for test in report.durations if test not in report.results]
     if not running or report.run.seconds - sum(report.durations.values()) < report.run.seconds / 2:
         return None
-    return running[-1].partition("::")[0]
+    return file_of(running[-1])
+
+
+def file_of(test: str) -> str:
+    """The file of a test id, which may be a file itself."""
+    return test.partition("::")[0]
+
+
+def seconds_by_file(report: TestReport) -> dict[str, float]:
+    """Test file → how long its tests took together."""
+    spent: dict[str, float] = {}
+    for test, duration in report.durations.items():
+        spent[file_of(test)] = spent.get(file_of(test), 0.0) + duration
+    return spent
 
 
 def compare(before: TestReport, after: TestReport) -> Regression:

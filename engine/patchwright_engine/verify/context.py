@@ -1,42 +1,55 @@
-"""What is the same for every candidate of a job: the copy, the baselines, the reproductions, and how to run over them.
+"""What is the same for every candidate of a job: the copies, the baselines, the reproductions, how to run over them.
 
 Each run starts from a clean copy, patched anew, so that one run cannot prepare the next.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.types import Command, Patch, RepoPath, RunReport, Snapshot
-from patchwright_engine.verify.baseline import Baseline, fitting, hanging_file, measure_baseline
+from patchwright_engine.verify.baseline import Baseline, Measured, measure_selection
 from patchwright_engine.verify.behaviour import Behaviour, observe
+from patchwright_engine.verify.copies import Copies
 from patchwright_engine.verify.discovery import named_tests
 from patchwright_engine.verify.environment import TestEnvironment
 from patchwright_engine.verify.kept import Bounds
 from patchwright_engine.verify.probes import Probe
 from patchwright_engine.verify.reproduction import Reproduction, check_reproduction
 from patchwright_engine.verify.runs import TestReport, run_tests
+from patchwright_engine.verify.shards import (
+    Lane,
+    Pace,
+    divides_itself,
+    expected_seconds,
+    merge_measured,
+    merge_reports,
+    room_here,
+    side_by_side,
+    split,
+    worker_count,
+)
 from patchwright_engine.verify.toolchains import show_packages
 from patchwright_engine.verify.workspace import BOUNDS, WorkspaceCopy
 
 PROBING_SECONDS = 60.0
-MAX_LEFT_OUT = 2
-"""Test files that may each use up the time limit once before what fits in it is taken."""
 _CANNOT_START = {126: "cannot be executed", 127: "was not found"}
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationContext:
-    """Everything that is the same for all candidates of a job. One thread at a time: it owns one copy."""
+    """Everything that is the same for all candidates of a job. One thread at a time: it has its own copies."""
 
     snapshot: Snapshot
     sandbox: Sandbox | None
     """None: nothing may be run, and no evidence above `parses` is given."""
     environment: TestEnvironment
     workspace: WorkspaceCopy | None
+    """The first copy, where all but the regression tests are run."""
     issue_text: str = ""
     selection: tuple[str, ...] = ()
     """Regression test files that are run: those that fit in the time limit. Those that the user's command names come
@@ -44,7 +57,12 @@ class VerificationContext:
     own_tests: tuple[str, ...] = ()
     """All that were chosen, nearest first: what they say counts also where they are not run."""
     rest: tuple[str, ...] = ()
-    """The project's other test files, nearest first: run before a fix is called verified (see `open_rest`)."""
+    """The project's other test files, nearest first: run before a fix is called verified (see `other_tests`)."""
+    lanes: tuple[Lane, ...] = ()
+    """How the selection is spread over copies, side by side. Empty: all of it is run in `workspace`."""
+    copies: Copies | None = None
+    """Where further copies come from; None: there is one."""
+    pace: Pace = field(default_factory=Pace)
     baseline: Baseline | None = None
     """None when there is nothing to run."""
     reproductions: tuple[Reproduction, ...] = ()
@@ -52,7 +70,8 @@ class VerificationContext:
     user_command: str | None = None
     user_before: RunReport | None = None
     timeout_seconds: float = 120.0
-    """For each run: the user's command, the reproductions together, the regression tests together."""
+    """For each run: the user's command, the reproductions together, the regression tests together, however many run
+    side by side."""
     notes: tuple[str, ...] = ()
     """What the user should know about how the tests are run."""
 
@@ -70,10 +89,12 @@ def open_verification(
     user_command: str | None = None,
     timeout_seconds: float = 120.0,
     kept: Bounds = BOUNDS,
+    pace: Pace = Pace(),  # noqa: B008 - frozen
 ) -> Iterator[VerificationContext]:
     """Make the copy and run, unpatched, the user's command and the regression tests. Done once per job.
 
-    `kept` bounds what may wait on disk for the next job.
+    `kept` bounds what may wait on disk for the next job. Where the regression tests take long and `pace` leaves room,
+    they are spread over several copies (see `shards`).
 
     Raises:
         BadInput: the user's command cannot be started at all.
@@ -91,6 +112,7 @@ def open_verification(
         selection=tuple(dict.fromkeys((*named, *selection))),
         own_tests=tuple(selection),
         rest=tuple(path for path in rest if path not in named),
+        pace=pace,
         user_command=user_command,
         timeout_seconds=timeout_seconds,
         notes=environment.notes,
@@ -98,8 +120,10 @@ def open_verification(
     if sandbox is None:
         yield replace(context, notes=(*context.notes, "No sandbox works here, so nothing was run."))
         return
-    with WorkspaceCopy(snapshot, cancel=cancel, bounds=kept) as workspace:
-        context = replace(context, workspace=workspace, notes=(*context.notes, *_changed_note(workspace.changed)))
+    with Copies(snapshot, cancel, kept) as copies:
+        (workspace,) = copies.take(1)
+        notes = (*context.notes, *_changed_note(workspace.changed))
+        context = replace(context, workspace=workspace, copies=copies, notes=notes)
         if user_command is not None:
             context = replace(context, user_before=_user_baseline(context, cancel))
         yield _with_baseline(context, cancel) if context.selection else context
@@ -115,7 +139,14 @@ def open_rest(context: VerificationContext, cancel: CancelToken) -> Verification
     if context.workspace is None or not context.rest:
         return None
     alone = replace(
-        context, selection=context.rest, reproductions=(), user_command=None, user_before=None, baseline=None, notes=()
+        context,
+        selection=context.rest,
+        lanes=(),
+        reproductions=(),
+        user_command=None,
+        user_before=None,
+        baseline=None,
+        notes=(),
     )
     measured = _with_baseline(alone, cancel)
     useful = measured.baseline is not None and measured.baseline.report.with_outcome("passed")
@@ -173,6 +204,15 @@ def run_regression(
     context: VerificationContext, patch: Patch | None, cancel: CancelToken, *, record_calls: bool = False
 ) -> TestReport:
     """The selected regression tests."""
+    lanes = _in_lanes(context)
+    tasks = [partial(_run_selection, lane, patch, record_calls) for lane in lanes]
+    reports = side_by_side(tasks, cancel)
+    return merge_reports([(lane.selection, report) for lane, report in zip(lanes, reports, strict=True)])
+
+
+def _run_selection(
+    context: VerificationContext, patch: Patch | None, record_calls: bool, cancel: CancelToken
+) -> TestReport:
     sandbox, workspace = _clean(context, patch)
     return run_tests(
         sandbox,
@@ -182,7 +222,14 @@ def run_regression(
         cancel,
         timeout_seconds=context.timeout_seconds,
         record_calls=record_calls,
+        niceness=context.pace.niceness,
     )
+
+
+def _in_lanes(context: VerificationContext) -> list[VerificationContext]:
+    """For each lane a context that has only it."""
+    lanes = [replace(context, workspace=lane.workspace, selection=lane.selection, lanes=()) for lane in context.lanes]
+    return lanes or [context]
 
 
 def run_files(
@@ -217,26 +264,51 @@ def _user_baseline(context: VerificationContext, cancel: CancelToken) -> RunRepo
     return before
 
 
-def _with_baseline(context: VerificationContext, cancel: CancelToken, left_out: int = 0) -> VerificationContext:
-    """`left_out`: files that were taken out of the selection because a test in them never ends."""
-    baseline = measure_baseline(lambda record: run_regression(context, None, cancel, record_calls=record))
-    notes = [*context.notes, *baseline.report.notes]
-    if baseline.report.run.outcome == "timeout":
-        hanging = hanging_file(baseline)
-        rest = tuple(name for name in context.selection if name.partition("::")[0] != hanging)
-        if hanging is not None and rest and left_out < MAX_LEFT_OUT:
-            notes = [*context.notes, f"A test in {hanging} does not end within the time limit; the file is left out."]
-            return _with_baseline(replace(context, selection=rest, notes=tuple(notes)), cancel, left_out + 1)
-        baseline, selection = fitting(baseline, context.selection, context.timeout_seconds / 2)
-        notes.append(f"Of {len(context.selection)} test files, {len(selection)} fit in the time limit and are run.")
-        if not selection:
-            return replace(context, selection=(), notes=tuple(notes))
-        context = replace(context, selection=selection)
-    elif baseline.report.problem is not None:
+def _with_baseline(context: VerificationContext, cancel: CancelToken) -> VerificationContext:
+    """Spread the selection and measure each part by itself, so that one that hangs holds no other up."""
+    context = replace(context, lanes=_spread(context))
+    parts = side_by_side([partial(_measure, lane) for lane in _in_lanes(context)], cancel)
+    measured = merge_measured(parts, context.selection)
+    baseline = measured.baseline
+    notes = [*context.notes, *(baseline.report.notes if baseline else ())]
+    for file in measured.hanging:
+        notes.append(f"A test in {file} does not end within the time limit; the file is left out.")
+    if measured.cut:
+        ended = len(context.selection) - len(measured.hanging)
+        notes.append(f"Of {ended} test files, {len(measured.selection)} fit in the time limit and are run.")
+    if baseline is not None and baseline.report.problem is not None:
         notes.append(f"Before any change: {baseline.report.problem}.")
-    if baseline.flaky:
+    if baseline is not None and baseline.flaky:
         notes.append(f"{len(baseline.flaky)} tests differ from run to run and are not counted.")
-    return replace(context, baseline=baseline, notes=tuple(notes))
+    pairs = zip(context.lanes, parts, strict=True) if context.lanes else ()
+    return replace(
+        context,
+        selection=measured.selection,
+        lanes=tuple(replace(lane, selection=part.selection) for lane, part in pairs if part.selection),
+        baseline=baseline,
+        notes=tuple(notes),
+    )
+
+
+def _measure(context: VerificationContext, cancel: CancelToken) -> Measured:
+    def run(names: tuple[str, ...], record_calls: bool) -> TestReport:
+        return _run_selection(replace(context, selection=names), None, record_calls, cancel)
+
+    return measure_selection(run, context.selection, context.timeout_seconds)
+
+
+def _spread(context: VerificationContext) -> tuple[Lane, ...]:
+    """The lanes for a selection; none where one process is as good."""
+    _, workspace = _clean(context, None)  # Of what a run left behind nothing may be read here.
+    root, pace = workspace.path, context.pace
+    if context.copies is None or divides_itself(context.environment.runner, root):
+        return ()
+    expected = expected_seconds(context.selection, pace.seconds, root)
+    count = worker_count(list(expected.values()), pace.room or room_here())
+    copies = context.copies.take(count)
+    if len(copies) < 2:
+        return ()
+    return tuple(map(Lane, copies, split(context.selection, expected, len(copies))))
 
 
 def _changed_note(changed: tuple[RepoPath, ...]) -> tuple[str, ...]:

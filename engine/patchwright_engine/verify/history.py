@@ -1,7 +1,7 @@
-"""What earlier jobs saw of a project's tests: which source files each test file enters, and which caught a wrong patch.
+"""What earlier jobs saw of a project's tests: which files each enters, which caught a wrong patch, how long it took.
 
-Only the order in which tests are run is made of it. Invariant: what a test file enters counts only while its text is
-the one that was seen; a history that cannot be read is an empty one.
+Only the order in which tests are run is made of it, and which run side by side. Invariant: what a test file enters
+counts only while its text is the one that was seen; a history that cannot be read is an empty one.
 """
 
 import hashlib
@@ -11,13 +11,13 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from patchwright_engine.config import folders
 from patchwright_engine.types import RepoPath, Snapshot
 
-SCHEMA = 1
+SCHEMA = 2
 KEPT_FILES = 5_000
 KEPT_SECONDS = 90 * 86_400.0
 
@@ -35,6 +35,8 @@ class SeenTest:
     caught: float = 0.0
     """When a test of it last failed on a patch and only there, Unix time; 0: never."""
     seen: float = 0.0
+    seconds: float = 0.0
+    """How long its tests took together before any patch; 0: never measured."""
 
     def covers(self, paths: Iterable[RepoPath], content: str | None) -> bool:
         """Whether it entered one of `paths`, being the same text as now."""
@@ -52,9 +54,9 @@ def load_history(root: Path) -> History:
             return {}
         return {
             RepoPath(path): SeenTest(
-                str(content), frozenset(RepoPath(str(p)) for p in enters), float(caught), float(seen)
+                str(content), frozenset(RepoPath(str(p)) for p in enters), float(caught), float(seen), float(seconds)
             )
-            for path, (content, enters, caught, seen) in stored["tests"].items()
+            for path, (content, enters, caught, seen, seconds) in stored["tests"].items()
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}
@@ -66,6 +68,8 @@ def learned(
     entered: Mapping[str, frozenset[str]],
     caught: Iterable[str],
     now: float | None = None,
+    *,
+    seconds: Mapping[str, float] | None = None,
 ) -> History:
     """The history with what one job saw.
 
@@ -75,16 +79,19 @@ def learned(
         entered: test file → files of which it entered a function, as `TestReport.entered`.
         caught: ids of tests that passed before and failed on a candidate.
         now: Unix time; None means the clock.
+        seconds: test file → how long its tests took before any patch.
     """
     now = time.time() if now is None else now
     news = dict(history)
     for test, paths in entered.items():
         path, old = RepoPath(test), news.get(RepoPath(test), SeenTest(""))
         enters = frozenset(RepoPath(p) for p in paths) - {path}
-        news[path] = SeenTest(snapshot.files.get(path, ""), enters, old.caught, now)
+        news[path] = replace(old, content=snapshot.files.get(path, ""), enters=enters, seen=now)
     for path in {RepoPath(test.partition("::")[0]) for test in caught}:
         old = news.get(path, SeenTest(""))
-        news[path] = SeenTest(old.content, old.enters, now, now)
+        news[path] = replace(old, caught=now, seen=now)
+    for test, spent in (seconds or {}).items():
+        news[RepoPath(test)] = replace(news.get(RepoPath(test), SeenTest("")), seconds=spent, seen=now)
     fresh = {path: test for path, test in news.items() if now - test.seen < KEPT_SECONDS and path in snapshot.files}
     latest = sorted(fresh, key=lambda path: -fresh[path].seen)[:KEPT_FILES]
     return {path: fresh[path] for path in sorted(latest)}
@@ -93,7 +100,7 @@ def learned(
 def save_history(root: Path, history: History) -> None:
     """Keep it for later jobs. A disk that cannot be written costs only the order of later runs."""
     place = _place(root)
-    rows = {path: [t.content, sorted(t.enters), t.caught, t.seen] for path, t in history.items()}
+    rows = {path: [t.content, sorted(t.enters), t.caught, t.seen, t.seconds] for path, t in history.items()}
     with suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor, name = tempfile.mkstemp(dir=place.parent, prefix=".part-")

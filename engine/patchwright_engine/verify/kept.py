@@ -42,8 +42,8 @@ class Bounds:
     """All workspaces together; the longest unused go first. 0 keeps none."""
     seconds: float = 14 * 86_400.0
     """Age at which an unused copy goes."""
-    a_workspace: int = 4
-    """Copies kept of one workspace: so many jobs at once find one ready."""
+    a_workspace: int = 8
+    """Copies kept of one workspace: so many runs at once, of one job or of several, find one ready."""
     free_bytes: int = 1 << 30
     """Disk that is left to others."""
 

@@ -35,7 +35,8 @@ from patchwright_engine.verify.seals import NODE, unsealed
 from patchwright_engine.verify.toolchains import show_packages
 
 REPORT_BYTES = 64 << 20
-_WORST_LAST = ("passed", "skipped", "error", "failed")
+WORST_LAST = ("passed", "skipped", "error", "failed")
+NO_TESTS = "no tests were found"
 _CANNOT_RUN = {1, 3, 4}
 """Without any result, these mean that pytest did not get as far as the tests: a crash, an internal or usage error."""
 _NOTHING_COLLECTED = 5
@@ -102,7 +103,7 @@ class TestReport:
     def summary(self) -> str:
         """E.g. '41 passed, 1 failed'; the problem when there are no results."""
         counts = Counter(self.results.values())
-        parts = [f"{counts[outcome]} {outcome}" for outcome in reversed(_WORST_LAST) if counts[outcome]]
+        parts = [f"{counts[outcome]} {outcome}" for outcome in reversed(WORST_LAST) if counts[outcome]]
         uncollected = len(self.failures.keys() - self.results.keys())
         if uncollected:
             parts.append(f"{uncollected} not collected")
@@ -122,18 +123,21 @@ def run_tests(
     *,
     timeout_seconds: float = 120.0,
     record_calls: bool = False,
+    niceness: int = 0,
 ) -> TestReport:
     """Run `selection` (files, or test ids as pytest writes them) and report each test.
 
     Where the first command of the environment's runner gets nowhere (pytest options that need a missing plugin), the
-    next one is tried; `notes` says so.
+    next one is tried; `notes` says so. With `niceness` (0 to 19) the tests leave the processor to others.
 
     Raises: as `Sandbox.run`.
     """
     workspace = workspace.resolve()
     show_packages(environment, workspace)
     notes: tuple[str, ...] = ()
-    for invocation in invocations(Selected(environment, workspace, tuple(selection), record_calls)):
+    nicely = ("nice", "-n", str(niceness)) if niceness else ()
+    for plain in invocations(Selected(environment, workspace, tuple(selection), record_calls)):
+        invocation = replace(plain, argv=(*nicely, *plain.argv))
         report = _run_once(
             sandbox, workspace, environment, invocation, selection, cancel=cancel, timeout_seconds=timeout_seconds
         )
@@ -245,7 +249,7 @@ def _read_report(run: RunReport, content: bytes, key: bytes, workspace: Path) ->
                 durations[identifier] = durations.get(identifier, 0.0) + float(record["seconds"])
                 outcome = _outcome(record["when"], record["outcome"])
                 if outcome is not None:
-                    results[identifier] = max(results.get(identifier, "passed"), outcome, key=_WORST_LAST.index)
+                    results[identifier] = max(results.get(identifier, "passed"), outcome, key=WORST_LAST.index)
             elif record["kind"] == "note":
                 notes.append(sanitize_output(str(record["text"])[:500]))
             elif record["kind"] == "state":
@@ -326,7 +330,7 @@ def _problem(
     if run.exit_code == 0 and any(outcome in {"failed", "error"} for outcome in results.values()):
         return "the exit status contradicts the results"
     if end == _NOTHING_COLLECTED and not failures:
-        return "no tests were found"
+        return NO_TESTS
     if not results and not failures and end != 0:
         return f"no test ran (exit status {end}): {_last_line(run.output)}"
     return None

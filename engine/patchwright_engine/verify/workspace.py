@@ -124,6 +124,11 @@ class WorkspaceCopy:
         )
         """Files that the user changed or deleted between the snapshot and this copy; it has them as they were then."""
 
+    @property
+    def contents(self) -> Mapping[str, Entry]:
+        """What `reset` brings back, by path."""
+        return self._first
+
     def __enter__(self) -> Self:
         return self
 
