@@ -45,8 +45,7 @@ class Framework:
     def written(self, imports: str, test: str) -> str:
         """A test function in pytest's words, as a file of this framework."""
         if self.base:
-            case = as_case(ast.parse(test), self.base, "")
-            test = ast.unparse(case)
+            test = ast.unparse(as_case(ast.parse(test), self.base, "")).replace(":\n\n", ":\n", 1)  # as the opening
         return f"{self._head(imports)}\n\n\n{test.replace('pytest.raises(', f'{self.raises}(')}"
 
     def _head(self, imports: str) -> str:
