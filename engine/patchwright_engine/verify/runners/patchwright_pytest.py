@@ -54,9 +54,9 @@ def pytest_runtest_makereport(item: Any, call: Any) -> Any:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_call(item: Any, _emit: Any = _emit) -> Any:
+def pytest_runtest_call(item: Any, _emit: Any = _emit, _watch: Any = patchwright_report.watch_calls) -> Any:
     """Record which functions the test enters, when asked to: the fault is one of them."""
-    stop = patchwright_report.watch_calls(_ROOT) if _CALLS is not None else None
+    stop = _watch(_ROOT) if _CALLS is not None else None
     try:
         yield
     finally:

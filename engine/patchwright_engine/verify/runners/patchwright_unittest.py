@@ -140,12 +140,12 @@ def _belongs(case: Any, fixture: Any) -> bool:
     return bool(owner == fixture.group(3))
 
 
-def watch_calls() -> Any:
+def watch_calls(_watch: Any = patchwright_report.watch_calls) -> Any:
     """Begin to note which functions of the project are entered, when asked to: the fault is one of them.
 
     The function returned stops that and gives them as (file, first line, name); None when nobody asked.
     """
-    return patchwright_report.watch_calls(_ROOT) if _CALLS is not None else None
+    return _watch(_ROOT) if _CALLS is not None else None
 
 
 def plain_functions(module: Any) -> list[tuple[str, Any]]:
