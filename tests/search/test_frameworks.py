@@ -12,6 +12,7 @@ from patchwright_engine.model.prompting import load_examples
 from patchwright_engine.search.frameworks import PYTEST, UNITTEST, Framework, framework_of
 from patchwright_engine.search.nearby_tests import Excerpt
 from patchwright_engine.types import RepoPath, Snapshot
+from patchwright_engine.workspace.snapshot import take_snapshot
 
 DJANGO = Framework("Django", "from django.test import SimpleTestCase", "SimpleTestCase")
 SYMPY = Framework("SymPy", "from sympy.testing.pytest import raises", raises="raises")
@@ -80,7 +81,7 @@ def snapshot(tmp_path: Path, files: Mapping[str, str]) -> Snapshot:
     for path, text in files.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
-    return Snapshot(tmp_path, "r", dict.fromkeys(map(RepoPath, files), "hash"))
+    return take_snapshot(tmp_path)
 
 
 @pytest.mark.parametrize(

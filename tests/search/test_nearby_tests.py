@@ -196,6 +196,24 @@ def test_a_case_comes_with_its_base_and_set_up(near: Near) -> None:
     assert (excerpt.base, excerpt.base_import) == ("TestCase", "from unittest import TestCase")
 
 
+def test_a_special_method_is_mentioned_by_what_calls_it(near: Near) -> None:
+    text = """\
+        from calc import Box
+
+        def test_box():
+            assert Box()
+
+        def test_long():
+            box = Box()
+            assert list(reversed(box)) == []
+    """
+    suspect = Symbol(RepoPath("calc.py"), "Box.__reversed__", "method", 10, 11)
+    excerpt = near({"test_a.py": text}, ["test_a.py::test_box", "test_a.py::test_long"], [suspect])
+    assert excerpt is not None
+    assert "def test_long" in excerpt.text
+    assert "def test_box" not in excerpt.text
+
+
 def test_a_base_defined_in_the_file_is_named_without_an_import(near: Near) -> None:
     text = """\
         import unittest

@@ -51,7 +51,7 @@ class Excerpt:
     path: RepoPath
     text: str
     imports: tuple[str, ...] = ()
-    """How the shown tests import the project's own code."""
+    """How the shown tests import the suspects, or else what of the project leads them there."""
     names: frozenset[str] = frozenset()
     """Every name that the shown tests mention."""
     base: str = ""
@@ -135,11 +135,16 @@ def _read(snapshot: Snapshot, path: RepoPath, symbols: Sequence[Symbol], passing
 
 
 def _nearness(used: set[str], symbols: Sequence[Symbol]) -> float:
-    """Larger for mentioning the likelier suspects; half for no more than the class of a suspected method."""
+    """Larger for mentioning the likelier suspects; half for no more than the class of a suspected method.
+
+    A method such as `__reversed__` is mentioned by its class and `reversed`.
+    """
     total = 0.0
     for rank, symbol in enumerate(symbols, start=1):
-        parts = _parts(symbol)
-        total += (1.0 if parts[-1:] and parts[-1] in used else 0.5 if used.intersection(parts) else 0.0) / rank
+        last = symbol.name.rpartition(".")[2]
+        around = used.intersection(_parts(symbol))
+        direct = last in used or (around and last.startswith("__") and last.strip("_") in used)
+        total += (1.0 if direct else 0.5 if around else 0.0) / rank
     return total
 
 
@@ -191,6 +196,8 @@ def _composed(
     used = {name for part in parts for name in bindable_in(part)}
     needed = needed_for(tests.module, used, helpers=helpers)
     imports = {reduced(node, used): node for node in imports_in(needed)}
+    own = {text: node for text, node in imports.items() if _is_own(job.index, tests.path, node)}
+    leading = tuple(text for text, node in own.items() if _leads_to(node, tests.wanted, parts))
     rest = [source_lines(tests.lines, node) for node in needed if not isinstance(node, AnyImport)]
     blocks = ["\n".join(imports), *("\n".join(block) for block in (*rest, *classes.values(), *functions))]
     node, owner = chosen[0]
@@ -198,7 +205,7 @@ def _composed(
     return Excerpt(
         tests.path,
         "\n\n".join(block for block in blocks if block),
-        tuple(text for text, imported in imports.items() if _is_own(job.index, tests.path, imported)),
+        leading or tuple(own),
         frozenset(used).union(*map(names_in, parts)),
         base,
         base_import,
@@ -217,6 +224,13 @@ def _is_own(index: Index, path: RepoPath, node: AnyImport) -> bool:
     # Django keeps the code of its tests in tests/ too: what they import from their own folder is no helper.
     relative = isinstance(node, ast.ImportFrom) and node.level > 0
     return any(relative or not is_judging_file(target) for target in targets)
+
+
+def _leads_to(node: AnyImport, wanted: frozenset[str], parts: Sequence[ast.AST]) -> bool:
+    """Whether an import brings a suspect itself, or a module of which the tests take one."""
+    bound = binds(node)
+    taken = (n for part in parts for n in ast.walk(part) if isinstance(n, ast.Attribute) and n.attr in wanted)
+    return bool(bound & (wanted | {"*"})) or any(isinstance(n.value, ast.Name) and n.value.id in bound for n in taken)
 
 
 def _prepares(node: ast.stmt) -> bool:
