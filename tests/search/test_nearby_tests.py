@@ -273,7 +273,8 @@ def test_a_long_table_of_parameters_shows_its_first_rows(near: Near) -> None:
     )
     excerpt = near({"test_a.py": text}, ["test_a.py::test_add[0-0-0]"])
     assert excerpt is not None
-    assert "@pytest.mark.parametrize(('a', 'b', 'c'), [(0, 0, 0), (1, 1, 2)])\ndef test_add(a, b, c):" in excerpt.text
+    head = "@pytest.mark.parametrize(('a', 'b', 'c'), [(0, 0, 0), (1, 1, 2)])\ndef test_add(a, b, c):"
+    assert head in excerpt.text
 
 
 def test_of_a_test_that_is_too_long_one_assertion_is_left_with_what_it_needs(near: Near) -> None:
@@ -311,7 +312,10 @@ def test_the_budget_shrinks_with_the_context(near: Near) -> None:
 NOTHING_NEAR = {
     "nothing passes": ({"test_calc.py": FUNCTIONS}, []),
     "the test itself fails": ({"test_calc.py": FUNCTIONS}, ["test_calc.py::test_mul"]),
-    "another name": ({"test_a.py": "from calc import mul\ndef test_a():\n    assert mul(1, 1)\n"}, ["test_a.py::test_a"]),
+    "another name": (
+        {"test_a.py": "from calc import mul\ndef test_a():\n    assert mul(1, 1)\n"},
+        ["test_a.py::test_a"],
+    ),
     "the same name of another module": (
         {"other.py": "def add():\n    pass\n", "test_a.py": "from other import add\ndef test_a():\n    add()\n"},
         ["test_a.py::test_a"],
@@ -321,8 +325,14 @@ NOTHING_NEAR = {
         {"test_a.py": "from calc import add\ndef test_a():\n    assert add('```', '') == '```'\n"},
         ["test_a.py::test_a"],
     ),
-    "another Python": ({"test_a.py": "from calc import add\ndef test_a():\n    print add(1, 1)\n"}, ["test_a.py::test_a"]),
-    "one line": ({"test_a.py": "from calc import add\ndef test_a(): assert add(1, 0) == 1\n"}, ["test_a.py::test_a"]),
+    "another Python": (
+        {"test_a.py": "from calc import add\ndef test_a():\n    print add(1, 1)\n"},
+        ["test_a.py::test_a"],
+    ),
+    "one line": (
+        {"test_a.py": "from calc import add\ndef test_a(): assert add(1, 0) == 1\n"},
+        ["test_a.py::test_a"],
+    ),
 }
 
 
@@ -336,7 +346,9 @@ def test_what_comes_by_way_of_the_package_is_near(near: Near) -> None:
     files = {
         "pkg/__init__.py": "from .sums import add\n",
         "pkg/sums.py": "def add(a, b):\n    return a - b\n",
-        "test_a.py": "import pkg as p\nfrom tests_support import tidy\n\ndef test_a():\n    assert tidy(p.add(1, 0)) == 1\n",
+        "test_a.py": (
+            "import pkg as p\nfrom tests_support import tidy\n\ndef test_a():\n    assert tidy(p.add(1, 0)) == 1\n"
+        ),
         "tests/tests_support.py": "def tidy(x):\n    return x\n",
     }
     suspect = Symbol(RepoPath("pkg/sums.py"), "add", "function", 1, 2)

@@ -63,7 +63,8 @@ def search(make_repository: Callable[[Mapping[str, str]], Path]) -> Search:
             if "Which of these pieces" in asked:
                 return (f"{path}::add",)
             if "Imports:" in asked:
-                return (request.answer_prefix + (led if request.answer_prefix.endswith(("assert", "assert ")) else free),)
+                opening = request.answer_prefix
+                return (opening + (led if opening.rstrip().endswith("assert") else free),)
             return ("```python\ndef add(a, b):\n    return a + b\n```",)
 
         model = ScriptedModel(answers)

@@ -68,7 +68,10 @@ VALID = {
         "with self.assertRaises(ValueError):\n    mean([1])",
         "AssertionError: ValueError not raised",
     ),
-    "the callable form of it": ("self.assertRaises(ValueError, mean, [1])", "AssertionError: ValueError not raised by mean"),
+    "the callable form of it": (
+        "self.assertRaises(ValueError, mean, [1])",
+        "AssertionError: ValueError not raised by mean",
+    ),
     "a plain assert": ("assert mean([2]) == 3", "AssertionError"),
     "fail after the exception": (
         "try:\n    mean([])\nexcept ZeroDivisionError:\n    self.fail('raises')",
@@ -150,7 +153,7 @@ REFUSED = {
         "set-up fails (OSError: no)",
     ),
     "wrong set-up": (
-        case("self.assertEqual(mean([]), 0)").replace("    def test", "    def setUp(self):\n        nope\n\n    def test"),
+        case("self.assertEqual(1, 1)").replace("    def test", "    def setUp(self):\n        nope\n\n    def test"),
         "NameError",
     ),
     "other exception": (case("{'j': mean([1])}['k']"), "KeyError"),
@@ -304,7 +307,7 @@ def test_djangos_test_client_reaches_the_project_without_an_import(check_django:
         ("self.assertIsNone(Thing())", "from .models import Thing", "TestCase", "cannot be loaded"),
         ("self.assertEqual(Item(price=4).price, 4)", "from .models import Item", "SimpleTestCase", "passes on the unp"),
         (
-            "class Own(models.Model):\n    class Meta:\n        app_label = 'shop'\nself.assertIsNone(Own.objects.first())",
+            "class Own(models.Model):\n    class Meta:\n        app_label = 'shop'\nself.assertIsNone(Own.objects.get())",
             "from django.db import models\nfrom .models import Item",
             "TestCase",
             "no such table",

@@ -1,4 +1,4 @@
-"""A short excerpt of the project's own tests for the prompt that asks for a reproduction: how this project tests this code.
+"""A short excerpt of the project's own tests, for the prompt that asks for a reproduction.
 
 Shown are one or two of the tests that mention the suspects, with the imports, fixtures and set-up that these use. The
 excerpt holds whole statements only, has a token budget, and there is none where nothing is near or nothing passes

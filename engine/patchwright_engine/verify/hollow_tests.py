@@ -65,7 +65,7 @@ def _starts_processes(tree: ast.Module) -> bool:
 
 
 def _reaches(tree: ast.Module, snapshot: Snapshot, runner: str) -> bool:
-    """Whether a test gets at the project without importing it: by Django's test client, or by the project's fixtures."""
+    """Whether a test gets at the project without importing it: by Django's test client, or by its fixtures."""
     names = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
     names |= {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
     if runner == "django" and names & _DJANGO_DOORS:
