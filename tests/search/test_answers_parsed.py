@@ -3,6 +3,7 @@
 import pytest
 
 from patchwright_engine.search.locate import parse_symbols_named
+from patchwright_engine.search.nearby_tests import Excerpt
 from patchwright_engine.search.reproduce import import_lines, module_name
 from patchwright_engine.search.understand import parse_paths
 from patchwright_engine.types import RepoPath, Symbol
@@ -83,3 +84,27 @@ class Files:
 )
 def test_imports_are_the_issues_own_or_the_best_symbols(issue: str, lines: str) -> None:
     assert import_lines(issue, [SUSPECTS[2]], Files()) == lines  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("issue", "imports", "names", "lines"),
+    [
+        ("it breaks", ("from pkg import Box",), {"Box", "put"}, "from pkg import Box"),
+        ("it breaks", ("import pkg as p",), {"p", "Box"}, "import pkg as p"),
+        ("it breaks", ("from pkg import load",), {"load"}, "from pkg import load\nfrom pkg.b import Box"),
+        ("it breaks", (), {"Box"}, "from pkg.b import Box"),
+        (">>> import pkg\n>>> pkg.x()", ("import pkg as p",), {"p", "Box"}, "import pkg\nimport pkg as p"),
+        ("import os\nos.x()", ("from pkg import Box",), {"Box"}, "import os\nfrom pkg import Box"),
+    ],
+)
+def test_imports_are_those_of_the_nearest_tests_before_guessed_ones(
+    issue: str, imports: tuple[str, ...], names: set[str], lines: str
+) -> None:
+    excerpt = Excerpt(RepoPath("tests/test_b.py"), "", imports, frozenset(names))
+    assert import_lines(issue, [SUSPECTS[2]], Files(), excerpt) == lines  # type: ignore[arg-type]
+
+
+def test_guessed_modules_are_named_from_where_django_runs() -> None:
+    suspect = symbol("backend/shop/models.py", "Item", "class")
+    lines = import_lines("x", [suspect], Files(), entry="backend/manage.py")  # type: ignore[arg-type]
+    assert lines == "from shop.models import Item"

@@ -41,11 +41,23 @@ def test_it_lies_beside_the_nearest_test_and_never_on_another_file() -> None:
     assert place_of(snapshot("test_x.py", "test_x_2.py"), (), "x") == "test_x_3.py"
 
 
-@pytest.mark.parametrize("as_case", [False, True])
-def test_the_text_runs_under_its_framework(as_case: bool, make_repository: Callable[[Mapping[str, str]], Path]) -> None:
-    text = source_of(CLAIM, "sums", as_case=as_case)
+CASE_CLAIM = (
+    "import unittest\nfrom calc import add\nclass IssueTest(unittest.TestCase):\n"
+    "    def test_issue(self):\n        self.assertEqual(add(3, 2), 5)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("claim", "as_case"), [(CLAIM, False), (CLAIM, True), (CASE_CLAIM, True)], ids=["function", "made a case", "case"]
+)
+def test_the_text_runs_under_its_framework(
+    claim: str, as_case: bool, make_repository: Callable[[Mapping[str, str]], Path]
+) -> None:
+    text = source_of(claim, "sums", *(("unittest.TestCase", "import unittest") if as_case else ()))
     root = make_repository({"calc.py": "def add(a, b):\n    return a + b\n", "test_x.py": text})
     assert "def test_sums(" in text
+    assert ("class SumsTest(unittest.TestCase)" in text) == as_case
+    assert ("self.assertEqual(add(" in text) == as_case
     assert "\n\n\n\n" not in text
     module = "unittest" if as_case else "pytest"
     argv = [sys.executable, "-m", module, "test_x.py"]

@@ -141,6 +141,69 @@ CASES = {
         """,
         ["from calc import add\n\nclass TestAdd:\n\n    def test_add(self):\n        assert add(1, 2) == 3"],
     ),
+    "a case of unittest is split, its set-up stays": (
+        """
+        import unittest
+        from calc import add
+
+        class AddTest(unittest.TestCase):
+            '''Sums.'''
+
+            def setUp(self):
+                self.one = 1
+
+            def test_add(self):
+                self.assertEqual(add(self.one, 2), 3)
+                self.assertEqual(0, add(0, 0))
+
+        if __name__ == '__main__':
+            unittest.main()
+        """,
+        [
+            "import unittest\nfrom calc import add\n\nclass IssueTest(unittest.TestCase):\n\n"
+            f"    def setUp(self):\n        self.one = 1\n\n    def test_issue(self):\n        {claim}"
+            for claim in ("self.assertEqual(add(self.one, 2), 3)", "self.assertEqual(add(0, 0), 0)")
+        ],
+    ),
+    "one claim of a case in several words is one": (
+        """
+        class A(TestCase):
+            def test_a(self):
+                assert f(1) == 2
+            def test_b(self):
+                self.assertTrue(f(1) == 2)
+            def test_c(self):
+                self.assertEqual(2, f(1))
+        """,
+        ["class IssueTest(TestCase):\n\n    def test_issue(self):\n        self.assertEqual(f(1), 2)"],
+    ),
+    "a method with control flow stays whole": (
+        """
+        class A(TestCase):
+            def test_a(self):
+                with self.assertRaises(ValueError):
+                    f(-1)
+                self.assertTrue(f(1))
+        """,
+        [
+            "class IssueTest(TestCase):\n\n    def test_issue(self):\n"
+            "        with self.assertRaises(ValueError):\n            f(-1)\n        self.assertTrue(f(1))"
+        ],
+    ),
+    "a decorated method and its class keep their decorators": (
+        """
+        @tagged
+        class A(TestCase):
+            @patched('f')
+            def test_a(self, f):
+                self.assertEqual(f(1), 1)
+                self.assertEqual(f(2), 2)
+        """,
+        [
+            "@tagged\nclass IssueTest(TestCase):\n\n    @patched('f')\n    def test_a(self, f):\n"
+            "        self.assertEqual(f(1), 1)\n        self.assertEqual(f(2), 2)"
+        ],
+    ),
     "module-level calls are dropped": (
         """
         import pytest
@@ -205,3 +268,34 @@ def test_claims_are_capped() -> None:
     claims = split_claims("def test_it():\n" + body)
     assert len(claims) == MAX_CLAIMS
     assert "f(0)" in claims[0]
+
+
+def test_functions_become_claims_of_a_case_where_the_project_has_cases() -> None:
+    source = dedent(
+        """
+        import pytest
+        from calc import add
+
+        def test_one():
+            assert add(1, 2) == 3
+            assert add(0, 0) is None
+
+        def test_two():
+            with pytest.raises(ValueError, match="x"):
+                add("x")
+        """
+    )
+    header = "from django.test import TestCase"
+    claims = split_claims(source, "TestCase", header)
+    head = f"{header}\nfrom calc import add\n\nclass IssueTest(TestCase):\n\n    def test_issue(self):"
+    assert claims == (
+        f"{head}\n        self.assertEqual(add(1, 2), 3)",
+        f"{head}\n        self.assertIsNone(add(0, 0))",
+        f"{head}\n        with self.assertRaisesRegex(ValueError, 'x'):\n            add('x')",
+    )
+    assert split_claims(claims[0], "TestCase", header) == claims[:1]
+
+
+def test_a_fixture_cannot_be_had_in_a_case() -> None:
+    source = "def test_it(tmp_path):\n    assert f(tmp_path)"
+    assert split_claims(source, "TestCase", "from unittest import TestCase") == (source,)

@@ -19,6 +19,7 @@ NAMES = (
     "locate",
     "reproduce",
     "reproduce_system",
+    "reproduce_tests",
     "reproduce_again",
     "repair_rewrite",
     "repair_search_replace",

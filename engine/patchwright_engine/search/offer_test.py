@@ -5,10 +5,12 @@ Invariant: a test is offered with a fix only after it failed at its final place 
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from patchwright_engine.search.candidates import Pool
+from patchwright_engine.search.cases import CASE, TEST, as_case
+from patchwright_engine.search.frameworks import framework_of
 from patchwright_engine.search.job import Job
 from patchwright_engine.types import Evidence, FileEdit, RepoPath, Snapshot
 from patchwright_engine.verify.context import VerificationContext, run_files
@@ -31,8 +33,9 @@ def offer_test(job: Job, context: VerificationContext, pool: Pool, votes: Mappin
         return
     best = max(accepted, key=lambda reproduction: votes.get(reproduction.path, 0))
     slug = slug_of(job.issue.title)
-    path = place_of(job.snapshot, context.own_tests, slug)
-    source = source_of(best.source, slug, as_case=context.environment.runner == "unittest")
+    framework = framework_of(context.environment.runner, job.snapshot, context.own_tests)
+    path = place_of(job.snapshot, _nearest(best.path, context, reproduced[0].patch.paths), slug)
+    source = source_of(best.source, slug, framework.base, framework.header)
     job.report("rank", "checking the regression test where it will lie")
     before = run_files(context, None, {path: source}, job.cancel)
     if not before.with_outcome("failed") or before.with_outcome("error"):
@@ -44,6 +47,17 @@ def offer_test(job: Job, context: VerificationContext, pool: Pool, votes: Mappin
             candidate.test = FileEdit(path, "", source, created=True)
     offered = any(candidate.test for candidate in reproduced)
     job.trace.step("test", path=path, offered=offered, reason="" if offered else "it does not pass there with a fix")
+
+
+def _nearest(reproduction: RepoPath, context: VerificationContext, changed: Sequence[RepoPath]) -> tuple[str, ...]:
+    """Test files, there or not, beside which the new one belongs, best first."""
+    folder = PurePosixPath(reproduction).parent
+    if folder != PurePosixPath("."):  # It was shown to run there.
+        return (reproduction,)
+    if context.own_tests or context.environment.runner != "django":
+        return context.own_tests
+    # Django looks for tests in its apps, whether there are others or not.
+    return tuple((PurePosixPath(path).parent / "tests.py").as_posix() for path in changed)
 
 
 def slug_of(title: str) -> str:
@@ -65,19 +79,20 @@ def place_of(snapshot: Snapshot, nearest: tuple[str, ...], slug: str) -> RepoPat
     raise AssertionError("a thousand tests of one name")
 
 
-def source_of(source: str, slug: str, *, as_case: bool) -> str:
-    """The reproduction's text, its test named after the issue; as a `unittest` case where the project has no pytest."""
+def source_of(source: str, slug: str, base: str = "", header: str = "") -> str:
+    """The reproduction's text, named after the issue; as a case derived from `base` where the project has cases.
+
+    `header` is the import that brings `base`.
+    """
     module = ast.parse(source)
-    for node in module.body:
-        if isinstance(node, ast.FunctionDef) and node.name == "test_issue":
+    if base:
+        module = as_case(module, base, header)
+    for node in ast.walk(module):
+        if isinstance(node, ast.FunctionDef) and node.name == TEST:
             node.name = f"test_{slug}"
-    if as_case:
-        tests = [n for n in module.body if isinstance(n, ast.FunctionDef) and n.name.startswith("test")]
-        for test in tests:
-            test.args.args.insert(0, ast.arg("self"))
-        rest = [node for node in module.body if node not in tests]
-        case = ast.ClassDef("IssueTest", [ast.parse("unittest.TestCase", mode="eval").body], [], [*tests], [])
-        module.body = [ast.Import([ast.alias("unittest")]), *rest, case] if tests else module.body
+        elif isinstance(node, ast.ClassDef) and node.name == CASE:
+            node.name = "".join(word.capitalize() for word in slug.split("_")) + "Test"
+            node.name = node.name if node.name.isidentifier() else CASE
     imports = [ast.unparse(n) for n in module.body if isinstance(n, ast.Import | ast.ImportFrom)]
     rest_text = [
         ast.unparse(ast.fix_missing_locations(n)) for n in module.body if not isinstance(n, ast.Import | ast.ImportFrom)

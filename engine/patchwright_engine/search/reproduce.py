@@ -1,6 +1,7 @@
 """Reproduction tests: written by the model, run by us, kept only when they fail before for the issue's reason.
 
-A valid reproduction is evidence, and its failure is the best hint the repair prompt can hold.
+They are written as the project's own tests are: in their framework, shown how the nearest of them look, run where
+these lie. A valid reproduction is evidence, and its failure is the best hint the repair prompt can hold.
 """
 
 import re
@@ -14,8 +15,10 @@ from patchwright_engine.index import Index
 from patchwright_engine.model.backend import CompletionRequest, Message
 from patchwright_engine.model.prompting import load_examples, render
 from patchwright_engine.repair.answers import read_answer
+from patchwright_engine.search.frameworks import PYTEST, Framework, framework_of
 from patchwright_engine.search.job import FENCE_CLOSE, FENCE_OPEN, Job
 from patchwright_engine.search.locate import ScoredLocation
+from patchwright_engine.search.nearby_tests import Excerpt, nearby_tests
 from patchwright_engine.search.split_tests import split_claims
 from patchwright_engine.types import RepoPath, Symbol
 from patchwright_engine.verify.context import VerificationContext, try_reproduction
@@ -28,14 +31,8 @@ MINORITY = 0.34
 ANSWER_TOKENS = 220
 # Half of the samples are led to assert a value: where an issue reports an exception, small models else expect that
 # very exception, which the bug satisfies. The other half is free to expect one. (benchmarks/LOG.md)
-OPENINGS = (
-    ("import pytest\n{imports}\n\n\ndef test_issue():\n", 3),
-    (
-        "import pytest\n{imports}\n\n\ndef test_issue():\n"
-        "    # the correct result, which the code does not give yet\n    assert ",
-        4,
-    ),
-)
+OPENINGS = ((False, 3), (True, 4))
+"""(led to assert a value, samples)"""
 
 
 _IMPORT = re.compile(
@@ -62,21 +59,26 @@ def reproduce(
     if context.environment.language != "python":  # Only tests in Python can be judged so far.
         return Reproduced((), {}, "")
     job.report("reproduce", "writing reproduction tests")
-    imports = import_lines(job.issue.text, [s for scored in locations for s in scored.location.symbols], job.index)
-    messages = reproduction_prompt(job.issue_text, imports, feedback)
+    symbols = [symbol for scored in locations for symbol in scored.location.symbols]
+    excerpt = nearby_tests(job, symbols, context)
+    framework = framework_of(context.environment.runner, job.snapshot, context.own_tests, excerpt)
+    imports = import_lines(job.issue.text, symbols, job.index, excerpt, context.environment.entry)
+    messages = reproduction_prompt(job.issue_text, imports, feedback, framework, excerpt)
+    folder = PurePosixPath(excerpt.path).parent.as_posix() if excerpt is not None else None
     claims: Counter[str] = Counter()
-    for opening, count in OPENINGS:
+    for asserting, count in OPENINGS:
         request = CompletionRequest(
             messages,
             n=count,
             seed=seed,
             max_answer_tokens=ANSWER_TOKENS,
-            answer_prefix=FENCE_OPEN + opening.format(imports=imports),
+            answer_prefix=FENCE_OPEN + framework.opening(imports, asserting=asserting),
             stop=(FENCE_CLOSE,),
         )
         for answer in job.ask("reproduce", request):
             fences = read_answer(answer.answer + FENCE_CLOSE if answer.finish == "stop" else answer.answer).fences
-            claims.update(claim for fence in fences[:1] for claim in split_claims(fence.code))
+            for fence in fences[:1]:
+                claims.update(split_claims(fence.code, framework.base, framework.header))
     valid: list[Reproduction] = []
     votes: dict[RepoPath, int] = {}
     reasons: list[str] = []
@@ -84,7 +86,7 @@ def reproduce(
         if valid and count < MINORITY * votes[valid[0].path]:
             break
         job.report("reproduce", f"running reproduction {number} of {min(len(claims), TRIED)}")
-        reproduction = try_reproduction(claim, context, job.cancel)
+        reproduction = try_reproduction(claim, context, job.cancel, folder)
         job.trace.step("reproduction", source=claim, votes=count, valid=reproduction.valid, reason=reproduction.reason)
         if reproduction.valid:
             valid.append(reproduction)
@@ -96,28 +98,40 @@ def reproduce(
     return Reproduced(tuple(valid), votes, "\n".join(dict.fromkeys(reasons[:3])))
 
 
-def reproduction_prompt(issue: str, imports: str, feedback: str) -> tuple[Message, ...]:
-    """Worked examples as earlier turns, then the issue. The examples' files look as the openings do."""
-    turns = [Message("system", render("reproduce_system"))]
+def reproduction_prompt(
+    issue: str, imports: str, feedback: str, framework: Framework = PYTEST, excerpt: Excerpt | None = None
+) -> tuple[Message, ...]:
+    """Worked examples as earlier turns, then the issue, then the nearest tests: what changes least comes first.
+
+    The examples' files look as the openings do.
+    """
+    turns = [Message("system", render("reproduce_system", framework=framework.name))]
     for example in load_examples():
-        turns.append(Message("user", render("reproduce", issue=example.issue, imports=example.imports, again="")))
-        turns.append(
-            Message("assistant", f"{FENCE_OPEN}import pytest\n{example.imports}\n\n\n{example.test}{FENCE_CLOSE}")
-        )
+        asked = render("reproduce", issue=example.issue, tests="", imports=example.imports, again="")
+        written = framework.written(example.imports, example.test)
+        turns += [Message("user", asked), Message("assistant", f"{FENCE_OPEN}{written}{FENCE_CLOSE}")]
+    tests = render("reproduce_tests", path=excerpt.path, code=excerpt.text) + "\n\n" if excerpt is not None else ""
     again = "\n\n" + render("reproduce_again", feedback=feedback) if feedback else ""
-    return (*turns, Message("user", render("reproduce", issue=issue, imports=imports, again=again)))
+    return (*turns, Message("user", render("reproduce", issue=issue, tests=tests, imports=imports, again=again)))
 
 
-def import_lines(issue: str, symbols: Sequence[Symbol], index: Index) -> str:
-    """How to import what the test needs: as the issue itself does, the standard library included; where the issue
-    imports nothing of the project, the outermost name of each suspect."""
+def import_lines(
+    issue: str, symbols: Sequence[Symbol], index: Index, excerpt: Excerpt | None = None, entry: str = ""
+) -> str:
+    """How to import what the test needs: as the issue itself does, the standard library included, and as the nearest
+    tests do; where neither imports a suspect, by the name of its module, seen from where Django's `entry` lies."""
     own = {module_name(path).partition(".")[0] for path in index.files()}
     lines = {line: (source or plain).partition(".")[0] for line, source, plain in _IMPORT.findall(issue)}
     kept = [line for line, top in lines.items() if top in own or top in sys.stdlib_module_names]
-    if not own.intersection(lines.values()):
-        suspects = (f"from {module_name(s.path)} import {s.name.partition('.')[0]}" for s in symbols)
-        kept += dict.fromkeys(suspects)
-    return "\n".join(kept)
+    told = bool(own.intersection(lines.values()))
+    if excerpt is not None:
+        kept += excerpt.imports
+    if not told:
+        base = entry.rpartition("/")[0] + "/"
+        names = [(module_name(RepoPath(s.path.removeprefix(base))), s.name.partition(".")[0]) for s in symbols]
+        reached = excerpt.names if excerpt is not None and excerpt.imports else frozenset[str]()
+        kept += [f"from {module} import {name}" for module, name in names if name not in reached]
+    return "\n".join(dict.fromkeys(kept))
 
 
 def module_name(path: RepoPath) -> str:

@@ -15,7 +15,7 @@ from patchwright_engine.types import Command, Patch, RepoPath, RunReport, Snapsh
 from patchwright_engine.verify.baseline import Baseline, Measured, measure_selection
 from patchwright_engine.verify.behaviour import Behaviour, observe
 from patchwright_engine.verify.copies import Copies
-from patchwright_engine.verify.discovery import named_tests
+from patchwright_engine.verify.discovery import is_test_file, named_tests
 from patchwright_engine.verify.environment import TestEnvironment
 from patchwright_engine.verify.kept import Bounds
 from patchwright_engine.verify.probes import Probe
@@ -153,8 +153,13 @@ def open_rest(context: VerificationContext, cancel: CancelToken) -> Verification
     return measured if useful else None
 
 
-def try_reproduction(source: str, context: VerificationContext, cancel: CancelToken) -> Reproduction:
-    """Judge a reproduction test in this context; add it with `with_reproduction` when it is valid."""
+def try_reproduction(
+    source: str, context: VerificationContext, cancel: CancelToken, folder: str | None = None
+) -> Reproduction:
+    """Judge a reproduction test in this context; add it with `with_reproduction` when it is valid.
+
+    It lies in `folder`, else beside the nearest test that passes here, else in the root.
+    """
     if context.sandbox is None or context.workspace is None:
         return Reproduction(source, RepoPath(""), False, "Nothing can be run here.", None)
     return check_reproduction(
@@ -166,7 +171,17 @@ def try_reproduction(source: str, context: VerificationContext, cancel: CancelTo
         environment=context.environment,
         cancel=cancel,
         timeout_seconds=min(60.0, context.timeout_seconds),
+        folder=_home(context) if folder is None else folder,
     )
+
+
+def _home(context: VerificationContext) -> str:
+    """The folder of the nearest test file that has a test that passes: what such tests need is there."""
+    if context.baseline is None:
+        return ""
+    ran = {test.partition("::")[0] for test in context.baseline.report.with_outcome("passed")}
+    nearest = next((path for path in context.own_tests if path in ran and is_test_file(RepoPath(path))), "")
+    return nearest.rpartition("/")[0]
 
 
 def with_reproduction(context: VerificationContext, reproduction: Reproduction) -> VerificationContext:

@@ -134,7 +134,8 @@ def _sympy(selected: Selected) -> Sequence[Invocation]:
 
 def _ours(selected: Selected, program: str, *arguments: str) -> Invocation:
     python = str(selected.environment.python)
-    return Invocation((python, str(RUNNERS_FOLDER / program), *arguments, *selected.names))
+    recorded = {"PATCHWRIGHT_CALLS": "1"} if selected.record_calls else {}
+    return Invocation((python, str(RUNNERS_FOLDER / program), *arguments, *selected.names), recorded)
 
 
 def _node(selected: Selected) -> Sequence[Invocation]:

@@ -4,7 +4,6 @@ The source is the model's; the file's name and place are ours. Invariant: a test
 (import, name, call) or by a constant assertion is never valid, and the reason says how to write a better one.
 """
 
-import ast
 import hashlib
 import re
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from patchwright_engine.control import CancelToken
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.types import RepoPath, Snapshot
 from patchwright_engine.verify.environment import TestEnvironment
-from patchwright_engine.verify.runs import TestFailure, TestReport, run_tests
+from patchwright_engine.verify.hollow_tests import asserts_constant, objection_to
+from patchwright_engine.verify.runs import Frame, TestFailure, TestReport, run_tests
 from patchwright_engine.verify.workspace import WorkspaceCopy
 
 _OWN_MISTAKES = {
@@ -30,6 +30,10 @@ _OWN_MISTAKES = {
 """Raised in the test file itself, these tell of a wrong test and not of the issue."""
 _LOADING = {"SyntaxError", "IndentationError", "ImportError", "ModuleNotFoundError"}
 _ASSERTIONS = {"AssertionError", "Failed", "ComparisonFailure"}
+_TOOLS = re.compile(r"(?:.*/)?(?:_pytest/|django/test/|sympy/testing/|sympy/utilities/(?:pytest|runtests)\.py$)")
+"""Test tools that are part of a project: where they raise an assertion, the test that called them failed."""
+_NO_DATABASE = re.compile(r"Database \w+ to .* are not allowed in ")
+_NO_TABLE = re.compile(r"no such (?:table|column)\b")
 _REPEAT_BELOW_SECONDS = 10.0
 _PLACE = re.compile(r"\S.*\.py:\d+: in ")
 """A frame in pytest's short form; the line after it is the statement."""
@@ -56,9 +60,10 @@ class Reproduction:
         return self.before.with_outcome("failed") if self.before is not None else frozenset()
 
 
-def reproduction_path(source: str) -> RepoPath:
-    """The file name for a test text: stable, and not one a project would use."""
-    return RepoPath(f"test_patchwright_{hashlib.sha256(source.encode()).hexdigest()[:8]}.py")
+def reproduction_path(source: str, folder: str = "") -> RepoPath:
+    """The file for a test text: its name is stable, and not one a project would use."""
+    name = f"test_patchwright_{hashlib.sha256(source.encode()).hexdigest()[:8]}.py"
+    return RepoPath((PurePosixPath(folder) / name).as_posix())
 
 
 def check_reproduction(
@@ -71,13 +76,16 @@ def check_reproduction(
     environment: TestEnvironment,
     cancel: CancelToken,
     timeout_seconds: float = 60.0,
+    folder: str = "",
 ) -> Reproduction:
     """Run `source` as a test file on the unpatched copy and judge how it fails. The copy is reset before and after.
 
+    It lies in `folder` of the project.
+
     Raises: as `Sandbox.run`.
     """
-    path = reproduction_path(source)
-    objection = _objection(source, snapshot)
+    path = reproduction_path(source, folder)
+    objection = objection_to(source, snapshot, environment.runner)
     if objection is not None:
         return Reproduction(source, path, False, objection, None)
 
@@ -102,41 +110,6 @@ def check_reproduction(
     if valid and before.run.seconds < _REPEAT_BELOW_SECONDS and run().results != before.results:
         return Reproduction(source, path, False, "The test does not fail every time; make it deterministic.", before)
     return Reproduction(source, path, valid, reason, before, shown)
-
-
-def _objection(source: str, snapshot: Snapshot) -> str | None:
-    """What can be told without running: syntax, no test at all, nothing of the project imported."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError) as error:
-        return f"The test is not valid Python: {error}. Write one complete test file."
-    if not any(
-        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test")
-        for node in ast.walk(tree)
-    ):
-        return "The file defines no test. Write at least one function whose name starts with `test_`."
-    own = {PurePosixPath(path).stem for path in snapshot.files if path.endswith(".py")}
-    own |= {part for path in snapshot.files if path.endswith(".py") for part in PurePosixPath(path).parts[:-1]}
-    if not (_imported(tree) & own) and not _starts_processes(tree):
-        return "The test imports nothing of the project, so it cannot show the issue. Import the code at fault."
-    return None
-
-
-def _imported(tree: ast.Module) -> set[str]:
-    """Top-level names of imported modules; for relative imports the names they bring."""
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {(node.module or alias.name).split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
-            names |= {str(a.value).split(".")[0] for a in node.args[:1] if isinstance(a, ast.Constant)}
-    return names
-
-
-def _starts_processes(tree: ast.Module) -> bool:
-    return bool(_imported(tree) & {"subprocess", "runpy"})
 
 
 def _judge(before: TestReport, path: RepoPath, source: str, issue_text: str) -> tuple[bool, str, str]:
@@ -164,6 +137,8 @@ def _judge(before: TestReport, path: RepoPath, source: str, issue_text: str) -> 
         return False, reason, useful_lines(failure.text)
     failing = sorted(before.with_outcome("failed"))
     if not failing:
+        if not before.with_outcome("passed"):
+            return False, "The test is skipped here, so it shows nothing. Write one that runs.", ""
         return False, "The test passes on the unpatched code, so it does not show the issue.", ""
     for test in failing:
         failure = before.failures[test]
@@ -179,14 +154,20 @@ def _mistake(failure: TestFailure, path: RepoPath, source: str, issue_text: str)
     inside = [frame for frame in failure.frames if frame.inside]
     if not inside:
         return f"The failure ({_headline(failure)}) does not come from the project's code."
+    unusable = _no_database(failure, issue_text)
+    if unusable is not None:
+        return unusable
+    asserted = failure.exception in _ASSERTIONS or "AssertionError" in failure.bases
+    while asserted and len(inside) > 1 and _is_tool(inside[-1], issue_text):
+        inside.pop()
     innermost = inside[-1]
     in_test = innermost.path == path
     if not in_test and failure.exception in _LOADING and failure.exception not in issue_text:
         return f"The project's own code cannot be loaded here ({_headline(failure)}). Test a part that can."
     if not in_test:
         return None  # The project's own code raised it.
-    if failure.exception in _ASSERTIONS:
-        if _asserts_constant(source, innermost.line):
+    if asserted:
+        if asserts_constant(source, innermost.line):
             return "The test fails by asserting a constant. Assert what the project's code returns or raises."
         return None
     if failure.exception in _OWN_MISTAKES:
@@ -204,17 +185,21 @@ def _mistake(failure: TestFailure, path: RepoPath, source: str, issue_text: str)
     )
 
 
-def _asserts_constant(source: str, line: int) -> bool:
-    """Whether the statement at `line` fails whatever the project does: `assert False`, a bare `pytest.fail()`."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Assert) and node.lineno <= line <= (node.end_lineno or line):
-            return not any(isinstance(part, ast.Name | ast.Call) for part in ast.walk(node.test))
-    for function in ast.walk(ast.parse(source)):
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-            for statement in function.body:  # directly in the body: under a condition or an except it may be meant
-                if statement.lineno <= line <= (statement.end_lineno or line):
-                    return isinstance(statement, ast.Raise) or ast.unparse(statement).startswith("pytest.fail(")
-    return False
+def _no_database(failure: TestFailure, issue_text: str) -> str | None:
+    """Why the test could not have the rows it wants, under Django; None when it could, or the issue says as much."""
+    if failure.message and failure.message in issue_text:
+        return None
+    if _NO_DATABASE.match(failure.message):
+        return "The test's class may not use the database. Derive it from django.test.TestCase."
+    if failure.exception == "OperationalError" and _NO_TABLE.match(failure.message):
+        return f"The test's database lacks what it needs ({_headline(failure)}). Use only models of installed apps."
+    return None
+
+
+def _is_tool(frame: Frame, issue_text: str) -> bool:
+    """Whether a frame is of a test tool, and not of an assertion that the issue is about."""
+    meant = frame.function.startswith("assert") and frame.function in issue_text
+    return bool(_TOOLS.match(frame.path)) and not meant
 
 
 def _headline(failure: TestFailure) -> str:

@@ -8,7 +8,6 @@ are gone from the environment and the disk, and the machinery is remembered, bef
 from __future__ import annotations
 
 import os
-import sys
 import traceback
 from typing import Any
 
@@ -17,8 +16,8 @@ import pytest
 
 _MESSAGE_CHARS = 1000
 _TEXT_CHARS = 4000
-_MAX_CALLS = 5000
 _CALLS = os.environ.pop("PATCHWRIGHT_CALLS", None)
+_ROOT = os.getcwd() + os.sep  # noqa: PTH109
 _MACHINERY = (
     "builtins",
     "pytest",
@@ -55,25 +54,14 @@ def pytest_runtest_makereport(item: Any, call: Any) -> Any:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_call(item: Any, _emit: Any = _emit) -> Any:
+def pytest_runtest_call(item: Any, _emit: Any = _emit, _watch: Any = patchwright_report.watch_calls) -> Any:
     """Record which functions the test enters, when asked to: the fault is one of them."""
-    if _CALLS is None or sys.getprofile() is not None:
-        yield
-        return
-    entered: dict[Any, None] = {}
-
-    def profile(frame: Any, event: str, argument: Any) -> None:
-        if event == "call" and len(entered) < _MAX_CALLS:
-            entered[frame.f_code] = None
-
-    sys.setprofile(profile)
+    stop = _watch(_ROOT) if _CALLS is not None else None
     try:
         yield
     finally:
-        sys.setprofile(None)
-        calls = [(code.co_filename, code.co_firstlineno, code.co_name) for code in entered]
-        inside = [call for call in calls if os.path.abspath(call[0]).startswith(os.getcwd() + os.sep)]  # noqa: PTH100, PTH109
-        _emit(kind="calls", id=item.nodeid, calls=inside)
+        if stop is not None:
+            _emit(kind="calls", id=item.nodeid, calls=stop())
 
 
 def pytest_runtest_logstart(nodeid: str, location: Any, _emit: Any = _emit) -> None:

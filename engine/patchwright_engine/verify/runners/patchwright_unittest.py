@@ -27,6 +27,10 @@ emit = patchwright_report.open_report()
 changed = patchwright_report.watch(
     ("builtins", "unittest.case", "unittest.suite", "unittest.loader", "unittest.result", __name__)
 )
+_ROOT = os.getcwd() + os.sep  # noqa: PTH109 - before any runner of the project changes it
+_UNITTEST = os.path.dirname(unittest.__file__) + os.sep  # noqa: PTH120
+_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120
+_CALLS = os.environ.pop("PATCHWRIGHT_CALLS", None)
 _FIXTURE = re.compile(r"(setUp|tearDown)(Class|Module) \((.*)\)$")
 """How unittest names a fixture that failed or skipped: it stands for all of its tests."""
 
@@ -79,6 +83,7 @@ class Streaming(unittest.TestResult):
         self._begun = ""
         self.bad = 0
         self.begin = time.monotonic()
+        self._entered: Any = None
 
     def expect(self, cases: list[tuple[str, Any]]) -> None:
         """Name the cases that will run: (id, case)."""
@@ -99,7 +104,16 @@ class Streaming(unittest.TestResult):
     def startTest(self, test: Any) -> None:
         super().startTest(test)
         self.begins(test)
+        self._entered = watch_calls()
         self.begin = time.monotonic()
+
+    def stopTest(self, test: Any, emit: Any = emit) -> None:
+        name = self._names.get(id(test)) or self.name_of(test)
+        if self._entered is not None:
+            calls, self._entered = self._entered(), None
+            if name is not None:
+                emit(kind="calls", id=name, calls=calls)
+        super().stopTest(test)
 
     def addSuccess(self, test: Any) -> None:
         super().addSuccess(test)
@@ -155,6 +169,14 @@ def _belongs(case: Any, fixture: Any) -> bool:
     kind = type(case)
     owner = kind.__module__ if fixture.group(2) == "Module" else kind.__module__ + "." + kind.__qualname__
     return bool(owner == fixture.group(3))
+
+
+def watch_calls(_watch: Any = patchwright_report.watch_calls) -> Any:
+    """Begin to note which functions of the project are entered, when asked to: the fault is one of them.
+
+    The function returned stops that and gives them as (file, first line, name); None when nobody asked.
+    """
+    return _watch(_ROOT) if _CALLS is not None else None
 
 
 def plain_functions(module: Any) -> list[tuple[str, Any]]:
@@ -219,14 +241,15 @@ def describe(value: BaseException) -> dict[str, Any]:
     """What a report tells of an exception: its class, message, frames and traceback."""
     tb = value.__traceback__
     frames = [(f.f_code.co_filename, line, f.f_code.co_name) for f, line in traceback.walk_tb(tb)]
-    # unittest's own assertion helpers are not where the test failed.
-    frames = [frame for frame in frames if "/unittest/" not in frame[0]]
+    frames = [frame for frame in frames if not _is_machinery(frame[0])]
     names = [kind.__name__ for kind in type(value).__mro__ if kind not in (object, BaseException)]
     try:
         message = str(value)
     except Exception:  # noqa: BLE001 - a broken __str__ of the code under test
         message = ""
-    text = "".join(traceback.format_exception(type(value), value, tb))
+    printed = traceback.TracebackException(type(value), value, tb)
+    _leave_out_machinery(printed)
+    text = "".join(printed.format()).replace(_ROOT, "")
     return {
         "exception": names[0] if names else type(value).__name__,
         "bases": names[1:],
@@ -234,6 +257,21 @@ def describe(value: BaseException) -> dict[str, Any]:
         "frames": frames[-40:],
         "text": text[-_TEXT_CHARS:],
     }
+
+
+def _is_machinery(file: str) -> bool:
+    """unittest's own helpers, and ours, are not where a test failed."""
+    return file.startswith((_UNITTEST, _OURS))
+
+
+def _leave_out_machinery(printed: Any) -> None:
+    """Take the frames that are in every traceback out of it, and of those of its causes."""
+    seen = set()
+    while printed is not None and id(printed) not in seen:
+        seen.add(id(printed))
+        kept = [frame for frame in printed.stack if not _is_machinery(frame.filename)]
+        printed.stack[:] = kept
+        printed = printed.__cause__ or printed.__context__
 
 
 if __name__ == "__main__":
