@@ -10,14 +10,14 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchwright_engine.index.lexical import term_counts
+from patchwright_engine.index.vectors import make_vectors
 from patchwright_engine.syntax.languages import grammar_version, language_of, languages, query_text
 from patchwright_engine.syntax.parse import parse_symbols
 from patchwright_engine.types import RepoPath
 
 MAX_BYTES = 1_000_000
 """Larger source files are generated or data; tree-sitter would need twenty times their size in memory."""
-FORMAT = 1
+FORMAT = 2
 """Raised with any change to records, terms or the store's tables."""
 
 
@@ -57,10 +57,8 @@ class Record:
     """{name: [line, ...]}"""
     imports_json: str
     """[[module, [name, ...], line], ...]"""
-    terms_json: str
-    """{term: count}"""
-    length: int
-    """Number of terms, for BM25."""
+    vectors: bytes
+    """What each unit says (`vectors.py`)."""
 
 
 def record_key(path: RepoPath, digest: str) -> str:
@@ -93,17 +91,16 @@ def make_record(file: SourceFile) -> Record | None:
     lines: defaultdict[str, list[int]] = defaultdict(list)
     for reference in syntax.references:
         lines[reference.name].append(reference.line)
-    terms = term_counts(content.decode("utf-8", "replace"))
+    symbols = tuple(
+        SymbolRow(item.name, item.kind, item.start_line, item.end_line, item.signature) for item in syntax.symbols
+    )
     return Record(
         key=record_key(file.path, hashlib.sha256(content).hexdigest()),
         size=len(content),
-        symbols=tuple(
-            SymbolRow(item.name, item.kind, item.start_line, item.end_line, item.signature) for item in syntax.symbols
-        ),
+        symbols=symbols,
         references_json=json.dumps(lines, separators=(",", ":")),
         imports_json=json.dumps([[item.module, item.names, item.line] for item in syntax.imports]),
-        terms_json=json.dumps(terms, separators=(",", ":")),
-        length=terms.total(),
+        vectors=make_vectors(content, symbols, syntax.texts),
     )
 
 
