@@ -61,6 +61,14 @@ class Record:
     """What each unit says (`vectors.py`)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A source file that is not in the index, and why."""
+
+    path: RepoPath
+    reason: str
+
+
 def record_key(path: RepoPath, digest: str) -> str:
     """The key of a content in a language."""
     language = language_of(path)
@@ -76,17 +84,19 @@ def schema_version() -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def make_record(file: SourceFile) -> Record | None:
-    """Read and parse one file; None when it is gone, unreadable, too large or binary.
+def make_record(file: SourceFile) -> Record | Skipped:
+    """Read and parse one file, or say why not: it is gone, unreadable, too large or binary.
 
     The key is that of the bytes actually read, so a file that changed since the snapshot poisons nothing.
     """
     try:
         content = file.overlay if file.overlay is not None else _read(file.absolute)
-    except OSError:
-        return None
-    if content is None or len(content) > MAX_BYTES or b"\0" in content:
-        return None
+    except OSError as error:
+        return Skipped(file.path, f"cannot be read: {error.strerror}")
+    if len(content) > MAX_BYTES:
+        return Skipped(file.path, f"larger than {MAX_BYTES // 1_000_000} MB: data or generated")
+    if b"\0" in content:
+        return Skipped(file.path, "binary")
     syntax = parse_symbols(file.path, content)
     lines: defaultdict[str, list[int]] = defaultdict(list)
     for reference in syntax.references:
@@ -104,7 +114,6 @@ def make_record(file: SourceFile) -> Record | None:
     )
 
 
-def _read(path: Path) -> bytes | None:
+def _read(path: Path) -> bytes:
     with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    return content if len(content) <= MAX_BYTES else None
+        return file.read(MAX_BYTES + 1)

@@ -20,7 +20,7 @@ from patchwright_engine.control import CancelToken, Progress, ProgressSink, igno
 from patchwright_engine.index.build import make_records
 from patchwright_engine.index.graph import ModuleMap
 from patchwright_engine.index.postings import Postings
-from patchwright_engine.index.records import SourceFile
+from patchwright_engine.index.records import Record, Skipped, SourceFile
 from patchwright_engine.index.store import Store, delete_database
 from patchwright_engine.syntax.languages import language_of
 from patchwright_engine.syntax.parse import Import
@@ -43,7 +43,9 @@ class IndexReport:
     cache_hits: int
     """Files whose content was known already."""
     skipped: int
-    """Source files left out: binary, over 1 MB, unreadable or oddly named."""
+    """Source files left out."""
+    skipped_files: tuple[Skipped, ...] = ()
+    """The same by name, with the reason of each."""
     notes: tuple[str, ...] = ()
 
 
@@ -111,6 +113,7 @@ class Index:
             seconds=time.perf_counter() - started,
             cache_hits=report.cache_hits,
             skipped=report.skipped,
+            skipped_files=report.skipped_files,
             notes=tuple(self._notes),
         )
 
@@ -188,12 +191,14 @@ class Index:
         rows = {source.path: known[source.key] for source in sources if source.key in known}
         hits = len(rows)
         missing = [source for source in sources if source.path not in rows and _is_utf8(source.path)]
+        skipped = [Skipped(s.path, "its name is not UTF-8") for s in sources if not _is_utf8(s.path)]
         done = 0
         for batch in make_records(missing, cancel):
-            records = [record for _, record in batch if record is not None]
+            records = [record for _, record in batch if isinstance(record, Record)]
+            skipped += [record for _, record in batch if isinstance(record, Skipped)]
             self._store.add(records)
             ids = self._store.ids(record.key for record in records)
-            rows.update({source.path: ids[record.key] for source, record in batch if record is not None})
+            rows.update({source.path: ids[record.key] for source, record in batch if isinstance(record, Record)})
             done += len(batch)
             progress(Progress("index", f"indexed {done} of {len(missing)} changed files"))
         self._store.show(rows)
@@ -201,7 +206,8 @@ class Index:
         [(files, symbols, size)] = self._store.rows(
             "SELECT count(*), total(symbol_count), total(size) FROM current JOIN parsed ON parsed.id = file"
         )
-        return IndexReport(files, int(symbols), int(size), 0.0, hits, len(sources) - len(rows))
+        skipped.sort(key=lambda one: one.path)
+        return IndexReport(files, int(symbols), int(size), 0.0, hits, len(skipped), tuple(skipped))
 
     def _search(self, query: Mapping[str, float]) -> LexicalScores:
         paths: defaultdict[int, list[RepoPath]] = defaultdict(list)

@@ -139,10 +139,10 @@ def _rank_symbols(
     total = sum(SYMBOL_WEIGHTS.values())
     ranked = []
     for symbol in dict.fromkeys([*parts, *([place] if place else [])]):
-        score = SYMBOL_WEIGHTS["file"] * file_score.get(symbol.path, 0.0) / best_file
-        score += sum(SYMBOL_WEIGHTS[name] * value for name, value in parts.get(symbol, {}).items())
-        score += SYMBOL_WEIGHTS["place"] * (symbol == place)
-        ranked.append(RankedSymbol(symbol, score / total))
+        signals = {**parts.get(symbol, {}), "file": file_score.get(symbol.path, 0.0) / best_file}
+        signals["place"] = float(symbol == place)
+        score = sum(SYMBOL_WEIGHTS[name] * value for name, value in signals.items()) / total
+        ranked.append(RankedSymbol(symbol, score, {name: value for name, value in signals.items() if value}))
     ranked.sort(key=lambda item: (-item.score, item.symbol.path, item.symbol.start_line, item.symbol.name))
     return ranked
 
