@@ -121,10 +121,11 @@ class RankedFile:
 
 @dataclass(frozen=True, slots=True)
 class RankedSymbol:
-    """A symbol with its localization score."""
+    """A symbol with its localization score and the signals it came from (unweighted, 0-1)."""
 
     symbol: Symbol
     score: float
+    signals: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

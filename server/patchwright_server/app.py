@@ -25,6 +25,7 @@ from patchwright_server.features import (
     configuration,
     documents,
     lifecycle,
+    locate,
     progress,
     status,
 )
@@ -38,7 +39,7 @@ log = logging.getLogger(__name__)
 def create_server(engine_command: EngineCommand = host_command) -> PatchwrightServer:
     """A server with all features; `engine_command` gives the engine host's command line for a folder."""
     server = PatchwrightServer(engine_command)
-    for area in (lifecycle, configuration, documents, status, progress, code_actions, commands):
+    for area in (lifecycle, configuration, documents, status, progress, code_actions, commands, locate):
         area.register(server)
     return server
 

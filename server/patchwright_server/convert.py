@@ -312,6 +312,28 @@ def job_json(job: Job) -> dict[str, Any]:
     }
 
 
+def located_json(job: Job) -> dict[str, Any]:
+    """The answer of `patchwright/locate`: places with LSP ranges, best first."""
+    located = job.located or {"files": (), "symbols": (), "seconds": 0.0}
+    return {
+        "locations": [
+            {
+                "uri": file_uri(one["path"]),
+                "range": {
+                    "start": {"line": one["start_line"] - 1, "character": 0},
+                    "end": {"line": one["end_line"], "character": 0},
+                },
+                **{key: one[key] for key in ("name", "kind", "score", "reasons")},
+            }
+            for one in located["symbols"]
+        ],
+        "files": [
+            {"uri": file_uri(one["path"]), "score": one["score"], "reasons": one["reasons"]} for one in located["files"]
+        ],
+        "seconds": located["seconds"],
+    }
+
+
 def fix_report(fix: JobFix) -> dict[str, Any]:
     """The answer of `patchwright.showFix`."""
     return {

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from patchwright_engine.host.messages import FoundFix
 from patchwright_engine.host.placement import Placement
@@ -88,6 +89,8 @@ class Job:
     stopped: str | None = None
     trace: str | None = None
     notes: tuple[str, ...] = ()
+    located: Mapping[str, Any] | None = None
+    """What a locate job found: `host.locating`."""
     versions: Mapping[str, int] = field(default_factory=dict)
     """Versions of the open documents the job works on, by path."""
     cure: str = ""

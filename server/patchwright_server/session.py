@@ -24,6 +24,7 @@ from patchwright_engine.host.messages import (
     JobProgress,
     StartFix,
     StartIndex,
+    StartLocate,
 )
 from patchwright_engine.host.placement import placement_from_json
 from patchwright_server.documents import Document, Documents
@@ -128,13 +129,44 @@ class Session:
         self._begin(job, build)
         return job
 
+    def start_locate(self, request: IssueRequest, top: int) -> Job:
+        """Begin to rank the places an issue may come from, on what the user sees now, and return at once."""
+        job = Job(secrets.token_hex(4), "locate", request.folder, request, message="Starting")
+        pieces = {path: document.pieces() for path, document in self._open_files().items()}
+
+        def build(number: int) -> StartLocate:
+            return StartLocate(
+                number, job.id, request.text, request.origin, request.path, request.line, overlays=pieces, top=top
+            )
+
+        self._begin(job, build)
+        return job
+
+    async def end_of(self, job: Job) -> None:
+        """Wait until a job has ended; cancelled, it takes the job along."""
+        ended = asyncio.Event()
+
+        def listen(changed: Job) -> None:
+            if changed is job and job.ended:
+                ended.set()
+
+        self.on_job.append(listen)
+        try:
+            if not job.ended:
+                await ended.wait()
+        except asyncio.CancelledError:
+            self.cancel(job)
+            raise
+        finally:
+            self.on_job.remove(listen)
+
     def start_index(self, folder: Folder, *, quiet: bool = False) -> Job:
         """Begin to build or refresh a folder's index and return at once."""
         job = Job(secrets.token_hex(4), "index", folder, stage="index", message="Indexing", quiet=quiet)
         self._begin(job, lambda number: StartIndex(number, job.id))
         return job
 
-    def _begin(self, job: Job, build: Callable[[int], StartFix | StartIndex]) -> None:
+    def _begin(self, job: Job, build: Callable[[int], StartFix | StartIndex | StartLocate]) -> None:
         self.jobs[job.id] = job
         for old in [j.id for j in self.jobs.values() if j.ended][: max(0, len(self.jobs) - KEPT_JOBS)]:
             del self.jobs[old]
@@ -273,6 +305,7 @@ class Session:
                 known = {fix.found.id: fix for fix in job.fixes}
                 job.fixes = [self._ranked(job, known.get(found.id), found) for found in event.fixes]
                 job.stopped, job.notes = event.stopped, tuple(event.notes)
+                job.located = event.located
                 job.trace = event.trace or job.trace
                 job.rollouts = event.cost.get("rollouts", job.rollouts)
                 if job.fixes:
@@ -348,6 +381,8 @@ def _end_words(job: Job, event: JobDone) -> str:
         return " ".join(event.notes)
     if event.stopped == "cancelled":
         return "Cancelled"
+    if event.located is not None:
+        return f"{len(event.located['symbols'])} suspected places"
     if not job.fixes:
         return "No fix was found. " + " ".join(event.notes)
     best = job.fixes[0].found

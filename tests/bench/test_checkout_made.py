@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from patchwright_engine.bench.checkout import check_out, find_mirror, to_patch, with_tests
+from patchwright_engine.bench.checkout import (
+    check_out,
+    check_out_sources,
+    find_any_mirror,
+    find_mirror,
+    to_patch,
+    with_tests,
+)
 from patchwright_engine.errors import BadInput, EnvironmentProblem
 from patchwright_engine.types import RepoPath
 from patchwright_engine.workspace.snapshot import take_snapshot
@@ -86,3 +93,20 @@ def test_a_missing_mirror_or_commit_is_told_with_its_cure(toy: Toy) -> None:
     assert "git clone --mirror" in missing.value.cure
     with pytest.raises(EnvironmentProblem, match="lacks the commit"):
         find_mirror(toy.repos, "toys+calc", "0" * 40)
+
+
+def test_sources_come_with_the_history_before_and_nothing_after(toy: Toy, mirror: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "calc"
+    check_out_sources(mirror, toy.row["base_commit"], tree, lambda path: path.endswith(".py"))
+    assert set(take_snapshot(tree).files) == {"calc.py", "tests/test_calc.py"}
+    assert (tree / "calc.py").read_text() == CALC
+    assert git(tree, "rev-list", "--all", "--reflog", "HEAD").split() == [toy.row["base_commit"]]
+
+
+def test_a_fork_that_holds_the_commit_stands_in(toy: Toy, mirror: Path) -> None:
+    assert find_any_mirror(toy.repos, "somebody/calc", toy.row["base_commit"]) == mirror
+
+
+def test_without_any_mirror_the_projects_own_is_asked_for(toy: Toy) -> None:
+    with pytest.raises(EnvironmentProblem, match=r"somebody\+calc"):
+        find_any_mirror(toy.repos, "somebody/calc", "0" * 40)

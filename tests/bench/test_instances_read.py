@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from patchwright_engine.bench.instances import read_instances
+from patchwright_engine.bench.instances import read_instances, read_localization_instances
 from patchwright_engine.errors import BadInput
 from toy_bug import Toy
 
@@ -75,3 +75,33 @@ def test_no_rows_are_no_instances(tmp_path: Path, path: str) -> None:
     (tmp_path / "empty.jsonl").write_text("\n")
     with pytest.raises(BadInput):
         read_instances(tmp_path / path)
+
+
+LOCALIZATION = {
+    "instance_id": "toys__calc-1",
+    "repo": "toys/calc",
+    "base_commit": "0123abc",
+    "problem_statement": "It\u2028breaks.",
+    "gold_files": ["calc.py"],
+    "gold_functions": ["calc.py::clamp", "calc.py::<module>"],
+}
+
+
+def test_localization_needs_no_install_commands_and_counts_no_module_as_a_symbol(tmp_path: Path) -> None:
+    line = json.dumps(LOCALIZATION, ensure_ascii=False)
+    [instance] = read_localization_instances(written(tmp_path, line))
+    assert instance.gold_files == ("calc.py",)
+    assert instance.gold_symbols == ("calc.py::clamp",)
+
+
+def test_a_fix_outside_functions_has_no_gold_symbol(tmp_path: Path) -> None:
+    line = json.dumps({**LOCALIZATION, "gold_functions": []})
+    assert read_localization_instances(written(tmp_path, line))[0].gold_symbols == ()
+
+
+@pytest.mark.parametrize("key", ["gold_files", "gold_functions", "base_commit", "problem_statement"])
+def test_a_row_without_what_localization_needs_is_told(tmp_path: Path, key: str) -> None:
+    row = {name: value for name, value in LOCALIZATION.items() if name != key}
+    with pytest.raises(BadInput, match=f"line 1: {key} is missing") as caught:
+        read_localization_instances(written(tmp_path, json.dumps(row)))
+    assert "gold_functions" in caught.value.cure

@@ -133,6 +133,21 @@ def test_a_fix_is_started_picked_looked_at_applied_and_undone(neovim: RunNeovim,
     check_untouched(project)
 
 
+def test_suspected_locations_fill_the_quickfix_list(neovim: RunNeovim, project: Path) -> None:
+    neovim(f"""
+    vim.cmd('PatchwrightLocate ' .. {json.dumps(ISSUE)})
+    wait('the list', function() return vim.bo.buftype == 'quickfix' end)
+    local list = vim.fn.getqflist({{ items = 0, title = 0 }})
+    is(list.title, 'Patchwright: suspected locations')
+    local best = list.items[1]
+    is(vim.fs.basename(vim.api.nvim_buf_get_name(best.bufnr)), 'calc.py')
+    assert(best.text:find('function add: ', 1, true), best.text)
+    vim.cmd('cc 1')
+    is(vim.fn.line('.'), best.lnum)
+    """)
+    check_untouched(project)
+
+
 def test_the_fix_is_an_ordinary_code_action_too(neovim: RunNeovim, project: Path) -> None:
     neovim(f"""
     vim.cmd('PatchwrightFix ' .. {json.dumps(ISSUE)})

@@ -10,7 +10,7 @@ import pytest
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import Cancelled
 from patchwright_engine.index import build
-from patchwright_engine.index.records import Record, SourceFile, make_record
+from patchwright_engine.index.records import Record, Skipped, SourceFile, make_record
 from patchwright_engine.types import RepoPath
 
 
@@ -25,7 +25,7 @@ def files(tmp_path: Path) -> list[SourceFile]:
     return found
 
 
-def keyed(batches: Iterator[build.Batch]) -> dict[RepoPath, Record | None]:
+def keyed(batches: Iterator[build.Batch]) -> dict[RepoPath, Record | Skipped]:
     return {file.path: record for batch in batches for file, record in batch}
 
 

@@ -158,6 +158,10 @@ def test_binary_and_huge_files_are_skipped_and_counted(root: Path, cache: Path) 
     with open_index(root, cache) as index:
         report = refresh(index, root)
         assert report.skipped == 2
+        assert [(one.path, one.reason) for one in report.skipped_files] == [
+            ("binary.py", "binary"),
+            ("huge.py", "larger than 1 MB: data or generated"),
+        ]
         assert not {"binary.py", "huge.py"} & set(index.files())
 
 

@@ -26,6 +26,7 @@ from patchwright_engine.host.messages import (
     Reply,
     StartFix,
     StartIndex,
+    StartLocate,
     decode,
     encode,
     pack_edits,
@@ -117,6 +118,18 @@ def test_unsaved_buffers_are_what_is_fixed(host: Host, tmp_path: Path) -> None:
     host.say(StartFix(1, "j", "fix it", overlays={path: ["# ünsaved\n", CALC]}))
     edit = unpack_edits(host.wait_for(JobDone).fixes[0].edits)[0]
     assert edit.before == "# ünsaved\n" + CALC
+
+
+def test_suspected_places_are_told_of_the_unsaved_text(host: Host, tmp_path: Path) -> None:
+    path = str((tmp_path / "project" / "calc.py").resolve())
+    unsaved = ["# unsaved\n" + CALC]
+    host.say(StartLocate(1, "j", "add(1, 2) gives -1", path=path, line=2, overlays={path: unsaved}, top=3))
+    done = host.wait_for(JobDone)
+    assert done.stopped == "located"
+    best = done.located["symbols"][0]
+    assert (best["path"], best["name"], best["start_line"]) == (path, "add", 2)
+    assert "you pointed at it" in best["reasons"]
+    assert done.located["files"][0]["path"] == path
 
 
 def test_what_libraries_print_does_not_reach_the_messages(host: Host) -> None:

@@ -417,3 +417,32 @@ os.kill(os.getpid(), 9)
 async def test_the_server_says_its_version() -> None:
     out = subprocess.run([*REAL, "--version"], capture_output=True, text=True, check=True, timeout=60).stdout
     assert out.startswith("patchwright ")
+
+
+async def test_suspected_locations_come_with_ranges_and_reasons(project: Path) -> None:
+    async with editor(project) as session:
+        session.open("calc.py", "# one more line\n" + CALC)
+        issue = {"text": "`add(1, 2)` gives -1", "uri": session.uri("calc.py")}
+        asked = session.client.protocol.send_request_async("patchwright/locate", issue)
+        answer = await asyncio.wait_for(asked, 30)
+        best = answer["locations"][0]
+        assert (best["uri"], best["name"], best["kind"]) == (session.uri("calc.py"), "add", "function")
+        assert best["range"] == {"start": {"line": 2, "character": 0}, "end": {"line": 4, "character": 0}}
+        assert "defines a name that the issue mentions" in best["reasons"]
+        assert answer["files"][0]["uri"] == session.uri("calc.py")
+        assert await session.command("locate", {**issue, "top": 1}) == {
+            **answer,
+            "locations": answer["locations"][:1],
+            "files": answer["files"][:1],
+            "seconds": pytest.approx(answer["seconds"], abs=5),
+        }
+
+
+@pytest.mark.parametrize(
+    ("argument", "told"),
+    [({}, "Nothing to fix was named"), ({"text": "x", "top": 0}, "top must be"), ({"text": "x", "top": "3"}, "top must")],
+)
+async def test_locating_nothing_is_refused(project: Path, argument: dict[str, object], told: str) -> None:
+    async with editor(project) as session:
+        with pytest.raises(JsonRpcException, match=told):
+            await session.command("locate", argument)

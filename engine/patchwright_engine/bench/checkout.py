@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
 from patchwright_engine.errors import BadInput, EnvironmentProblem
@@ -36,6 +36,48 @@ def find_mirror(repos: Path, name: str, commit: str) -> Path:
     except EnvironmentProblem as error:
         raise EnvironmentProblem(f"the mirror {mirror} lacks the commit {commit}", cure) from error
     return mirror
+
+
+def find_any_mirror(repos: Path, repo: str, commit: str) -> Path:
+    """The mirror of 'owner/name', or of a fork of that name, that holds `commit`: not every public copy holds all.
+
+    Raises:
+        EnvironmentProblem: there is none.
+    """
+    own = repo.replace("/", "+")
+    forks = sorted(path.name for path in repos.glob(f"*+{repo.rpartition('/')[2]}") if path.name != own)
+    for name in (own, *forks):
+        try:
+            return find_mirror(repos, name, commit)
+        except EnvironmentProblem:
+            continue
+    return find_mirror(repos, own, commit)
+
+
+def check_out_sources(
+    mirror: Path, commit: str, destination: Path, wanted: Callable[[RepoPath], bool] = lambda _: True
+) -> None:
+    """Write the `wanted` files of `commit` below `destination` (which must not exist), with the history before it.
+
+    The history is borrowed from the mirror: no ref leads to anything later, but who knows the name of a later commit
+    finds it. So this is for code that reads history, never for code that runs what it finds; that is `check_out`'s.
+
+    Raises:
+        EnvironmentProblem: git is missing or failed, or the disk cannot be written.
+    """
+    try:
+        destination.mkdir(parents=True)
+        _git(destination, "init", "-q", "--template=")
+        borrowed = destination / ".git" / "objects" / "info" / "alternates"
+        borrowed.parent.mkdir(parents=True, exist_ok=True)
+        borrowed.write_text(f"{(mirror / 'objects').resolve()}\n", encoding="utf-8")
+    except OSError as error:
+        raise EnvironmentProblem(f"cannot write the checkout {destination}: {error}", "Free disk space.") from error
+    _git(destination, "update-ref", "--no-deref", "HEAD", commit)
+    _git(destination, "read-tree", commit)
+    tracked = _git(destination, "ls-files", "-z").split("\0")
+    chosen = [path for path in tracked if path and wanted(RepoPath(path))]
+    _git(destination, "checkout-index", "-z", "--stdin", given="".join(f"{path}\0" for path in chosen))
 
 
 def check_out(

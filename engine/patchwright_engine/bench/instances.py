@@ -6,10 +6,10 @@ Docker image is used. Invariant: a row that cannot be worked on is an error that
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from patchwright_engine.errors import BadInput
 from patchwright_engine.types import RepoPath
@@ -17,6 +17,10 @@ from patchwright_engine.types import RepoPath
 CURE = (
     "Give a file of SWE-bench rows, one JSON object a line, each with instance_id, repo, base_commit, patch, "
     "test_patch, FAIL_TO_PASS, problem_statement, python, install_cmds and test_cmd."
+)
+LOCALIZATION_CURE = (
+    "Give a file of SWE-bench rows, one JSON object a line, each with instance_id, repo, base_commit, "
+    "problem_statement, gold_files and gold_functions (path::Class.function)."
 )
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -54,36 +58,81 @@ class Instance:
     """Files of the base commit to hold another text, or (None) to be left out."""
 
 
+@dataclass(frozen=True, slots=True)
+class LocalizationInstance:
+    """One issue and the places that its developer changed."""
+
+    instance_id: str
+    repo: str
+    """'owner/name'."""
+    base_commit: str
+    problem: str
+    gold_files: tuple[RepoPath, ...]
+    gold_symbols: tuple[str, ...]
+    """'path::Class.function'. Empty where only code outside functions was changed."""
+
+
+class _Named(Protocol):
+    @property
+    def instance_id(self) -> str: ...
+
+
+_Row = TypeVar("_Row", bound=_Named)
+
+
 def read_instances(path: Path) -> tuple[Instance, ...]:
     """The instances of a JSON lines file, in its order.
 
     Raises:
         BadInput: unreadable, empty, a broken row, or two rows of one id.
     """
+    return _read(path, CURE, _instance)
+
+
+def read_localization_instances(path: Path) -> tuple[LocalizationInstance, ...]:
+    """As `read_instances`, of rows that say where the fix is and need not say how to install or test."""
+    return _read(path, LOCALIZATION_CURE, _localization_instance)
+
+
+def _read(path: Path, cure: str, parse: Callable[[Mapping[str, Any], str], _Row]) -> tuple[_Row, ...]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not `splitlines`: issues hold U+2028 and the like, which JSON need not escape.
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot read the instances in {path}: {error}", CURE) from error
-    instances: dict[str, Instance] = {}
+        raise BadInput(f"cannot read the instances in {path}: {error}", cure) from error
+    instances: dict[str, _Row] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        instance = _instance(line, f"{path}, line {number}")
+        place = f"{path}, line {number}"
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise BadInput(f"{place}: not JSON: {error}", cure) from error
+        if not isinstance(row, dict):
+            raise BadInput(f"{place}: not a JSON object", cure)
+        instance = parse(row, place)
         if instance.instance_id in instances:
-            raise BadInput(f"{path}, line {number}: {instance.instance_id} is there twice", "Remove one of them.")
+            raise BadInput(f"{place}: {instance.instance_id} is there twice", "Remove one of them.")
         instances[instance.instance_id] = instance
     if not instances:
-        raise BadInput(f"{path} holds no instance", CURE)
+        raise BadInput(f"{path} holds no instance", cure)
     return tuple(instances.values())
 
 
-def _instance(line: str, place: str) -> Instance:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise BadInput(f"{place}: not JSON: {error}", CURE) from error
-    if not isinstance(row, dict):
-        raise BadInput(f"{place}: not a JSON object", CURE)
+def _localization_instance(row: Mapping[str, Any], place: str) -> LocalizationInstance:
+    symbols = _texts(row, "gold_functions", place, LOCALIZATION_CURE, may_be_empty=True)
+    return LocalizationInstance(
+        instance_id=_text(row, "instance_id", place, _IDENTIFIER, LOCALIZATION_CURE),
+        repo=_text(row, "repo", place, _REPOSITORY, LOCALIZATION_CURE),
+        base_commit=_text(row, "base_commit", place, _COMMIT, LOCALIZATION_CURE),
+        problem=_text(row, "problem_statement", place, cure=LOCALIZATION_CURE),
+        gold_files=tuple(map(RepoPath, _texts(row, "gold_files", place, LOCALIZATION_CURE))),
+        gold_symbols=tuple(symbol for symbol in symbols if not symbol.endswith("::<module>")),
+    )
+
+
+def _instance(row: Mapping[str, Any], place: str) -> Instance:
     repo = _text(row, "repo", place, _REPOSITORY)
     checkout = _MIRROR.search(str(row.get("checkout_cmd", "")))
     return Instance(
@@ -102,16 +151,20 @@ def _instance(line: str, place: str) -> Instance:
     )
 
 
-def _text(row: Mapping[str, Any], key: str, place: str, shape: re.Pattern[str] | None = None) -> str:
+def _text(
+    row: Mapping[str, Any], key: str, place: str, shape: re.Pattern[str] | None = None, cure: str = CURE
+) -> str:
     value = row.get(key)
     if not isinstance(value, str) or not value.strip():
-        raise BadInput(f"{place}: {key} is missing or not a text", CURE)
+        raise BadInput(f"{place}: {key} is missing or not a text", cure)
     if shape is not None and not shape.fullmatch(value):
-        raise BadInput(f"{place}: {key} is {value[:80]!r}, which does not look like one", CURE)
+        raise BadInput(f"{place}: {key} is {value[:80]!r}, which does not look like one", cure)
     return value
 
 
-def _texts(row: Mapping[str, Any], key: str, place: str) -> tuple[str, ...]:
+def _texts(
+    row: Mapping[str, Any], key: str, place: str, cure: str = CURE, *, may_be_empty: bool = False
+) -> tuple[str, ...]:
     """A list of texts; SWE-bench's own files hold some of them as JSON inside a text."""
     value = row.get(key)
     if isinstance(value, str):
@@ -119,6 +172,8 @@ def _texts(row: Mapping[str, Any], key: str, place: str) -> tuple[str, ...]:
             value = json.loads(value)
         except ValueError:
             value = None
-    if not isinstance(value, list) or not value or not all(isinstance(item, str) and item for item in value):
-        raise BadInput(f"{place}: {key} is missing or not a list of texts", CURE)
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise BadInput(f"{place}: {key} is missing or not a list of texts", cure)
+    if not value and not may_be_empty:
+        raise BadInput(f"{place}: {key} is missing: the list is empty", cure)
     return tuple(value)

@@ -13,6 +13,9 @@ from patchwright_engine.sandbox.output import visible
 from patchwright_engine.workspace.repository import find_repository
 from patchwright_engine.workspace.snapshot import take_snapshot
 
+SHOWN = 20
+"""Skipped files named to a person."""
+
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register the subcommand."""
@@ -41,6 +44,8 @@ def _in_words(root: Path, report: IndexReport) -> str:
         f"seconds     {report.seconds:.2f}",
         f"cache hits  {report.cache_hits}",
         *([f"skipped     {report.skipped}"] if report.skipped else []),
+        *(f"  {one.path}: {one.reason}" for one in report.skipped_files[:SHOWN]),
+        *([f"  and {report.skipped - SHOWN} more; --json names all"] if report.skipped > SHOWN else []),
         *report.notes,
     ]
     return visible("\n".join(lines) + "\n")

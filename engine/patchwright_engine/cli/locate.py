@@ -12,6 +12,7 @@ from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput
 from patchwright_engine.index import open_index
 from patchwright_engine.localize import locate
+from patchwright_engine.localize.reasons import reasons
 from patchwright_engine.sandbox.output import visible
 from patchwright_engine.types import Issue, Ranking
 from patchwright_engine.workspace.repository import find_repository
@@ -76,10 +77,11 @@ def _in_words(ranking: Ranking) -> str:
     if not ranking.files:
         return "Nothing in this workspace matches the issue.\n"
     lines = ["Files"]
-    lines += [f"  {item.score:.2f}  {item.path}" for item in ranking.files]
+    lines += [f"  {item.score:.2f}  {item.path}  ({', '.join(reasons(item.signals))})" for item in ranking.files]
     lines.append("Symbols")
     lines += [
         f"  {item.score:.2f}  {item.symbol.path}:{item.symbol.start_line}  {item.symbol.kind} {item.symbol.name}"
+        f"  ({', '.join(reasons(item.signals))})"
         for item in ranking.symbols
     ]
     return visible("\n".join(lines) + "\n")

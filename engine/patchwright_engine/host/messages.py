@@ -50,6 +50,21 @@ class StartIndex:
 
 
 @dataclass(frozen=True, slots=True)
+class StartLocate:
+    """Rank the places an issue may come from, as a job, without a model. Answered at once; the end event has them."""
+
+    id: int
+    job: str
+    text: str
+    origin: str = "text"
+    path: str | None = None
+    line: int | None = None
+    overlays: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """As in `StartFix`."""
+    top: int = 10
+
+
+@dataclass(frozen=True, slots=True)
 class CancelJob:
     """Cancel a job. Answered with {"known": bool}; the job's own end event follows."""
 
@@ -148,6 +163,8 @@ class JobDone:
     trace: str | None = None
     notes: Sequence[str] = ()
     cost: Mapping[str, Any] = field(default_factory=dict)
+    located: Mapping[str, Any] | None = None
+    """What `locating.run_locate` found, of a locate job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +177,15 @@ class JobFailed:
     cure: str = ""
 
 
-Request = StartFix | StartIndex | CancelJob | ListJobs | ApplyCheck
+Request = StartFix | StartIndex | StartLocate | CancelJob | ListJobs | ApplyCheck
 Event = JobProgress | FixFound | JobDone | JobFailed
 Message = Request | Reply | Event
 
 _TYPES: dict[str, type[Message]] = {
     kind.__name__: kind
     for kind in (
-        StartFix, StartIndex, CancelJob, ListJobs, ApplyCheck, Reply, JobProgress, FixFound, JobDone, JobFailed,
+        StartFix, StartIndex, StartLocate, CancelJob, ListJobs, ApplyCheck,
+        Reply, JobProgress, FixFound, JobDone, JobFailed,
     )
 }  # fmt: skip
 

@@ -29,6 +29,7 @@ from patchwright_engine.host.messages import (
     Reply,
     StartFix,
     StartIndex,
+    StartLocate,
     decode,
     encode,
     found_fix,
@@ -110,6 +111,9 @@ class _Host:
             case StartIndex():
                 self.send(Reply(message.id))
                 self._start("index", message.job, lambda cancel: self._index(message, cancel))
+            case StartLocate():
+                self.send(Reply(message.id))
+                self._start("locate", message.job, lambda cancel: self._locate(message, cancel))
             case CancelJob():
                 with self._jobs_lock:
                     job = self._jobs.get(message.job)
@@ -162,13 +166,7 @@ class _Host:
 
         root = find_repository(self.root)
         self._wait_for_index(message.job, cancel)
-        issue = Issue(
-            message.text,
-            message.origin,
-            relative(message.path, root) if message.path else None,
-            message.line,
-            message.test_command,
-        )
+        issue = Issue(message.text, message.origin, _inner(message.path, root), message.line, message.test_command)
         request = FixRequest(
             issue=issue,
             root=root,
@@ -192,6 +190,16 @@ class _Host:
     def _index(self, message: StartIndex, cancel: CancelToken) -> JobDone:
         words = self.run_index(self.root, cancel=cancel, progress=self._progress(message.job))
         return JobDone(message.job, "cancelled" if cancel.cancelled else "indexed", notes=(words,))
+
+    def _locate(self, message: StartLocate, cancel: CancelToken) -> JobDone:
+        from patchwright_engine.host.locating import run_locate
+
+        root = find_repository(self.root)
+        self._wait_for_index(message.job, cancel)
+        issue = Issue(message.text, message.origin, _inner(message.path, root), message.line)
+        overlays, progress = _texts(message.overlays, root), self._progress(message.job)
+        located = run_locate(root, issue, overlays, top=message.top, cancel=cancel, progress=progress)
+        return JobDone(message.job, "located", located=located)
 
     def _wait_for_index(self, job: str, cancel: CancelToken) -> None:
         """A fix needs the index; building it twice at the same time would take both longer."""
@@ -262,6 +270,10 @@ def relative(path: str, root: Path) -> RepoPath | None:
     except ValueError:
         return None
     return None if ".git" in inner.parts else RepoPath(inner.as_posix())
+
+
+def _inner(path: str | None, root: Path) -> RepoPath | None:
+    return relative(path, root) if path else None
 
 
 def _texts(pieces_by_path: Mapping[str, Sequence[str]], root: Path) -> dict[RepoPath, str]:

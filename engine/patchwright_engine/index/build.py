@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 
 from patchwright_engine.control import CancelToken
-from patchwright_engine.index.records import Record, SourceFile, make_record
+from patchwright_engine.index.records import Record, Skipped, SourceFile, make_record
 
 POOL_FROM = 200
 """Below this many files starting processes costs more than it saves (about 2 ms a file, 0.3 s a pool)."""
@@ -20,7 +20,7 @@ BATCH = 25
 """Files between two looks at the cancel token: about 50 ms of parsing."""
 MAX_WORKERS = 8
 
-Batch = list[tuple[SourceFile, Record | None]]
+Batch = list[tuple[SourceFile, Record | Skipped]]
 
 
 def make_records(files: Sequence[SourceFile], cancel: CancelToken, pool_from: int = POOL_FROM) -> Iterator[Batch]:

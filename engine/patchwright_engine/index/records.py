@@ -10,14 +10,14 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchwright_engine.index.lexical import term_counts
+from patchwright_engine.index.vectors import make_vectors
 from patchwright_engine.syntax.languages import grammar_version, language_of, languages, query_text
 from patchwright_engine.syntax.parse import parse_symbols
 from patchwright_engine.types import RepoPath
 
 MAX_BYTES = 1_000_000
 """Larger source files are generated or data; tree-sitter would need twenty times their size in memory."""
-FORMAT = 1
+FORMAT = 2
 """Raised with any change to records, terms or the store's tables."""
 
 
@@ -57,10 +57,16 @@ class Record:
     """{name: [line, ...]}"""
     imports_json: str
     """[[module, [name, ...], line], ...]"""
-    terms_json: str
-    """{term: count}"""
-    length: int
-    """Number of terms, for BM25."""
+    vectors: bytes
+    """What each unit says (`vectors.py`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A source file that is not in the index, and why."""
+
+    path: RepoPath
+    reason: str
 
 
 def record_key(path: RepoPath, digest: str) -> str:
@@ -78,36 +84,36 @@ def schema_version() -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def make_record(file: SourceFile) -> Record | None:
-    """Read and parse one file; None when it is gone, unreadable, too large or binary.
+def make_record(file: SourceFile) -> Record | Skipped:
+    """Read and parse one file, or say why not: it is gone, unreadable, too large or binary.
 
     The key is that of the bytes actually read, so a file that changed since the snapshot poisons nothing.
     """
     try:
         content = file.overlay if file.overlay is not None else _read(file.absolute)
-    except OSError:
-        return None
-    if content is None or len(content) > MAX_BYTES or b"\0" in content:
-        return None
+    except OSError as error:
+        return Skipped(file.path, f"cannot be read: {error.strerror}")
+    if len(content) > MAX_BYTES:
+        return Skipped(file.path, f"larger than {MAX_BYTES // 1_000_000} MB: data or generated")
+    if b"\0" in content:
+        return Skipped(file.path, "binary")
     syntax = parse_symbols(file.path, content)
     lines: defaultdict[str, list[int]] = defaultdict(list)
     for reference in syntax.references:
         lines[reference.name].append(reference.line)
-    terms = term_counts(content.decode("utf-8", "replace"))
+    symbols = tuple(
+        SymbolRow(item.name, item.kind, item.start_line, item.end_line, item.signature) for item in syntax.symbols
+    )
     return Record(
         key=record_key(file.path, hashlib.sha256(content).hexdigest()),
         size=len(content),
-        symbols=tuple(
-            SymbolRow(item.name, item.kind, item.start_line, item.end_line, item.signature) for item in syntax.symbols
-        ),
+        symbols=symbols,
         references_json=json.dumps(lines, separators=(",", ":")),
         imports_json=json.dumps([[item.module, item.names, item.line] for item in syntax.imports]),
-        terms_json=json.dumps(terms, separators=(",", ":")),
-        length=terms.total(),
+        vectors=make_vectors(content, symbols, syntax.texts),
     )
 
 
-def _read(path: Path) -> bytes | None:
+def _read(path: Path) -> bytes:
     with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    return content if len(content) <= MAX_BYTES else None
+        return file.read(MAX_BYTES + 1)

@@ -5,7 +5,7 @@ content lives in a temporary table of the connection, so two editors with differ
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from patchwright_engine.types import RepoPath
 TABLES = """
 CREATE TABLE meta(schema TEXT NOT NULL);
 CREATE TABLE parsed(
-    id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, size INTEGER NOT NULL, symbol_count INTEGER NOT NULL,
-    refs TEXT NOT NULL, imports TEXT NOT NULL, terms TEXT NOT NULL, length INTEGER NOT NULL
+    id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, size INTEGER NOT NULL,
+    symbol_count INTEGER NOT NULL, refs TEXT NOT NULL, imports TEXT NOT NULL, vectors BLOB NOT NULL
 );
 CREATE TABLE symbol(
     file INTEGER NOT NULL, position INTEGER NOT NULL, name TEXT NOT NULL, last TEXT NOT NULL, kind TEXT NOT NULL,
@@ -73,16 +73,15 @@ class Store:
         try:
             for record in records:
                 cursor = connection.execute(
-                    "INSERT OR IGNORE INTO parsed(key, size, symbol_count, refs, imports, terms, length)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT OR IGNORE INTO parsed(key, size, symbol_count, refs, imports, vectors)"
+                    " VALUES (?, ?, ?, ?, ?, ?)",
                     (
                         record.key,
                         record.size,
                         len(record.symbols),
                         record.references_json,
                         record.imports_json,
-                        record.terms_json,
-                        record.length,
+                        record.vectors,
                     ),
                 )
                 if cursor.rowcount == 1:
@@ -107,6 +106,12 @@ class Store:
             connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
+
+    def vectors(self, files: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        """The packed vectors of some rows; a row that is gone is left out."""
+        for start in range(0, len(files), 500):
+            batch = files[start : start + 500]
+            yield from self.rows(f"SELECT id, vectors FROM parsed WHERE id IN ({','.join('?' * len(batch))})", batch)
 
     def show(self, files: Mapping[RepoPath, int]) -> None:
         """Make `files` (path to row) the view of this connection."""

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from patchwright_engine.config import folders
 from patchwright_engine.control import CancelToken, Progress, ProgressSink, ignore_progress
 from patchwright_engine.index.build import make_records
 from patchwright_engine.index.graph import ModuleMap
-from patchwright_engine.index.records import SourceFile
+from patchwright_engine.index.postings import Postings
+from patchwright_engine.index.records import Record, Skipped, SourceFile
 from patchwright_engine.index.store import Store, delete_database
 from patchwright_engine.syntax.languages import language_of
 from patchwright_engine.syntax.parse import Import
@@ -42,16 +43,21 @@ class IndexReport:
     cache_hits: int
     """Files whose content was known already."""
     skipped: int
-    """Source files left out: binary, over 1 MB, unreadable or oddly named."""
+    """Source files left out."""
+    skipped_files: tuple[Skipped, ...] = ()
+    """The same by name, with the reason of each."""
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class FileTerms:
-    """The asked-for terms of one file and its length in terms, for BM25."""
+class LexicalScores:
+    """BM25 of what shares a term with a query, unnormalised."""
 
-    counts: dict[str, int]
-    length: int
+    files: Mapping[RepoPath, float]
+    symbols: Mapping[Symbol, float]
+    """Functions, and classes by what is in none of their methods."""
+    outside: Mapping[RepoPath, float]
+    """What a file says outside its functions and classes."""
 
 
 def open_index(root: Path, cache_dir: Path | None = None) -> "Index":
@@ -73,6 +79,7 @@ class Index:
         self._snapshot: Snapshot | None = None
         self._modules: ModuleMap | None = None
         self._importers: dict[RepoPath, tuple[RepoPath, ...]] | None = None
+        self._postings = Postings()
         self._store = self._open(location)
 
     def __enter__(self) -> "Index":
@@ -106,6 +113,7 @@ class Index:
             seconds=time.perf_counter() - started,
             cache_hits=report.cache_hits,
             skipped=report.skipped,
+            skipped_files=report.skipped_files,
             notes=tuple(self._notes),
         )
 
@@ -164,16 +172,17 @@ class Index:
                 self._modules = ModuleMap(self.files())
             return self._modules
 
-    def term_counts(self, terms: Collection[str]) -> dict[RepoPath, FileTerms]:
-        """For every file, how often each of `terms` occurs in it (about 0.1 ms a file)."""
-        wanted = frozenset(terms)
-        found: dict[RepoPath, FileTerms] = {}
-        for path, counts, length in self._rows(
-            "SELECT path, terms, length FROM current JOIN parsed ON parsed.id = file ORDER BY path"
-        ):
-            known: dict[str, int] = json.loads(counts)
-            found[path] = FileTerms({term: known[term] for term in known.keys() & wanted}, length)
-        return found
+    def search(self, query: Mapping[str, float]) -> LexicalScores:
+        """Score every file, and the functions and classes that fit best, by the terms of `query` with their weights."""
+        with self._lock:
+            try:
+                return self._search(query)
+            except sqlite3.Error as error:
+                if self._snapshot is None:
+                    raise
+                self._recover(error)
+                self._refresh(self._snapshot, CancelToken(), ignore_progress)
+                return self._search(query)
 
     def _refresh(self, snapshot: Snapshot, cancel: CancelToken, progress: ProgressSink) -> IndexReport:
         self._snapshot, self._modules, self._importers = snapshot, None, None
@@ -182,12 +191,14 @@ class Index:
         rows = {source.path: known[source.key] for source in sources if source.key in known}
         hits = len(rows)
         missing = [source for source in sources if source.path not in rows and _is_utf8(source.path)]
+        skipped = [Skipped(s.path, "its name is not UTF-8") for s in sources if not _is_utf8(s.path)]
         done = 0
         for batch in make_records(missing, cancel):
-            records = [record for _, record in batch if record is not None]
+            records = [record for _, record in batch if isinstance(record, Record)]
+            skipped += [record for _, record in batch if isinstance(record, Skipped)]
             self._store.add(records)
             ids = self._store.ids(record.key for record in records)
-            rows.update({source.path: ids[record.key] for source, record in batch if record is not None})
+            rows.update({source.path: ids[record.key] for source, record in batch if isinstance(record, Record)})
             done += len(batch)
             progress(Progress("index", f"indexed {done} of {len(missing)} changed files"))
         self._store.show(rows)
@@ -195,7 +206,30 @@ class Index:
         [(files, symbols, size)] = self._store.rows(
             "SELECT count(*), total(symbol_count), total(size) FROM current JOIN parsed ON parsed.id = file"
         )
-        return IndexReport(files, int(symbols), int(size), 0.0, hits, len(sources) - len(rows))
+        skipped.sort(key=lambda one: one.path)
+        return IndexReport(files, int(symbols), int(size), 0.0, hits, len(skipped), tuple(skipped))
+
+    def _search(self, query: Mapping[str, float]) -> LexicalScores:
+        paths: defaultdict[int, list[RepoPath]] = defaultdict(list)
+        for path, file in self._rows("SELECT path, file FROM current ORDER BY path"):
+            paths[file].append(path)
+        try:
+            self._postings.update(paths, self._store.vectors)
+        except ValueError as error:
+            raise sqlite3.DatabaseError(f"damaged vectors: {error}") from error
+        scores = self._postings.search(query)
+        units: defaultdict[int, dict[int, float]] = defaultdict(dict)
+        for unit in scores.units:
+            units[unit.file][unit.symbol] = unit.score
+        symbols: dict[Symbol, float] = {}
+        for path, positions in ((path, found) for file, found in units.items() for path in paths[file]):
+            own = self.symbols(path)
+            symbols.update({own[at]: score for at, score in positions.items() if 0 <= at < len(own)})
+        return LexicalScores(
+            files={path: score for file, score in scores.files.items() for path in paths[file]},
+            symbols=symbols,
+            outside={path: found[-1] for file, found in units.items() if -1 in found for path in paths[file]},
+        )
 
     def _rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
@@ -242,6 +276,7 @@ class Index:
     def _recover(self, error: sqlite3.Error) -> None:
         """Replace a database that failed while in use: rebuilt when broken, else one in memory."""
         location = self._store.location
+        self._postings = Postings()
         self._store.close()
         if location is not None and _is_broken(error):
             try:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from patchwright_engine.control import CancelToken
 from patchwright_engine.index import Index
 from patchwright_engine.localize.graph import graph_files
-from patchwright_engine.localize.lexical import file_scores, function_scores
+from patchwright_engine.localize.lexical import lexical
 from patchwright_engine.localize.mentions import read_mentions
 from patchwright_engine.localize.names import confidence, files_of_names, named_symbols
 from patchwright_engine.localize.paths import named_files, path_words
@@ -33,7 +33,6 @@ WEIGHTS: Mapping[str, float] = {
 SYMBOL_WEIGHTS: Mapping[str, float] = {"file": 1.0, "functions": 1.0, "names": 0.6, "traceback": 0.8, "place": 3.0}
 ASIDE_FACTOR = 0.3
 """Tests, documentation and examples say much about an issue but are rarely what must change."""
-FUNCTION_FILES = 100
 SYMBOL_FILES = 40
 ASIDE = re.compile(
     r"(^|/)(tests?|testing|docs?|examples?|benchmarks?|asv_bench|samples|tutorials?|gallery|vendor|third_party)/"
@@ -59,19 +58,18 @@ def locate(issue: Issue, snapshot: Snapshot, index: Index, top: int = 20, cancel
     if issue.path is not None and issue.path in snapshot.files:
         frames = (*frames, Frame(issue.path, issue.line, None))
     names = named_symbols(mentions, index, [path for path in files if not is_aside(path)])
+    words = lexical(index, mentions.terms)
+    functions = words.symbols
     signals = {
-        "lexical": file_scores(index, mentions.terms, lambda _: True),
+        "lexical": words.files,
+        "functions": _best_by_file(functions),
         "names": files_of_names(names),
         "paths": named_files(mentions, index, matcher),
         "traceback": traceback_files(frames),
         "path_words": path_words(mentions.terms, files),
     }
     cancel.check()
-    first = _weighted(signals)
-    candidates = _best(first, FUNCTION_FILES)
-    functions = function_scores(candidates, snapshot, index, mentions.terms, cancel)
-    signals["functions"] = _best_by_file(functions)
-    signals["graph"] = graph_files(first, index)
+    signals["graph"] = graph_files(_weighted(signals), index)
     scores = _weighted(signals)
     ranked = _best(scores, max(top, SYMBOL_FILES))
     parts = _symbol_parts(ranked[:SYMBOL_FILES], index, functions, names, frames)
@@ -141,10 +139,10 @@ def _rank_symbols(
     total = sum(SYMBOL_WEIGHTS.values())
     ranked = []
     for symbol in dict.fromkeys([*parts, *([place] if place else [])]):
-        score = SYMBOL_WEIGHTS["file"] * file_score.get(symbol.path, 0.0) / best_file
-        score += sum(SYMBOL_WEIGHTS[name] * value for name, value in parts.get(symbol, {}).items())
-        score += SYMBOL_WEIGHTS["place"] * (symbol == place)
-        ranked.append(RankedSymbol(symbol, score / total))
+        signals = {**parts.get(symbol, {}), "file": file_score.get(symbol.path, 0.0) / best_file}
+        signals["place"] = float(symbol == place)
+        score = sum(SYMBOL_WEIGHTS[name] * value for name, value in signals.items()) / total
+        ranked.append(RankedSymbol(symbol, score, {name: value for name, value in signals.items() if value}))
     ranked.sort(key=lambda item: (-item.score, item.symbol.path, item.symbol.start_line, item.symbol.name))
     return ranked
 

@@ -40,6 +40,8 @@ class FileSyntax:
     symbols: tuple[Symbol, ...] = ()
     references: tuple[Reference, ...] = ()
     imports: tuple[Import, ...] = ()
+    texts: tuple[tuple[int, int], ...] = ()
+    """Byte ranges of comments and strings."""
     has_error: bool = False
 
 
@@ -57,6 +59,7 @@ def parse_symbols(path: RepoPath, source: bytes) -> FileSyntax:
             Reference(_text(source, node), node.start_point.row + 1) for node in captures.get("reference", ())
         ),
         imports=_imports(source, captures.get("import", ())),
+        texts=tuple((node.start_byte, node.end_byte) for node in captures.get("text", ())),
         has_error=root.has_error,
     )
 

@@ -84,8 +84,9 @@ def run_git(root: Path, *arguments: str) -> bytes:
                 "GIT_INDEX_FILE": os.path.join(git_dir, "index"),  # noqa: PTH118 - kept as git spells it
                 "LC_ALL": "C",
             }
-            # core.fsmonitor may name a program in the repository's own configuration.
-            command = ["git", "-c", "core.fsmonitor=false", *arguments]
+            # core.fsmonitor may name a program in the repository's own configuration; in a partial clone git would
+            # fetch what it lacks.
+            command = ["git", "-c", "core.fsmonitor=false", "-c", "protocol.allow=never", *arguments]
             output = repository.git.execute(
                 command, env=environment, stdout_as_string=False, strip_newline_in_stdout=False
             )

@@ -43,15 +43,15 @@ def register(server: PatchwrightServer) -> None:
 
 def fix(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
     """{text?, uri?, diagnostic?, range?, test?, budget?} → {"job": id}."""
-    values = _argument(arguments, "text")
-    request = _issue(ls, values)
+    values = argument_of(arguments, "text")
+    request = issue_of(ls, values)
     return {"job": ls.session.start_fix(request).id}
 
 
 def fix_deeper(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
     """{job, budget?} → {"job": id of a new job that resumes the search}."""
-    values = _argument(arguments, "job")
-    job = _possible(lambda: ls.session.job(values.get("job")))
+    values = argument_of(arguments, "job")
+    job = possible(lambda: ls.session.job(values.get("job")))
     if job.request is None:
         raise bad_argument("Only a fix can be deepened; this job is none.")
     if not job.ended:
@@ -72,9 +72,9 @@ def fix_deeper(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
 
 def cancel(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
     """{job?} → {"jobs": [ids being cancelled]}; without a job, all of them."""
-    values = _argument(arguments, "job")
+    values = argument_of(arguments, "job")
     if values.get("job") is not None:
-        jobs = [_possible(lambda: ls.session.job(values["job"]))]
+        jobs = [possible(lambda: ls.session.job(values["job"]))]
     else:
         jobs = list(ls.session.jobs.values())
     jobs = [job for job in jobs if not job.ended]
@@ -85,8 +85,8 @@ def cancel(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
 
 async def show_fix(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
     """{fix, open?} → diff, proof and explanation; also opened as a document unless `open` is false."""
-    values = _argument(arguments, "fix")
-    found = _possible(lambda: ls.session.fix(values.get("fix")))
+    values = argument_of(arguments, "fix")
+    found = possible(lambda: ls.session.fix(values.get("fix")))
     if values.get("open", True):
         await _open_document(ls, await asyncio.to_thread(_diff_file, ls, found))
     return convert.fix_report(found)
@@ -94,8 +94,8 @@ async def show_fix(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
 
 async def apply_fix(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
     """{fix, test?} → {"applied": bool, "reason": text or null}; the client makes the edit. `test` adds its test."""
-    values = _argument(arguments, "fix")
-    found = _possible(lambda: ls.session.fix(values.get("fix")))
+    values = argument_of(arguments, "fix")
+    found = possible(lambda: ls.session.fix(values.get("fix")))
     if values.get("test") and not found.found.test:
         raise refuse("This fix has no regression test to add. Apply it without.")
     try:
@@ -107,8 +107,8 @@ async def apply_fix(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
 
 async def show_trace(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
     """{job, open?} → {"path": where the job's trace lies}."""
-    values = _argument(arguments, "job")
-    job = _possible(lambda: ls.session.job(values.get("job")))
+    values = argument_of(arguments, "job")
+    job = possible(lambda: ls.session.job(values.get("job")))
     if job.trace is None:
         raise refuse("This job has no trace: it never reached the engine, or is no fix.")
     if values.get("open", True):
@@ -118,16 +118,17 @@ async def show_trace(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
 
 def reindex(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
     """{uri?} → {"job": id}, or {"job", "jobs"} when several folders are open."""
-    document = _document(ls, _argument(arguments, "uri"))
+    document = document_of(ls, argument_of(arguments, "uri"))
     inner = ls.session.folder_of(document.path) if document and document.path else None
     folders = [inner] if inner else list(ls.session.folders.values())
     if not folders:
-        _possible(ls.session.only_folder)
+        possible(ls.session.only_folder)
     jobs = [ls.session.start_index(folder).id for folder in folders]
     return {"job": jobs[0], "jobs": jobs}
 
 
-def _argument(arguments: tuple[Any, ...], main: str) -> dict[str, Any]:
+def argument_of(arguments: tuple[Any, ...], main: str) -> dict[str, Any]:
+    """The one object a command takes; a plain string is its field `main`."""
     if not arguments or arguments[0] is None:
         return {}
     if len(arguments) == 1 and isinstance(arguments[0], str):
@@ -137,14 +138,14 @@ def _argument(arguments: tuple[Any, ...], main: str) -> dict[str, Any]:
     raise bad_argument(f"The command takes one object, or its '{main}' as a string.")
 
 
-def _possible(get: Any) -> Any:
+def possible(get: Any) -> Any:
     try:
         return get()
     except NotPossibleError as error:
         raise refuse(str(error)) from error
 
 
-def _document(ls: PatchwrightServer, values: dict[str, Any]) -> Document | None:
+def document_of(ls: PatchwrightServer, values: dict[str, Any]) -> Document | None:
     uri = values.get("uri")
     return ls.session.documents.get(uri) if isinstance(uri, str) else None
 
@@ -158,11 +159,12 @@ def _budget(values: dict[str, Any]) -> str | None:
     return name
 
 
-def _issue(ls: PatchwrightServer, values: dict[str, Any]) -> IssueRequest:
-    document = _document(ls, values)
+def issue_of(ls: PatchwrightServer, values: dict[str, Any]) -> IssueRequest:
+    """The issue that a command's argument names, in the folder of its document or in the only one."""
+    document = document_of(ls, values)
     folder: Folder | None = ls.session.folder_of(document.path) if document and document.path else None
     if folder is None:
-        folder = _possible(ls.session.only_folder)
+        folder = possible(ls.session.only_folder)
         document = None
     request = convert.issue_from_argument(values, folder, document, ls.encoding)
     if request is None:

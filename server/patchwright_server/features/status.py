@@ -47,7 +47,7 @@ def register(server: PatchwrightServer) -> None:
 def _status(ls: PatchwrightServer) -> dict[str, Any]:
     running = [job for job in ls.session.jobs.values() if not job.ended]
     fixing = [job for job in running if job.kind == "fix"]
-    phase = "fixing" if fixing else "indexing" if running else "idle"
+    phase = "fixing" if fixing else {"locate": "locating"}.get(running[0].kind, "indexing") if running else "idle"
     message = fixing[0].message if fixing else running[0].message if running else "Ready"
     return {
         "health": "warning" if ls.session.trouble else "ok",

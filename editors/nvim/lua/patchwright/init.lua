@@ -99,24 +99,57 @@ local function diagnostic_here()
   }
 end
 
---- :PatchwrightFix [text]. With text: that issue. With a range: the selected lines. Else the diagnostic under
---- the cursor, else it asks.
-function M.fix(given)
+--- Give `use` the issue a command means. With text: that issue. With a range: the selected lines. Else the
+--- diagnostic under the cursor, else it asks.
+local function with_issue(given, use)
   if given.args ~= '' then
-    return start({ text = given.args })
+    return use({ text = given.args })
   end
   if given.range > 0 then
     local first, last = given.line1 - 1, given.line2
-    return start({ range = { start = { line = first, character = 0 }, ['end'] = { line = last, character = 0 } } })
+    return use({ range = { start = { line = first, character = 0 }, ['end'] = { line = last, character = 0 } } })
   end
   local diagnostic = diagnostic_here()
   if diagnostic then
-    return start({ diagnostic = diagnostic })
+    return use({ diagnostic = diagnostic })
   end
   vim.ui.input({ prompt = 'What is wrong? ' }, function(text)
     if text and text ~= '' then
-      start({ text = text })
+      use({ text = text })
     end
+  end)
+end
+
+--- :PatchwrightFix [text]
+function M.fix(given)
+  with_issue(given, start)
+end
+
+--- :PatchwrightLocate [text]. The likeliest places as a quickfix list, with their reasons.
+function M.locate(given)
+  with_issue(given, function(issue)
+    local server = client()
+    if not server then
+      return
+    end
+    issue.uri = vim.uri_from_bufnr(0)
+    server:request('patchwright/locate', issue, function(problem, result)
+      if problem then
+        return tell(problem.message, vim.log.levels.ERROR)
+      end
+      local items = vim.tbl_map(function(place)
+        return {
+          filename = vim.uri_to_fname(place.uri),
+          lnum = place.range.start.line + 1,
+          text = ('%s %s: %s'):format(place.kind, place.name, table.concat(place.reasons, ', ')),
+        }
+      end, result.locations)
+      vim.fn.setqflist({}, ' ', { title = 'Patchwright: suspected locations', items = items })
+      if #items == 0 then
+        return tell('nothing in this workspace matches the issue', vim.log.levels.WARN)
+      end
+      vim.cmd('botright copen')
+    end)
   end)
 end
 

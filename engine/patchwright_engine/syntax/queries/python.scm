@@ -1,5 +1,5 @@
 ; What parse.py reads from Python. Captures: definition.class, definition.function, definition.variable
-; (the name), reference (the last component of a used name), import (the whole statement).
+; (the name), reference (the last component of a used name), import (the whole statement), text (comments and strings).
 
 (class_definition) @definition.class
 
@@ -24,3 +24,6 @@
 
 (import_statement) @import
 (import_from_statement) @import
+
+(comment) @text
+(string) @text

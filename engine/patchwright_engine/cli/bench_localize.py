@@ -1,0 +1,72 @@
+"""`patchwright bench localize`: how near to the top of our ranking the developer's fix is, on real issues; no model."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from patchwright_engine.bench.instances import read_localization_instances
+from patchwright_engine.bench.localization import Located, Work, locate_instance
+from patchwright_engine.bench.localization_summary import in_words, summarize
+from patchwright_engine.bench.workers import Died, in_processes
+from patchwright_engine.cli.bench_common import above_zero, choose, interruptible, teller, write_report
+from patchwright_engine.config import folders
+from patchwright_engine.control import CancelToken
+from patchwright_engine.errors import Cancelled
+from patchwright_engine.sandbox.output import visible
+
+
+def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register `bench localize`."""
+    parser = kinds.add_parser(
+        "localize",
+        help="the ranking of files and symbols, without a model",
+        description="Where does the developer's fix stand in the ranking of files and symbols for each issue? Only the "
+        "base commit and the history before it are looked at; nothing of the project is run.",
+        epilog="Exit status: 0 done; 1 no instance could be located; 2 bad input; 130 interrupted (what was done is "
+        "reported).",
+    )
+    parser.add_argument("--instances", required=True, type=Path, metavar="F", help="JSON lines in SWE-bench form")
+    parser.add_argument("--repos", required=True, type=Path, metavar="DIR", help="bare mirrors, as DIR/OWNER+NAME/repo")
+    parser.add_argument("--only", nargs="+", metavar="ID", help="only these instances")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N instances")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="instances at a time (default: 1)")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the report to this file too")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run `bench localize`; returns its exit code. Raises the PatchwrightError tree."""
+    above_zero("jobs", arguments.jobs)
+    above_zero("limit", arguments.limit)
+    instances = choose(read_localization_instances(arguments.instances), arguments.only, arguments.limit)
+    cache = folders().cache / "bench" / "index"
+    cancel, say = CancelToken(), teller()
+    done: dict[str, Located] = {}
+    with tempfile.TemporaryDirectory(prefix="patchwright-bench-") as scratch, interruptible(cancel):
+        works = [Work(instance, arguments.repos.absolute(), cache, Path(scratch)) for instance in instances]
+        try:
+            for work, result in in_processes(locate_instance, works, arguments.jobs, cancel):
+                located = _died(work, result) if isinstance(result, Died) else result
+                done[located.instance_id] = located
+                say(f"[{len(done)}/{len(works)}] {located.instance_id}: {_told(located)}")
+        except Cancelled:
+            sys.stderr.write(f"patchwright: interrupted; {len(works) - len(done)} instances are left\n")
+    ordered = [done[instance.instance_id] for instance in instances if instance.instance_id in done]
+    write_report(arguments.json, summarize(ordered))
+    sys.stdout.write(visible(in_words(ordered)))
+    if cancel.cancelled:
+        return 130
+    return 0 if any(not one.problem for one in ordered) else 1
+
+
+def _died(work: Work, died: Died) -> Located:
+    reason = f"its process ended with exit code {died.exit_code}; with fewer --jobs there is more memory for each"
+    return Located(work.instance.instance_id, work.instance.repo, problem=reason)
+
+
+def _told(located: Located) -> str:
+    if located.problem:
+        return f"not located: {located.problem}"
+    places = ", ".join(str(rank) if rank else "-" for rank in located.file_ranks)
+    return f"fix at {places} of {located.indexed} files, indexed in {located.index_seconds:.1f} s"
