@@ -75,11 +75,11 @@ class Workspace(RuleBasedStateMachine):
     def delete(self, path: str) -> None:
         (self.root / path).unlink(missing_ok=True)
 
-    @rule(source=st.sampled_from(PATHS), target=st.sampled_from(PATHS))
-    def rename(self, source: str, target: str) -> None:
+    @rule(source=st.sampled_from(PATHS), place=st.sampled_from(PATHS))
+    def rename(self, source: str, place: str) -> None:
         if (self.root / source).exists():
-            (self.root / target).parent.mkdir(exist_ok=True)
-            (self.root / source).replace(self.root / target)
+            (self.root / place).parent.mkdir(exist_ok=True)
+            (self.root / source).replace(self.root / place)
 
     @rule(path=st.sampled_from(PATHS), text=st.sampled_from(TEXTS))
     def type_unsaved(self, path: str, text: bytes) -> None:

@@ -60,34 +60,32 @@ def written_out(documents: Mapping[object, tuple[Counter[str], int]], b: float) 
     return scores
 
 
+NAME = int(FIELD_WEIGHTS["name"])
+
+
 def test_files_score_as_the_formula_says() -> None:
-    name = int(FIELD_WEIGHTS["name"])
-    documents = {
-        1: (Counter(alpha=1 + name, beta=2, gamma=1), 11),
+    documents: dict[object, tuple[Counter[str], int]] = {  # With their words, names included.
+        1: (Counter(alpha=1 + NAME, beta=2, gamma=1), 11),
         2: (Counter(beta=3, gamma=2), 5),
-        3: (Counter(alpha=1 + name, beta=1), 10),
-        4: (Counter[str](), 0),
+        3: (Counter(alpha=1 + NAME, beta=1), 9),
+        4: (Counter(), 0),
     }
-    words = {1: 9, 2: 5, 3: 9, 4: 0}  # With names; counted by hand below.
-    expected = written_out({key: (counts, words[key]) for key, (counts, _) in documents.items()}, B_FILES)
-    assert dict(searched(FILES).files) == pytest.approx(expected)
+    assert dict(searched(FILES).files) == pytest.approx(written_out(documents, B_FILES))
 
 
 def test_units_score_as_the_formula_says() -> None:
-    name = int(FIELD_WEIGHTS["name"])
-    documents = {
-        (1, 0): (Counter(alpha=1 + name, beta=2, gamma=1), 6),
-        (1, 1): (Counter[str](), 4),
-        (1, -1): (Counter[str](), 0),
+    documents: dict[object, tuple[Counter[str], int]] = {
+        (1, 0): (Counter(alpha=1 + NAME, beta=2, gamma=1), 7),
+        (1, 1): (Counter(), 4),
+        (1, -1): (Counter(), 0),
         (2, -1): (Counter(beta=3, gamma=2), 5),
-        (3, 0): (Counter[str](), 3),
-        (3, 1): (Counter(alpha=1 + name, beta=1), 6),
-        (3, -1): (Counter[str](), 0),
-        (4, -1): (Counter[str](), 0),
+        (3, 0): (Counter(), 3),
+        (3, 1): (Counter(alpha=1 + NAME, beta=1), 6),
+        (3, -1): (Counter(), 0),
+        (4, -1): (Counter(), 0),
     }
     found = {(unit.file, unit.symbol): unit.score for unit in searched(FILES).units}
-    assert set(found) == {(1, 0), (2, -1), (3, 1)}
-    assert set(written_out(documents, B_UNITS)) == set(found)
+    assert found == pytest.approx(written_out(documents, B_UNITS))
 
 
 @settings(max_examples=60, deadline=None)

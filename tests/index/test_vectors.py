@@ -88,7 +88,9 @@ def test_counts_stop_at_a_byte() -> None:
     assert units(b"x1 = 1\n" + b"word\n" * 1000)[""][term_key("word", "code")] == 255
 
 
-@pytest.mark.parametrize("source", [b"", b"\n", b"\xff\xfe def", b"def f(:\n  '''never closed", "naïve = 'é'\n".encode()])
+@pytest.mark.parametrize(
+    "source", [b"", b"\n", b"\xff\xfe def", b"def f(:\n  '''never closed", "naïve = 'é'\n".encode()]
+)
 def test_odd_files_have_at_least_the_rest(source: bytes) -> None:
     assert -1 in vectors_of(source).symbols
 

@@ -440,7 +440,11 @@ async def test_suspected_locations_come_with_ranges_and_reasons(project: Path) -
 
 @pytest.mark.parametrize(
     ("argument", "told"),
-    [({}, "Nothing to fix was named"), ({"text": "x", "top": 0}, "top must be"), ({"text": "x", "top": "3"}, "top must")],
+    [
+        ({}, "Nothing to fix was named"),
+        ({"text": "x", "top": 0}, "top must be"),
+        ({"text": "x", "top": "3"}, "top must"),
+    ],
 )
 async def test_locating_nothing_is_refused(project: Path, argument: dict[str, object], told: str) -> None:
     async with editor(project) as session:

@@ -151,9 +151,7 @@ def _instance(row: Mapping[str, Any], place: str) -> Instance:
     )
 
 
-def _text(
-    row: Mapping[str, Any], key: str, place: str, shape: re.Pattern[str] | None = None, cure: str = CURE
-) -> str:
+def _text(row: Mapping[str, Any], key: str, place: str, shape: re.Pattern[str] | None = None, cure: str = CURE) -> str:
     value = row.get(key)
     if not isinstance(value, str) or not value.strip():
         raise BadInput(f"{place}: {key} is missing or not a text", cure)

@@ -1,11 +1,12 @@
 """Where the developer's fix stands in our rankings, one real issue after the other; no model.
 
-Each issue is located in its base commit's source files with the history before it, as a user would have them. Invariant:
-an instance that cannot be set up is reported as such and is in no share.
+Each issue is located in its base commit's source files with the history before it, as a user would have them.
+Invariant: an instance that cannot be set up is reported as such and is in no share.
 """
 
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,5 +93,5 @@ def _locate(instance: LocalizationInstance, tree: Path, index_name: Path) -> Loc
     )
 
 
-def _rank(ranked: list[str], gold: str) -> int | None:
+def _rank(ranked: Sequence[str], gold: str) -> int | None:
     return ranked.index(gold) + 1 if gold in ranked else None

@@ -3,8 +3,9 @@
 import random
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from patchwright_engine.bench.localization import Located
@@ -13,7 +14,8 @@ FILE_DEPTHS = (1, 3, 5, 10)
 SYMBOL_DEPTHS = (5, 10)
 _RESAMPLES = 1_000
 _SEED = 0
-_TABLE = ("file_any@1", "file_any@5", "file_all@1", "file_all@5", "file_all@10", "symbol_any@10", "symbol_all@10", "mrr")
+_TABLE = ("file_any@1", "file_any@5", "file_all@1", "file_all@5", "file_all@10", "symbol_any@10", "mrr")
+_Enough = Callable[[Iterable[bool]], bool]
 _Score = Callable[[Located], float | None]
 """One instance's part of a mean; None where it has none, as the symbols of a fix outside functions."""
 
@@ -40,7 +42,7 @@ def in_words(located: Sequence[Located]) -> str:
         cells = [_percent(shares[key]) for key in _TABLE]
         rows.append([name, str(shares["instances"]), *cells, _seconds(shares["seconds_median"])])
     intervals = summary["overall"]["intervals"]
-    spans = [f"{_percent(intervals[key][0])}-{_percent(intervals[key][1])}" if key in intervals else "" for key in _TABLE]
+    spans = ["-".join(map(_percent, intervals[key])) if key in intervals else "" for key in _TABLE]
     rows.append(["95 % interval", "", *spans, ""])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -50,20 +52,27 @@ def in_words(located: Sequence[Located]) -> str:
 
 def _scores() -> Mapping[str, _Score]:
     scores: dict[str, _Score] = {}
-    for depth in FILE_DEPTHS:
-        scores[f"file_any@{depth}"] = lambda one, depth=depth: _within(one.file_ranks, depth, any)
-        scores[f"file_all@{depth}"] = lambda one, depth=depth: _within(one.file_ranks, depth, all)
-    for depth in SYMBOL_DEPTHS:
-        scores[f"symbol_any@{depth}"] = lambda one, depth=depth: _within(one.symbol_ranks, depth, any)
-        scores[f"symbol_all@{depth}"] = lambda one, depth=depth: _within(one.symbol_ranks, depth, all)
-    scores["mrr"] = lambda one: max((1 / rank for rank in one.file_ranks if rank), default=0.0)
+    for name, enough in (("any", any), ("all", all)):
+        scores |= {f"file_{name}@{depth}": partial(_files_within, depth, enough) for depth in FILE_DEPTHS}
+        scores |= {f"symbol_{name}@{depth}": partial(_symbols_within, depth, enough) for depth in SYMBOL_DEPTHS}
+    scores["mrr"] = _reciprocal
     return scores
 
 
-def _within(
-    ranks: Sequence[int | None], depth: int, enough: Callable[[Sequence[bool]], bool]
-) -> float | None:
-    return float(enough([rank is not None and rank <= depth for rank in ranks])) if ranks else None
+def _files_within(depth: int, enough: _Enough, one: Located) -> float | None:
+    return _within(one.file_ranks, depth, enough)
+
+
+def _symbols_within(depth: int, enough: _Enough, one: Located) -> float | None:
+    return _within(one.symbol_ranks, depth, enough)
+
+
+def _within(ranks: Sequence[int | None], depth: int, enough: _Enough) -> float | None:
+    return float(enough(rank is not None and rank <= depth for rank in ranks)) if ranks else None
+
+
+def _reciprocal(one: Located) -> float:
+    return max((1 / rank for rank in one.file_ranks if rank), default=0.0)
 
 
 def _shares(located: Sequence[Located]) -> dict[str, float | None]:

@@ -1,4 +1,4 @@
-"""What the measurements of `patchwright bench` share: choosing instances, telling how far it is, stopping, reporting."""
+"""What the measurements of `patchwright bench` share: choosing instances, telling progress, stopping, reporting."""
 
 import json
 import signal

@@ -5,8 +5,10 @@ dead. Invariant: scores do not depend on how files are spread over parts.
 """
 
 import math
+from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy
 from numpy.typing import NDArray
@@ -24,6 +26,7 @@ Load = Callable[[Sequence[int]], Iterable[tuple[int, bytes]]]
 """Packed vectors of the asked-for files, in any order; a file that has none may be left out."""
 Floats = NDArray[numpy.float64]
 Integers = NDArray[numpy.int64]
+Kind = TypeVar("Kind", bound=numpy.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +161,7 @@ class _Part:
         all_units, all_counts = numpy.concatenate(units), numpy.concatenate(counts)
         living = self._alive_units[all_units]
         distinct, inverse = numpy.unique(all_units[living], return_inverse=True)
-        return distinct.astype(numpy.int64), numpy.bincount(inverse, all_counts[living], minlength=len(distinct))
+        return distinct.astype(numpy.int64), _sums(inverse, all_counts[living], len(distinct))
 
     def _count_words(self) -> None:
         own = self._alive_units & ~self.nested
@@ -186,11 +189,11 @@ class _Found:
     def add(self, term: int, unit_idf: float, file_idf: float, unit_words: float, file_words: float) -> None:
         """Add what one term says, its rarity being known over all parts."""
         units, counts = self._units[term]
-        norm = K1 * (1 - B_UNITS + B_UNITS * self._part.lengths[units] / unit_words)
+        norm: Floats = K1 * (1 - B_UNITS + B_UNITS * self._part.lengths[units] / unit_words)
         self._unit_scores[units] += unit_idf * counts * (K1 + 1) / (counts + norm)
         files, counts = self._files[term]
-        norm = K1 * (1 - B_FILES + B_FILES * self._part.file_lengths[files] / file_words)
-        self._file_scores[files] += file_idf * counts * (K1 + 1) / (counts + norm)
+        spread: Floats = K1 * (1 - B_FILES + B_FILES * self._part.file_lengths[files] / file_words)
+        self._file_scores[files] += file_idf * counts * (K1 + 1) / (counts + spread)
 
     def best_units(self, count: int) -> Iterator[UnitScore]:
         scores = self._unit_scores
@@ -206,7 +209,7 @@ class _Found:
     def _by_file(self, units: Integers, counts: Floats) -> tuple[Integers, Floats]:
         whole = ~self._part.nested[units]
         files, inverse = numpy.unique(self._part.file_of[units[whole]], return_inverse=True)
-        return files, numpy.bincount(inverse, counts[whole], minlength=len(files))
+        return files, _sums(inverse, counts[whole], len(files))
 
 
 def _keys(term: str) -> tuple[tuple[int, float], ...]:
@@ -217,5 +220,9 @@ def _idf(frequency: int, documents: int) -> float:
     return math.log(1 + (documents - frequency + 0.5) / (frequency + 0.5))
 
 
-def _joined(parts: list[Integers], kind: type[numpy.generic]) -> NDArray[numpy.generic]:
+def _joined(parts: Sequence["array[int]"], kind: type[Kind]) -> NDArray[Kind]:
     return numpy.concatenate([numpy.frombuffer(part, kind) for part in parts]) if parts else numpy.zeros(0, kind)
+
+
+def _sums(inverse: Integers, counts: Floats, size: int) -> Floats:
+    return numpy.bincount(inverse, counts, minlength=size).astype(numpy.float64)

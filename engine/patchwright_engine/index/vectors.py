@@ -9,7 +9,7 @@ import sys
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -40,15 +40,15 @@ class Spanned(Protocol):
 class Vectors:
     """The units of one file: `keys[offsets[i]:offsets[i + 1]]` with `counts` are unit i's."""
 
-    symbols: array[int]
+    symbols: "array[int]"
     """Position of each unit's symbol among the file's symbols; the last unit, the rest of the file, has -1."""
-    nested: array[int]
+    nested: "array[int]"
     """1 for a unit whose text is part of another unit's, so that a sum over the file must leave it out."""
-    lengths: array[int]
+    lengths: "array[int]"
     """In words."""
-    offsets: array[int]
-    keys: array[int]
-    counts: array[int]
+    offsets: "array[int]"
+    keys: "array[int]"
+    counts: "array[int]"
 
 
 @lru_cache(maxsize=200_000)
@@ -77,10 +77,11 @@ def make_vectors(source: bytes, symbols: Sequence[Spanned], texts: Iterable[tupl
         nested = first < function_end
         if symbol.kind != "class":
             function_end = max(function_end, last)
-        _add(vectors, position, nested, symbol.name, [code[line] for line in own], [text[line] for line in own])
+        said = {"code": _joined(code, own), "text": _joined(text, own), "name": symbol.name}
+        _add(vectors, position, nested, said)
         covered[first:last] = b"\1" * (last - first)
     rest = [line for line, inside in enumerate(covered) if not inside]
-    _add(vectors, -1, False, "", [code[line] for line in rest], [text[line] for line in rest])
+    _add(vectors, -1, False, {"code": _joined(code, rest), "text": _joined(text, rest)})
     return _pack(vectors)
 
 
@@ -119,7 +120,8 @@ def _split(source: bytes, texts: Iterable[tuple[int, int]]) -> tuple[list[str], 
 def _own_lines(symbols: Sequence[Spanned], position: int, last: int) -> list[int]:
     """Lines of a class that are in none of the definitions inside it."""
     outer = symbols[position]
-    line, own = outer.start_line - 1, []
+    own: list[int] = []
+    line = outer.start_line - 1
     for inner in symbols[position + 1 :]:
         if inner.start_line > outer.end_line:
             break
@@ -129,12 +131,11 @@ def _own_lines(symbols: Sequence[Spanned], position: int, last: int) -> list[int
     return [*own, *range(line, last)]
 
 
-def _add(
-    vectors: Vectors, position: int, nested: bool, name: str, code: Sequence[str], text: Sequence[str]
-) -> None:
+def _add(vectors: Vectors, position: int, nested: bool, said: Mapping[str, str]) -> None:
+    """One more unit; `said` is its text by field."""
     counts: Counter[int] = Counter()
     length = 0
-    for field, part in (("code", "\n".join(code)), ("text", "\n".join(text)), ("name", name)):
+    for field, part in said.items():
         seed = FIELDS[field]
         words = Counter(WORD.findall(part))
         length += words.total()
@@ -149,7 +150,11 @@ def _add(
     vectors.offsets.append(len(vectors.keys))
 
 
-def _parts(vectors: Vectors) -> tuple[array[int], ...]:
+def _joined(lines: Sequence[str], chosen: Iterable[int]) -> str:
+    return "\n".join(lines[number] for number in chosen)
+
+
+def _parts(vectors: Vectors) -> "tuple[array[int], ...]":
     return vectors.symbols, vectors.nested, vectors.lengths, vectors.offsets, vectors.keys, vectors.counts
 
 
