@@ -267,7 +267,8 @@ def test_parameters_that_a_conftest_provides_are_named(near: Near) -> None:
 def test_a_long_table_of_parameters_shows_its_first_rows(near: Near) -> None:
     rows = "".join(f"            ({n}, {n}, {2 * n}),\n" for n in range(30))
     text = (
-        "    import pytest\n    from calc import add\n\n    @pytest.mark.parametrize(\n        ('a', 'b', 'c'),\n        [\n"
+        "    import pytest\n    from calc import add\n\n"
+        "    @pytest.mark.parametrize(\n        ('a', 'b', 'c'),\n        [\n"
         + rows
         + "        ],\n    )\n    def test_add(a, b, c):\n        assert add(a, b) == c\n"
     )

@@ -281,9 +281,7 @@ def test_a_project_with_sympys_bin_test(search: Search, without_pytest: Path) ->
         "sympy/core/tests/__init__.py": "",
         "sympy/core/tests/test_calc.py": "from sympy import add\n\n\ndef test_add():\n    assert add(7, 0) == 7\n",
     }
-    found = search(
-        files, without_pytest, "sympy/core/calc.py", free="    assert 5 == add(2, 3)", led="add(2, 3) == 5"
-    )
+    found = search(files, without_pytest, "sympy/core/calc.py", free="    assert 5 == add(2, 3)", led="add(2, 3) == 5")
     free, _ = found.asked
     assert "one small SymPy test" in free.messages[0].content
     assert free.answer_prefix == (

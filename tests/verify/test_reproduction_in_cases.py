@@ -307,7 +307,8 @@ def test_djangos_test_client_reaches_the_project_without_an_import(check_django:
         ("self.assertIsNone(Thing())", "from .models import Thing", "TestCase", "cannot be loaded"),
         ("self.assertEqual(Item(price=4).price, 4)", "from .models import Item", "SimpleTestCase", "passes on the unp"),
         (
-            "class Own(models.Model):\n    class Meta:\n        app_label = 'shop'\nself.assertIsNone(Own.objects.get())",
+            "class Own(models.Model):\n    class Meta:\n        app_label = 'shop'\n"
+            "self.assertIsNone(Own.objects.get())",
             "from django.db import models\nfrom .models import Item",
             "TestCase",
             "no such table",
@@ -384,6 +385,29 @@ SYMPY = {
 }
 
 
+@pytest.fixture
+def check_sympy(make_snapshot: Make, sandbox: Sandbox, without_pytest: Path, cancel: CancelToken) -> Iterator[Check]:
+    snapshot = make_snapshot(SYMPY)
+    environment = discover_environment(snapshot.root, without_pytest)
+    assert environment.runner == "sympy"
+    head = "from sympy.testing.pytest import raises\nfrom sympy import gcd\n\n\ndef test_issue():\n    "
+    with WorkspaceCopy(snapshot) as workspace:
+
+        def go(body: str) -> Reproduction:
+            return check_reproduction(
+                f"{head}{body}\n",
+                issue_text="gcd(4, 6) gives 0, not 2",
+                sandbox=sandbox,
+                workspace=workspace,
+                snapshot=snapshot,
+                environment=environment,
+                cancel=cancel,
+                folder="sympy/core/tests",
+            )
+
+        yield go
+
+
 @pytest.mark.parametrize(
     ("body", "valid", "reason"),
     [
@@ -399,29 +423,8 @@ SYMPY = {
         ("{}['k']", False, "KeyError"),
     ],
 )
-def test_sympys_own_tools_are_not_what_is_tested(
-    make_snapshot: Make,
-    sandbox: Sandbox,
-    without_pytest: Path,
-    cancel: CancelToken,
-    body: str,
-    valid: bool,
-    reason: str,
-) -> None:
-    snapshot = make_snapshot(SYMPY)
-    environment = discover_environment(snapshot.root, without_pytest)
-    assert environment.runner == "sympy"
-    with WorkspaceCopy(snapshot) as workspace:
-        reproduction = check_reproduction(
-            f"from sympy.testing.pytest import raises\nfrom sympy import gcd\n\n\ndef test_issue():\n    {body}\n",
-            issue_text="gcd(4, 6) gives 0, not 2",
-            sandbox=sandbox,
-            workspace=workspace,
-            snapshot=snapshot,
-            environment=environment,
-            cancel=cancel,
-            folder="sympy/core/tests",
-        )
+def test_sympys_own_tools_are_not_what_is_tested(check_sympy: Check, body: str, valid: bool, reason: str) -> None:
+    reproduction = check_sympy(body)
     assert reproduction.valid == valid, reproduction.reason
     assert reason in reproduction.reason
     assert reproduction.path.startswith(RepoPath("sympy/core/tests/test_patchwright_"))

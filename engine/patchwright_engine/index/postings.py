@@ -189,10 +189,10 @@ class _Found:
     def add(self, term: int, unit_idf: float, file_idf: float, unit_words: float, file_words: float) -> None:
         """Add what one term says, its rarity being known over all parts."""
         units, counts = self._units[term]
-        norm: Floats = K1 * (1 - B_UNITS + B_UNITS * self._part.lengths[units] / unit_words)
+        norm = K1 * (1 - B_UNITS + B_UNITS * self._part.lengths[units] / unit_words)
         self._unit_scores[units] += unit_idf * counts * (K1 + 1) / (counts + norm)
         files, counts = self._files[term]
-        spread: Floats = K1 * (1 - B_FILES + B_FILES * self._part.file_lengths[files] / file_words)
+        spread = K1 * (1 - B_FILES + B_FILES * self._part.file_lengths[files] / file_words)
         self._file_scores[files] += file_idf * counts * (K1 + 1) / (counts + spread)
 
     def best_units(self, count: int) -> Iterator[UnitScore]:

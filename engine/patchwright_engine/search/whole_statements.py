@@ -21,8 +21,9 @@ AnyImport = ast.Import | ast.ImportFrom
 
 def first_line(node: ast.stmt) -> int:
     """Where a statement begins, decorators included."""
-    decorators = getattr(node, "decorator_list", [])
-    return min([node.lineno, *(decorator.lineno for decorator in decorators)])
+    if not isinstance(node, Function | ast.ClassDef):
+        return node.lineno
+    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
 
 
 def length(node: ast.stmt) -> int:
@@ -60,8 +61,8 @@ class _FirstRows(ast.NodeTransformer):
         return ast.List(node.elts[:_TABLE_ROWS], node.ctx)
 
     def visit_Tuple(self, node: ast.Tuple) -> ast.Tuple:
-        rows = [element for element in node.elts if isinstance(element, ast.Tuple | ast.List)]
-        return ast.Tuple(rows[:_TABLE_ROWS], node.ctx) if len(rows) == len(node.elts) else node
+        rows = all(isinstance(element, ast.Tuple | ast.List) for element in node.elts)
+        return ast.Tuple(node.elts[:_TABLE_ROWS], node.ctx) if rows else node
 
 
 def imports_in(nodes: Sequence[ast.stmt]) -> list[AnyImport]:

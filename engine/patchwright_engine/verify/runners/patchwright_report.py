@@ -94,7 +94,7 @@ def watch_calls(root: str) -> Any:
         return None
     entered: dict[Any, None] = {}
 
-    def profile(frame: Any, event: str, argument: Any) -> None:
+    def profile(frame: Any, event: str, argument: Any) -> None:  # noqa: ARG001 - as Python calls it
         if event == "call" and len(entered) < _MAX_CALLS:
             entered[frame.f_code] = None
 
