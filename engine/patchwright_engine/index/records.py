@@ -17,7 +17,7 @@ from patchwright_engine.types import RepoPath
 
 MAX_BYTES = 1_000_000
 """Larger source files are generated or data; tree-sitter would need twenty times their size in memory."""
-FORMAT = 1
+FORMAT = 2
 """Raised with any change to records, terms or the store's tables."""
 
 
@@ -70,11 +70,10 @@ def record_key(path: RepoPath, digest: str) -> str:
 
 
 def schema_version() -> str:
-    """Changes whenever a cached record could differ from a new one: our format, a grammar, a query."""
+    """Changes whenever a cached record could differ from a new one: our format, a row of the table, a grammar, a query."""
     parts = [str(FORMAT)]
     for entry in languages():
-        if entry.available:
-            parts += [entry.name, grammar_version(entry), query_text(entry)]
+        parts += [repr(entry), grammar_version(entry), query_text(entry)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 

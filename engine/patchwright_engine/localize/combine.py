@@ -17,6 +17,7 @@ from patchwright_engine.localize.mentions import read_mentions
 from patchwright_engine.localize.names import confidence, files_of_names, named_symbols
 from patchwright_engine.localize.paths import named_files, path_words
 from patchwright_engine.localize.traceback import Frame, PathMatcher, find_frames, traceback_files
+from patchwright_engine.syntax.languages import names_test
 from patchwright_engine.syntax.parse import enclosing_symbol
 from patchwright_engine.types import Issue, RankedFile, RankedSymbol, Ranking, RepoPath, Snapshot, Symbol
 
@@ -88,7 +89,7 @@ def locate(issue: Issue, snapshot: Snapshot, index: Index, top: int = 20, cancel
 
 def is_aside(path: RepoPath) -> bool:
     """Whether a file is a test, documentation, an example, or other people's code."""
-    return ASIDE.search(path) is not None
+    return ASIDE.search(path) is not None or names_test(path)
 
 
 def _weighted(signals: Mapping[str, Mapping[RepoPath, float]]) -> dict[RepoPath, float]:
