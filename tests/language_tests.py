@@ -3,7 +3,7 @@
 A subclass whose name begins with Test, in tests/syntax/languages/test_NAME.py, runs them all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -33,7 +33,7 @@ class LanguageTests:
     """Its imports, one a line: `1 module: name name`."""
     broken: ClassVar[str]
     """A file with an error in its middle."""
-    seen: ClassVar[set[str]]
+    seen: ClassVar[tuple[str, ...]]
     """Symbols of it that are seen all the same."""
     files: ClassVar[str] = ""
     targets: ClassVar[Sequence[tuple[str, str, str, str]]] = ()
@@ -41,15 +41,16 @@ class LanguageTests:
     tests: ClassVar[Sequence[str]]
     code: ClassVar[Sequence[str]]
     """Paths that the habits of the language make tests, and paths that only look so."""
-    project: ClassVar[Mapping[str, str]]
+    project: ClassVar[Sequence[tuple[str, str]]]
+    """Paths and texts of a small project."""
     issues: ClassVar[Sequence[tuple[str, str]]]
-    """Issues of a small project and the symbol that each is about; the last one shows a stack trace or message."""
+    """Issues of it and the symbol that each is about; the last one shows a stack trace or message."""
     faulty: ClassVar[str]
     """A file with one wrong definition, the only symbol shown."""
     shown: ClassVar[str]
     answer: ClassVar[str]
     mended: ClassVar[str]
-    refused: ClassVar[Mapping[str, str]]
+    refused: ClassVar[Sequence[tuple[str, str]]]
     """Kinds of refusals with an answer that gets it."""
 
     def test_symbols_have_their_lines_qualified_names_and_signatures(self) -> None:
@@ -76,7 +77,7 @@ class LanguageTests:
     def test_broken_code_still_shows_what_can_be_seen(self) -> None:
         content = _text(self.broken).encode()
         assert has_syntax_error(RepoPath(self.path), content)
-        assert self.seen <= {symbol.name for symbol in parse_symbols(RepoPath(self.path), content).symbols}
+        assert set(self.seen) <= {symbol.name for symbol in parse_symbols(RepoPath(self.path), content).symbols}
 
     def test_a_file_cut_anywhere_is_still_read(self) -> None:
         content = _text(self.source).encode()
@@ -98,7 +99,7 @@ class LanguageTests:
 
     def test_an_issue_finds_its_symbol(self, tmp_path: Path) -> None:
         root = tmp_path / "root"
-        for name, text in self.project.items():
+        for name, text in self.project:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(_text(text))
         snapshot = take_snapshot(root)
@@ -117,7 +118,7 @@ class LanguageTests:
         assert patch.edits[0].after == _text(self.mended)
 
     def test_an_answer_that_breaks_or_leaves_out_code_is_refused(self) -> None:
-        for kind, answer in self.refused.items():
+        for kind, answer in self.refused:
             refusal = self._repair(answer)
             assert isinstance(refusal, Refusal), kind
             assert refusal.kind == kind

@@ -66,6 +66,11 @@ def test_imports_in_code_blocks_and_dotted_names_are_modules() -> None:
     assert mentions.modules == {"app.core", "app.util"}
 
 
+@pytest.mark.parametrize("text", ["Cart.total fails", "Cart::total fails", "Cart#total fails"])
+def test_qualified_names_of_any_language_are_dotted_names(text: str) -> None:
+    assert read_mentions(Issue(text)).dotted == {"Cart.total"}
+
+
 def test_hidden_template_comments_are_not_read() -> None:
     assert "template" not in read_mentions(Issue("bug\n<!-- fill in the template -->")).terms
 

@@ -70,7 +70,7 @@ def record_key(path: RepoPath, digest: str) -> str:
 
 
 def schema_version() -> str:
-    """Changes whenever a cached record could differ from a new one: our format, a row of the table, a grammar, a query."""
+    """Changes whenever a cached record could differ from a new one: format, row of the table, grammar, query."""
     parts = [str(FORMAT)]
     for entry in languages():
         parts += [repr(entry), grammar_version(entry), query_text(entry)]

@@ -10,7 +10,8 @@ from functools import cache
 from patchwright_engine.syntax.languages import LanguageEntry, languages
 
 _MESSAGE = (
-    r"^[ \t>|*-]{{0,16}}(?P<file>(?:[A-Za-z]:)?[^\s:()'\"`<>]{{1,400}}(?:{endings}))[:(](?P<line>\d{{1,7}})(?=[:,)\s]|$)"
+    r"^[ \t>|*-]{{0,16}}(?P<file>(?:[A-Za-z]:)?[^\s:()'\"`<>]{{1,400}}(?:{endings}))"
+    r"[:(](?P<line>\d{{1,7}})(?=[:,)\s]|$)"
 )
 """What compilers, linters and test runners print: `src/cart.go:12:5: undefined: x`, `--> src/cart.rs:3:1`."""
 _NAMES = re.compile(r"[A-Za-z_$~][\w$?!=]*")

@@ -18,7 +18,7 @@ FRAME = re.compile(
     r"""File\ "(?P<file>[^"\n]+)",\ line\ (?P<line>\d+)(?:,\ in\ (?P<function>[\w<>.]+))?   # Python
     | ^(?P<file2>[^\s:`'"]+\.pyi?):(?P<line2>\d+):(?:\ in\ (?P<function2>\w+))?            # pytest, linters
     | ^(?P<file3>[^\s`'"]+\.pyi?)\ in\ (?P<function3>\w+)\(                                 # IPython
-    | /blob/[^/\s]{1,200}/(?P<file4>[^\s#)\]]{1,400}\.\w{1,8})\#L(?P<line4>\d+)                            # links to code""",
+    | /blob/[^/\s]{1,200}/(?P<file4>[^\s#)\]]{1,400}\.\w{1,8})\#L(?P<line4>\d+)  # links to code""",
     re.VERBOSE | re.MULTILINE,
 )
 DECAY = 0.75

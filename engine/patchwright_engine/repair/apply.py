@@ -99,7 +99,8 @@ def _without_cut(answer: Answer, symbols: Sequence[Symbol]) -> Answer | None:
         kept = {symbol.name.rpartition(".")[2] for symbol in symbols if _defines(whole.code, symbol)}
         if lost != kept:
             return None
-        fences.append(whole)
+        if whole.code.strip():
+            fences.append(whole)
     return Answer(tuple(fences), answer.replacements)
 
 

@@ -59,7 +59,9 @@ def _meant(fence: Fence, symbols: Sequence[Symbol]) -> list[Symbol]:
         if entry is not None and fence.language in ("", *entry.fences):
             spoken.append(symbol)
     label = fence.path or ""
-    named = [s for s in spoken if label and (s.path == label or s.path.endswith(f"/{label}") or label.endswith(f"/{s.path}"))]
+    named = [
+        s for s in spoken if label and (s.path == label or s.path.endswith(f"/{label}") or label.endswith(f"/{s.path}"))
+    ]
     return named or spoken
 
 
@@ -157,7 +159,9 @@ def _holds(outer: Symbol, inner: Symbol) -> bool:
 def _starts_in(symbol: Symbol, after: str, size: int) -> bool:
     """Whether the new text defines `symbol` within the `size` lines that were put in its place."""
     end = symbol.start_line + size
-    return any(s.name == symbol.name and symbol.start_line <= s.start_line < end for s in source.symbols(symbol.path, after))
+    return any(
+        s.name == symbol.name and symbol.start_line <= s.start_line < end for s in source.symbols(symbol.path, after)
+    )
 
 
 def _reindented(lines: Sequence[str], old_lines: Sequence[str]) -> tuple[str, ...]:
@@ -182,7 +186,9 @@ def _names(symbols: Sequence[Symbol]) -> str:
 
 
 def _ambiguous(new: Symbol, found: Sequence[Symbol]) -> Refusal:
-    places = ", ".join(f"`{symbol.name}` in line {symbol.start_line} of {symbol.path}" for symbol in found[:_LIST_LIMIT])
+    places = ", ".join(
+        f"`{symbol.name}` in line {symbol.start_line} of {symbol.path}" for symbol in found[:_LIST_LIMIT]
+    )
     return Refusal(
         "ambiguous",
         f"`{new.name}` can mean {places}",
@@ -208,7 +214,8 @@ def _nothing(fences: Sequence[Fence], symbols: Sequence[Symbol], unchanged: Sequ
             f"{names} was given back as it was. Change what is wrong in it.",
         )
     entry = language_of(symbols[0].path) if symbols else None
-    ask = f"Answer with the complete new text of one of these in a ```{entry.fences[0] if entry else ''} fence: {_names(symbols)}."
+    fence = f"```{entry.fences[0]} fence" if entry else "fence"
+    ask = f"Answer with the complete new text of one of these in a {fence}: {_names(symbols)}."
     if any(fence.language in ("diff", "patch") for fence in fences):
         return Refusal("no_edit", "the answer is a diff", f"Do not write a diff. {ask}")
     if fences:

@@ -3,6 +3,7 @@
 Nothing here changes text. Lines are 0-based and half-open, so that they index `bare_lines(text)`.
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,6 +87,11 @@ def same_code(path: RepoPath, one: str, other: str) -> bool:
     """Whether two texts are equal apart from comments and layout."""
     tokens = code_tokens(path, _encoded(one))
     return tokens is not None and tokens == code_tokens(path, _encoded(other))
+
+
+def key(path: RepoPath, text: str) -> str:
+    """Equal for texts that `same_code` calls equal."""
+    return hashlib.sha256(b"\0".join(code_tokens(path, _encoded(text)) or ())).hexdigest()
 
 
 def elision(lines: Sequence[str], old_lines: Sequence[str]) -> str | None:

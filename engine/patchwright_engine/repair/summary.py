@@ -20,7 +20,12 @@ def normalize_patch(patch: Patch) -> str:
 
 
 def _key(edit: FileEdit) -> str:
-    """The module-level statements that go and that come, normalized; only touched ones are looked at."""
+    """The module-level statements that go and that come, normalized; only touched ones are looked at.
+
+    In other languages all words and signs of the new text.
+    """
+    if not python.is_python(edit.path) and other_source.is_known(edit.path):
+        return other_source.key(edit.path, edit.after)
     before, after = (python.parse(text) if python.is_python(edit.path) else None for text in (edit.before, edit.after))
     if before is None or after is None:
         return Patch((edit,)).diff
@@ -88,9 +93,7 @@ def _changed_names(edit: FileEdit) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys(inner)), list(dict.fromkeys(outer))
 
 
-def _definitions(
-    path: RepoPath, text: str
-) -> Sequence[python.Definition] | Sequence[other_source.Definition] | None:
+def _definitions(path: RepoPath, text: str) -> Sequence[python.Definition] | Sequence[other_source.Definition] | None:
     """What a text defines, or None when it cannot be read."""
     if not python.is_python(path):
         return other_source.definitions(path, text)

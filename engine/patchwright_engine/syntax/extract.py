@@ -5,7 +5,7 @@ nested, named and led in is said by captures alone.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import tree_sitter
@@ -128,7 +128,9 @@ def symbols_of(path: RepoPath, source: bytes, found: Found) -> tuple[Symbol, ...
     ahead = _Ahead(source, found.leading)
     symbols: dict[tuple[str, str, int], Symbol] = {}
     variables: set[str] = set()
-    around: list[tuple[int, str, bool, int]] = []  # (end, qualified name, is a class, start of the body), outermost first
+    around: list[
+        tuple[int, str, bool, int]
+    ] = []  # (end, qualified name, is a class, start of the body), outermost first
     for item in sorted(found.defined.values(), key=_order):
         node, body = item.node, item.body or item.node.child_by_field_name("body")
         body_start = body.start_byte if body is not None else -1

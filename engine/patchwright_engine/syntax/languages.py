@@ -20,7 +20,7 @@ from patchwright_engine.types import RepoPath
 
 @dataclass(frozen=True, slots=True)
 class ImportRules:
-    """How the imports of a language name files, for `index/import_paths.py`. The page beside the table explains them."""
+    """How the imports of a language name files, for `index/import_paths.py`; ADDING_A_LANGUAGE.md says more."""
 
     extensions: tuple[str, ...]
     """Of files that an import can mean, the likeliest first."""

@@ -101,7 +101,10 @@ int fine(void) { return 1; }
 int broken(int a { return 2; }
 struct after { int x; };
 """
-    seen = {"fine", "after"}
+    seen = (
+        "fine",
+        "after",
+    )
     files = """
 src/cart.c src/cart.h include/shop/cart.h include/shop/list.h money/round.h money/round.c lib/string.h
 """
@@ -115,8 +118,10 @@ src/cart.c src/cart.h include/shop/cart.h include/shop/list.h money/round.h mone
     )
     tests = ("src/test_cart.c", "src/cart_test.c", "tst/tst_cart.c")
     code = ("src/cart.c", "src/contest.c", "src/latest.h")
-    project = {
-        "src/cart.c": """
+    project = (
+        (
+            "src/cart.c",
+            """
 #include "money.h"
 
 int cart_total(struct cart *cart)
@@ -124,7 +129,10 @@ int cart_total(struct cart *cart)
     return round_cents(cart->sum);
 }
 """,
-        "src/money.c": """
+        ),
+        (
+            "src/money.c",
+            """
 #include "money.h"
 
 int round_cents(int amount)
@@ -137,30 +145,43 @@ char *parse_currency(char *text)
     return text;
 }
 """,
-        "src/money.h": """
+        ),
+        (
+            "src/money.h",
+            """
 int round_cents(int amount);
 char *parse_currency(char *text);
 """,
-        "src/mail.c": """
+        ),
+        (
+            "src/mail.c",
+            """
 static int send_receipt(const char *address)
 {
     return connect_to(address);
 }
 """,
-        "tests/test_money.c": """
+        ),
+        (
+            "tests/test_money.c",
+            """
 int main(void) { return round_cents(3) == 0; }
 """,
-    }
+        ),
+    )
     issues = (
         ("`parse_currency` fails on lower case", "src/money.c::parse_currency"),
         ("cart_total is wrong for an empty cart", "src/cart.c::cart_total"),
-        ("""
+        (
+            """
 It crashes:
 ==42==ERROR: AddressSanitizer: heap-buffer-overflow on address 0x60200000eff5
     #0 0x4f1d2a in strlen (/usr/lib/libasan.so.5+0x4f1d2a)
     #1 0x4f1d2b in send_receipt /home/me/shop/src/mail.c:3:12
     #2 0x4f1e00 in main /home/me/shop/main.c:9:5
-""", "src/mail.c::send_receipt"),
+""",
+            "src/mail.c::send_receipt",
+        ),
     )
     faulty = """
 static int
@@ -190,7 +211,10 @@ sum(const Cart *cart)
 
 int size(void) { return 0; }
 """
-    refused = {"syntax": """
+    refused = (
+        (
+            "syntax",
+            """
 ```c
 static int
 sum(const Cart *cart)
@@ -198,4 +222,6 @@ sum(const Cart *cart)
     return cart->a + (cart->b;
 }
 ```
-"""}
+""",
+        ),
+    )

@@ -119,7 +119,10 @@ int fine() { return 1; }
 class Broken { void broken( { } };
 int after() { return 2; }
 """
-    seen = {"fine", "after"}
+    seen = (
+        "fine",
+        "after",
+    )
     files = """
 src/stack.cpp include/shop/stack.hpp include/shop/cart.h src/detail/hidden.hpp
 """
@@ -131,22 +134,30 @@ src/stack.cpp include/shop/stack.hpp include/shop/cart.h src/detail/hidden.hpp
     )
     tests = ("src/stack_test.cc", "src/stack_unittest.cpp", "src/StackTest.cpp")
     code = ("src/stack.cpp", "src/contest.cpp")
-    project = {
-        "src/cart.cpp": """
+    project = (
+        (
+            "src/cart.cpp",
+            """
 #include "cart.hpp"
 
 int Cart::total() const {
   return round_cents(sum_);
 }
 """,
-        "src/cart.hpp": """
+        ),
+        (
+            "src/cart.hpp",
+            """
 class Cart {
  public:
   int total() const;
   bool empty() const { return sum_ == 0; }
 };
 """,
-        "src/money.cpp": """
+        ),
+        (
+            "src/money.cpp",
+            """
 namespace shop {
 
 int round_cents(int amount) {
@@ -159,21 +170,28 @@ std::string parse_currency(const std::string& text) {
 
 }
 """,
-        "src/mail.cpp": """
+        ),
+        (
+            "src/mail.cpp",
+            """
 void Mailer::send_receipt(const std::string& address) {
   connect(address);
 }
 """,
-    }
+        ),
+    )
     issues = (
         ("`parse_currency` fails on lower case", "src/money.cpp::parse_currency"),
         ("Cart::total is wrong since it rounds cents", "src/cart.cpp::Cart.total"),
-        ("""
+        (
+            """
 Program received signal SIGSEGV
 #0  0x000055 in std::string::size() const ()
 #1  0x000056 in Mailer::send_receipt (this=0x0, address=...) at src/mail.cpp:2
 #2  0x000057 in main () at main.cpp:9
-""", "src/mail.cpp::Mailer.send_receipt"),
+""",
+            "src/mail.cpp::Mailer.send_receipt",
+        ),
     )
     faulty = """
 template <typename T>
@@ -200,11 +218,16 @@ int Stack<T>::size() const {
 
 int other() { return 0; }
 """
-    refused = {"syntax": """
+    refused = (
+        (
+            "syntax",
+            """
 ```cpp
 template <typename T>
 int Stack<T>::size() const {
   return size_(;
 }
 ```
-"""}
+""",
+        ),
+    )

@@ -113,11 +113,16 @@ class Broken
     int After() { return 3; }
 }
 """
-    seen = {"Broken", "Broken.Fine"}
+    seen = (
+        "Broken",
+        "Broken.Fine",
+    )
     tests = ("test/Shop.Tests/Cart.cs", "src/CartTests.cs", "Shop.UnitTests/A.cs")
     code = ("src/Cart.cs", "src/Latest.cs")
-    project = {
-        "src/Cart.cs": """
+    project = (
+        (
+            "src/Cart.cs",
+            """
 namespace Shop;
 
 public class Cart
@@ -125,7 +130,10 @@ public class Cart
     public int Total => Money.Round(_items.Sum());
 }
 """,
-        "src/Money.cs": """
+        ),
+        (
+            "src/Money.cs",
+            """
 namespace Shop;
 
 public static class Money
@@ -141,7 +149,10 @@ public static class Money
     }
 }
 """,
-        "src/Mailer.cs": """
+        ),
+        (
+            "src/Mailer.cs",
+            """
 namespace Shop;
 
 public class Mailer
@@ -152,22 +163,29 @@ public class Mailer
     }
 }
 """,
-        "test/Shop.Tests/CartTests.cs": """
+        ),
+        (
+            "test/Shop.Tests/CartTests.cs",
+            """
 public class CartTests
 {
     [Fact] public void Total() { new Cart().Total; }
 }
 """,
-    }
+        ),
+    )
     issues = (
         ("`Money.ParseCurrency` fails on lower case", "src/Money.cs::Money.ParseCurrency"),
         ("Cart.Total is wrong for an empty cart", "src/Cart.cs::Cart.Total"),
-        ("""
+        (
+            """
 Unhandled exception. System.Net.Sockets.SocketException (111): Connection refused
    at System.Net.Sockets.Socket.Connect(EndPoint remote)
    at Shop.Mailer.<SendReceipt>d__5.MoveNext() in /home/me/shop/src/Mailer.cs:line 7
    at Shop.Program.Main(String[] args) in /home/me/shop/Program.cs:line 9
-""", "src/Mailer.cs::Mailer.SendReceipt"),
+""",
+            "src/Mailer.cs::Mailer.SendReceipt",
+        ),
     )
     faulty = """
 class Cart
@@ -200,11 +218,16 @@ class Cart
     public int Size() => 0;
 }
 """
-    refused = {"syntax": """
+    refused = (
+        (
+            "syntax",
+            """
 ```cs
 public int Total()
 {
     return _items.Sum(item => item.Price;
 }
 ```
-"""}
+""",
+        ),
+    )

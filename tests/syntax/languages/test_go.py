@@ -126,7 +126,10 @@ func (c *Cart) Broken( {
 
 func After() {}
 """
-    seen = {"Fine", "After"}
+    seen = (
+        "Fine",
+        "After",
+    )
     files = """
 cart/cart.go cart/item.go cart/cart_test.go money/money.go money/round.go internal/store/store.go
 backend/go.mod backend/api/api.go backend/http/server.go cmd/shop/main.go
@@ -142,11 +145,16 @@ backend/go.mod backend/api/api.go backend/http/server.go cmd/shop/main.go
     )
     tests = ("cart/cart_test.go", "cart/testdata/a.go")
     code = ("cart/cart.go", "cart/latest.go")
-    project = {
-        "go.mod": """
+    project = (
+        (
+            "go.mod",
+            """
 module example.com/shop
 """,
-        "cart/cart.go": """
+        ),
+        (
+            "cart/cart.go",
+            """
 package cart
 
 import "example.com/shop/money"
@@ -157,7 +165,10 @@ func (c *Cart) Total() int {
 	return money.Round(c.sum())
 }
 """,
-        "money/money.go": """
+        ),
+        (
+            "money/money.go",
+            """
 package money
 
 func Round(amount int) int {
@@ -168,23 +179,31 @@ func ParseCurrency(text string) string {
 	return text
 }
 """,
-        "mail/mail.go": """
+        ),
+        (
+            "mail/mail.go",
+            """
 package mail
 
 func (m *Mailer) SendReceipt(address string) {
 	m.connect(address)
 }
 """,
-        "cart/cart_test.go": """
+        ),
+        (
+            "cart/cart_test.go",
+            """
 package cart
 
 func TestTotal(t *testing.T) { (&Cart{}).Total() }
 """,
-    }
+        ),
+    )
     issues = (
         ("`ParseCurrency` fails on lower case", "money/money.go::ParseCurrency"),
         ("Cart.Total is wrong for an empty cart", "cart/cart.go::Cart.Total"),
-        ("""
+        (
+            """
 panic: runtime error: invalid memory address or nil pointer dereference
 
 goroutine 1 [running]:
@@ -192,7 +211,9 @@ example.com/shop/mail.(*Mailer).SendReceipt(0x0, {0x4b2f1a, 0x5})
 	/home/me/shop/mail/mail.go:4 +0x1d
 main.main()
 	/home/me/shop/main.go:9 +0x25
-""", "mail/mail.go::Mailer.SendReceipt"),
+""",
+            "mail/mail.go::Mailer.SendReceipt",
+        ),
     )
     faulty = """
 package cart
@@ -228,11 +249,16 @@ func (c *Cart) Total() int {
 
 func (c *Cart) Size() int { return 0 }
 """
-    refused = {"elided": """
+    refused = (
+        (
+            "elided",
+            """
 ```go
 func (c *Cart) Total() int {
 	// ... existing code ...
 	return 0
 }
 ```
-"""}
+""",
+        ),
+    )

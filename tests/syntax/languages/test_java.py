@@ -114,22 +114,42 @@ class Broken {
     int after() { return 3; }
 }
 """
-    seen = {"Broken", "Broken.fine", "Broken.after"}
+    seen = (
+        "Broken",
+        "Broken.fine",
+        "Broken.after",
+    )
     files = """
 src/main/java/com/shop/Cart.java src/main/java/com/shop/money/Round.java src/main/java/com/shop/money/Currency.java
 src/main/java/com/shop/util/Strings.java api/src/main/java/com/shop/api/Api.java src/test/java/com/shop/CartTest.java
 """
     targets = (
         ("src/main/java/com/shop/Cart.java", "com.shop.util.Strings", "", "src/main/java/com/shop/util/Strings.java"),
-        ("src/main/java/com/shop/Cart.java", "com.shop.util.Strings.join", "", "src/main/java/com/shop/util/Strings.java"),
-        ("src/main/java/com/shop/Cart.java", "com.shop.money", "*", "src/main/java/com/shop/money/Round.java src/main/java/com/shop/money/Currency.java"),
+        (
+            "src/main/java/com/shop/Cart.java",
+            "com.shop.util.Strings.join",
+            "",
+            "src/main/java/com/shop/util/Strings.java",
+        ),
+        (
+            "src/main/java/com/shop/Cart.java",
+            "com.shop.money",
+            "*",
+            "src/main/java/com/shop/money/Round.java src/main/java/com/shop/money/Currency.java",
+        ),
         ("api/src/main/java/com/shop/api/Api.java", "com.shop.Cart", "", "src/main/java/com/shop/Cart.java"),
         ("src/main/java/com/shop/Cart.java", "java.util.List", "", ""),
     )
-    tests = ("src/test/java/com/shop/Helper.java", "src/main/java/com/shop/CartTest.java", "api/src/androidTest/java/A.java")
+    tests = (
+        "src/test/java/com/shop/Helper.java",
+        "src/main/java/com/shop/CartTest.java",
+        "api/src/androidTest/java/A.java",
+    )
     code = ("src/main/java/com/shop/Cart.java", "src/main/java/com/shop/Attest.java")
-    project = {
-        "src/main/java/com/shop/Cart.java": """
+    project = (
+        (
+            "src/main/java/com/shop/Cart.java",
+            """
 package com.shop;
 
 import com.shop.money.Money;
@@ -140,7 +160,10 @@ public class Cart {
     }
 }
 """,
-        "src/main/java/com/shop/money/Money.java": """
+        ),
+        (
+            "src/main/java/com/shop/money/Money.java",
+            """
 package com.shop.money;
 
 public class Money {
@@ -153,7 +176,10 @@ public class Money {
     }
 }
 """,
-        "src/main/java/com/shop/mail/Mailer.java": """
+        ),
+        (
+            "src/main/java/com/shop/mail/Mailer.java",
+            """
 package com.shop.mail;
 
 public class Mailer {
@@ -162,7 +188,10 @@ public class Mailer {
     }
 }
 """,
-        "src/main/java/com/other/Mailer.java": """
+        ),
+        (
+            "src/main/java/com/other/Mailer.java",
+            """
 package com.other;
 
 public class Mailer {
@@ -170,23 +199,30 @@ public class Mailer {
     }
 }
 """,
-        "src/test/java/com/shop/CartTest.java": """
+        ),
+        (
+            "src/test/java/com/shop/CartTest.java",
+            """
 package com.shop;
 
 class CartTest {
     @Test void total() { new Cart().total(); }
 }
 """,
-    }
+        ),
+    )
     issues = (
         ("`Money.parseCurrency` fails on lower case", "src/main/java/com/shop/money/Money.java::Money.parseCurrency"),
         ("Cart#total is wrong for an empty cart", "src/main/java/com/shop/Cart.java::Cart.total"),
-        ("""
+        (
+            """
 Exception in thread "main" java.lang.NullPointerException: no host
 	at java.base/java.util.Objects.requireNonNull(Objects.java:233)
 	at com.shop.mail.Mailer.sendReceipt(Mailer.java:5)
 	at com.shop.App.main(App.java:9)
-""", "src/main/java/com/shop/mail/Mailer.java::Mailer.sendReceipt"),
+""",
+            "src/main/java/com/shop/mail/Mailer.java::Mailer.sendReceipt",
+        ),
     )
     faulty = """
 class Cart {
@@ -217,10 +253,15 @@ class Cart {
     int size() { return 0; }
 }
 """
-    refused = {"syntax": """
+    refused = (
+        (
+            "syntax",
+            """
 ```java
 public int total() {
     return items.stream(.sum();
 }
 ```
-"""}
+""",
+        ),
+    )

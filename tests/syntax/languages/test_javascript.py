@@ -128,7 +128,10 @@ class Broken {
 }
 function after() {}
 """
-    seen = {"fine", "after"}
+    seen = (
+        "fine",
+        "after",
+    )
     files = """
 src/cart.js src/paths.js src/util/index.js src/model.ts src/model.test.ts lib/helper.mjs packages/ui/src/button.jsx
 packages/ui/src/index.js src/widgets/index.tsx src/widgets/list.tsx
@@ -146,8 +149,10 @@ packages/ui/src/index.js src/widgets/index.tsx src/widgets/list.tsx
     )
     tests = ("src/cart.test.js", "src/__tests__/cart.js", "src/cart.spec.mjs", "e2e/cart.js")
     code = ("src/contest.js", "src/latest.js", "src/spectrum.jsx")
-    project = {
-        "src/cart.js": """
+    project = (
+        (
+            "src/cart.js",
+            """
 import { round } from './money.js';
 
 export class Cart {
@@ -156,37 +161,53 @@ export class Cart {
   }
 }
 """,
-        "src/money.js": """
+        ),
+        (
+            "src/money.js",
+            """
 export function round(amount) {
   return Math.round(amount * 100) / 100;
 }
 
 export const parseCurrency = (text) => text.trim().toUpperCase();
 """,
-        "src/mail.js": """
+        ),
+        (
+            "src/mail.js",
+            """
 export async function sendReceipt(address) {
   return connect(address);
 }
 """,
-        "src/cart.test.js": """
+        ),
+        (
+            "src/cart.test.js",
+            """
 import { Cart } from './cart.js';
 
 test('total of a cart', () => expect(new Cart().total()).toBe(0));
 """,
-        "package.json": """
+        ),
+        (
+            "package.json",
+            """
 {"name": "shop"}
 """,
-    }
+        ),
+    )
     issues = (
         ("`parseCurrency` fails on lower case", "src/money.js::parseCurrency"),
         ("Cart.total is wrong for an empty cart", "src/cart.js::Cart.total"),
-        ("""
+        (
+            """
 It crashes:
 TypeError: Cannot read properties of undefined
     at sendReceipt (/home/me/shop/src/mail.js:2:10)
     at process.processTicksAndRejections (node:internal/process/task_queues:95:5)
     at async main (file:///home/me/shop/run.js:3:1)
-""", "src/mail.js::sendReceipt"),
+""",
+            "src/mail.js::sendReceipt",
+        ),
     )
     faulty = """
 class Cart {
@@ -215,10 +236,15 @@ class Cart {
   size() { return 0; }
 }
 """
-    refused = {"syntax": """
+    refused = (
+        (
+            "syntax",
+            """
 ```javascript
 total() {
   return this.items.reduce((sum, item) => sum + item.price;
 }
 ```
-"""}
+""",
+        ),
+    )

@@ -114,9 +114,13 @@ class Broken {
 }
 function after() {}
 """
-    seen = {"fine", "after"}
+    seen = (
+        "fine",
+        "after",
+    )
     files = """
-src/Cart.php src/Money/Round.php src/Models/Item.php src/Models/Price.php src/lib/util.php src/Request.php tests/CartTest.php
+src/Cart.php src/Money/Round.php src/Models/Item.php src/Models/Price.php src/lib/util.php src/Request.php
+tests/CartTest.php
 """
     targets = (
         ("src/Cart.php", "App\\Money\\Round", "", "src/Money/Round.php"),
@@ -127,8 +131,10 @@ src/Cart.php src/Money/Round.php src/Models/Item.php src/Models/Price.php src/li
     )
     tests = ("tests/Unit/Cart.php", "src/CartTest.php", "Tests/Helper.php")
     code = ("src/Cart.php", "src/Latest.php")
-    project = {
-        "src/Cart.php": r"""
+    project = (
+        (
+            "src/Cart.php",
+            r"""
 <?php
 namespace App;
 
@@ -142,7 +148,10 @@ class Cart
     }
 }
 """,
-        "src/Money.php": """
+        ),
+        (
+            "src/Money.php",
+            """
 <?php
 namespace App;
 
@@ -159,7 +168,10 @@ class Money
     }
 }
 """,
-        "src/Mailer.php": r"""
+        ),
+        (
+            "src/Mailer.php",
+            r"""
 <?php
 namespace App;
 
@@ -176,24 +188,31 @@ class Mailer
     }
 }
 """,
-        "tests/CartTest.php": """
+        ),
+        (
+            "tests/CartTest.php",
+            """
 <?php
 class CartTest extends TestCase
 {
     public function testTotal(): void { (new Cart())->total(); }
 }
 """,
-    }
+        ),
+    )
     issues = (
         ("`Money::parseCurrency` fails on lower case", "src/Money.php::Money.parseCurrency"),
         ("Cart::total is wrong for an empty cart", "src/Cart.php::Cart.total"),
-        (r"""
+        (
+            r"""
 PHP Fatal error:  Uncaught RuntimeException: refused in /app/src/Mailer.php:14
 Stack trace:
 #0 /app/src/Mailer.php(9): App\Mailer->connect('a@b')
 #1 /app/index.php(5): App\Mailer->sendReceipt('a@b')
 #2 {main}
-""", "src/Mailer.php::Mailer.connect"),
+""",
+            "src/Mailer.php::Mailer.connect",
+        ),
     )
     faulty = """
 <?php
@@ -229,11 +248,16 @@ class Cart
     public function size(): int { return 0; }
 }
 """
-    refused = {"syntax": """
+    refused = (
+        (
+            "syntax",
+            """
 ```php
 public function total(): int
 {
     return array_sum($this->prices;
 }
 ```
-"""}
+""",
+        ),
+    )

@@ -121,7 +121,10 @@ class Broken
   end
 end
 """
-    seen = {"Broken.fine", "Broken.after"}
+    seen = (
+        "Broken.fine",
+        "Broken.after",
+    )
     files = """
 lib/shop.rb lib/shop/cart.rb lib/shop/money.rb lib/util.rb lib/json.rb spec/shop/cart_spec.rb app/models/user.rb
 """
@@ -134,8 +137,10 @@ lib/shop.rb lib/shop/cart.rb lib/shop/money.rb lib/util.rb lib/json.rb spec/shop
     )
     tests = ("spec/cart_spec.rb", "lib/cart_test.rb", "lib/test_cart.rb", "features/pay.rb")
     code = ("lib/cart.rb", "lib/inspect.rb")
-    project = {
-        "lib/shop/cart.rb": """
+    project = (
+        (
+            "lib/shop/cart.rb",
+            """
 require_relative 'money'
 
 module Shop
@@ -150,7 +155,10 @@ module Shop
   end
 end
 """,
-        "lib/shop/money.rb": """
+        ),
+        (
+            "lib/shop/money.rb",
+            """
 module Shop
   module Money
     def self.round_half(amount)
@@ -163,7 +171,10 @@ module Shop
   end
 end
 """,
-        "lib/shop/mail.rb": """
+        ),
+        (
+            "lib/shop/mail.rb",
+            """
 module Shop
   class Mailer
     def send_receipt(address)
@@ -172,21 +183,28 @@ module Shop
   end
 end
 """,
-        "spec/shop/cart_spec.rb": """
+        ),
+        (
+            "spec/shop/cart_spec.rb",
+            """
 describe Shop::Cart do
   it('has a total') { expect(Shop::Cart.new.total).to eq(0) }
 end
 """,
-    }
+        ),
+    )
     issues = (
         ("`parse_currency` fails on lower case", "lib/shop/money.rb::Shop.Money.parse_currency"),
         ("Cart#paid? is wrong for an empty cart", "lib/shop/cart.rb::Shop.Cart.paid?"),
-        ("""
+        (
+            """
 It fails:
 /usr/lib/ruby/3.2.0/socket.rb:61:in `connect': Connection refused (Errno::ECONNREFUSED)
 	from /home/me/shop/lib/shop/mail.rb:4:in `send_receipt'
 	from bin/shop:9:in `<main>'
-""", "lib/shop/mail.rb::Shop.Mailer.send_receipt"),
+""",
+            "lib/shop/mail.rb::Shop.Mailer.send_receipt",
+        ),
     )
     faulty = """
 class Cart
@@ -218,9 +236,14 @@ class Cart
   end
 end
 """
-    refused = {"syntax": """
+    refused = (
+        (
+            "syntax",
+            """
 ```ruby
 def total
   items.sum(&:price
 ```
-"""}
+""",
+        ),
+    )

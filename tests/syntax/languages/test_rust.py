@@ -127,7 +127,10 @@ impl Cart {
 }
 fn after() {}
 """
-    seen = {"fine", "after"}
+    seen = (
+        "fine",
+        "after",
+    )
     files = """
 Cargo.toml src/lib.rs src/main.rs src/cart.rs src/cart/util.rs src/money/mod.rs src/money/deep.rs src/shop.rs
 tests/total.rs crates/api/src/lib.rs crates/api/src/routes.rs
@@ -147,17 +150,25 @@ tests/total.rs crates/api/src/lib.rs crates/api/src/routes.rs
     )
     tests = ("tests/total.rs", "benches/total.rs", "src/cart/tests.rs")
     code = ("src/cart.rs", "src/attest.rs")
-    project = {
-        "Cargo.toml": """
+    project = (
+        (
+            "Cargo.toml",
+            """
 [package]
 name = "shop"
 """,
-        "src/lib.rs": """
+        ),
+        (
+            "src/lib.rs",
+            """
 pub mod cart;
 pub mod money;
 pub mod mail;
 """,
-        "src/cart.rs": """
+        ),
+        (
+            "src/cart.rs",
+            """
 use crate::money::round;
 
 pub struct Cart { items: Vec<Item> }
@@ -168,7 +179,10 @@ impl Cart {
     }
 }
 """,
-        "src/money.rs": """
+        ),
+        (
+            "src/money.rs",
+            """
 pub fn round(amount: u32) -> u32 {
     (amount + 5) / 10 * 10
 }
@@ -177,22 +191,30 @@ pub fn parse_currency(text: &str) -> String {
     text.trim().to_string()
 }
 """,
-        "src/mail.rs": """
+        ),
+        (
+            "src/mail.rs",
+            """
 impl Mailer {
     pub fn send_receipt(&self, address: &str) {
         self.connect(address).unwrap();
     }
 }
 """,
-        "tests/total.rs": """
+        ),
+        (
+            "tests/total.rs",
+            """
 #[test]
 fn total_of_a_cart() { assert_eq!(Cart::new().total(), 0); }
 """,
-    }
+        ),
+    )
     issues = (
         ("`parse_currency` fails on lower case", "src/money.rs::parse_currency"),
         ("Cart::total is wrong for an empty cart", "src/cart.rs::Cart.total"),
-        ("""
+        (
+            """
 thread 'main' panicked at src/mail.rs:3:31:
 called `Result::unwrap()` on an `Err` value: Refused
 stack backtrace:
@@ -200,7 +222,9 @@ stack backtrace:
              at /rustc/9fc6b431/library/std/src/panicking.rs:692:5
    3: shop::mail::Mailer::send_receipt::h1f2e3d4c5b6a7988
              at ./src/mail.rs:3:9
-""", "src/mail.rs::Mailer.send_receipt"),
+""",
+            "src/mail.rs::Mailer.send_receipt",
+        ),
     )
     faulty = """
 impl Cart {
@@ -228,10 +252,15 @@ impl Cart {
     pub fn size(&self) -> usize { 0 }
 }
 """
-    refused = {"syntax": """
+    refused = (
+        (
+            "syntax",
+            """
 ```rust
 pub fn total(&self) -> u32 {
     self.items.iter().map(|item| item.price.sum(
 }
 ```
-"""}
+""",
+        ),
+    )

@@ -90,7 +90,10 @@ export const Fine = () => <p>fine</p>;
 export const Broken = ({ a ) => <p>broken</p>;
 export function After() { return <Fine />; }
 """
-    seen = {"Fine", "After"}
+    seen = (
+        "Fine",
+        "After",
+    )
     files = """
 src/view.tsx src/price.tsx types/index.ts types.ts
 """
@@ -101,35 +104,47 @@ src/view.tsx src/price.tsx types/index.ts types.ts
     )
     tests = ("src/view.test.tsx", "src/view.stories.tsx")
     code = ("src/view.tsx", "src/history.tsx")
-    project = {
-        "src/cart.tsx": """
+    project = (
+        (
+            "src/cart.tsx",
+            """
 import { Price } from './price';
 
 export const CartView = ({ items }: Props) => (
   <ul>{items.map((item) => <Price key={item.id} value={item.price} />)}</ul>
 );
 """,
-        "src/price.tsx": """
+        ),
+        (
+            "src/price.tsx",
+            """
 export function Price({ value }: PriceProps) {
   return <b>{formatCurrency(value)}</b>;
 }
 
 export const formatCurrency = (value: number): string => value.toFixed(2);
 """,
-        "src/mail.tsx": """
+        ),
+        (
+            "src/mail.tsx",
+            """
 export function SendReceipt({ address }: MailProps) {
   return <a href={address}>receipt</a>;
 }
 """,
-    }
+        ),
+    )
     issues = (
         ("`formatCurrency` rounds wrongly", "src/price.tsx::formatCurrency"),
         ("The CartView list of items flickers", "src/cart.tsx::CartView"),
-        ("""
+        (
+            """
 Error in rendering
 SendReceipt@http://localhost:3000/src/mail.tsx?t=17:2:10
 renderWithHooks@http://localhost:3000/deps/react.js:1:1
-""", "src/mail.tsx::SendReceipt"),
+""",
+            "src/mail.tsx::SendReceipt",
+        ),
     )
     faulty = """
 export const Price = ({ value }: Props) => {
@@ -149,10 +164,15 @@ const Price = ({ value }: Props) => {
   return <b>{formatCurrency(value)}</b>;
 };
 """
-    refused = {"syntax": """
+    refused = (
+        (
+            "syntax",
+            """
 ```tsx
 export const Price = ({ value }: Props) => {
   return <b>{value</b>;
 };
 ```
-"""}
+""",
+        ),
+    )

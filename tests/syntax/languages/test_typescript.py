@@ -104,7 +104,11 @@ export function fine(): number { return 1; }
 interface Broken { a: ; }
 class After { run(): void {} }
 """
-    seen = {"fine", "After", "After.run"}
+    seen = (
+        "fine",
+        "After",
+        "After.run",
+    )
     files = """
 src/store.ts src/types.ts src/types.d.ts src/deep/index.ts app/database/index.ts app/database/pool.ts src/view.tsx
 """
@@ -117,8 +121,10 @@ src/store.ts src/types.ts src/types.d.ts src/deep/index.ts app/database/index.ts
     )
     tests = ("src/store.test.ts", "src/store.spec.mts", "src/__mocks__/store.ts")
     code = ("src/store.ts", "src/attest.ts")
-    project = {
-        "src/cart.ts": """
+    project = (
+        (
+            "src/cart.ts",
+            """
 import { Money } from './money';
 
 export class Cart {
@@ -127,7 +133,10 @@ export class Cart {
   }
 }
 """,
-        "src/money.ts": """
+        ),
+        (
+            "src/money.ts",
+            """
 export class Money {
   constructor(private readonly cents: number) {}
 
@@ -140,22 +149,32 @@ export class Money {
   }
 }
 """,
-        "src/mail.ts": """
+        ),
+        (
+            "src/mail.ts",
+            """
 export const sendReceipt = async (address: string): Promise<void> => {
   await connect(address);
 };
 """,
-        "src/money.spec.ts": """
+        ),
+        (
+            "src/money.spec.ts",
+            """
 describe('parseCurrency', () => it('reads lower case', () => Money.parseCurrency('1')));
 """,
-    }
+        ),
+    )
     issues = (
         ("`Money.parseCurrency` fails on lower case", "src/money.ts::Money.parseCurrency"),
         ("Cart#total is wrong for an empty cart", "src/cart.ts::Cart.total"),
-        ("""
+        (
+            """
 The receipt is not sent since the last release.
 src/mail.ts:2:9 - error TS2304: Cannot find name in this file
-""", "src/mail.ts::sendReceipt"),
+""",
+            "src/mail.ts::sendReceipt",
+        ),
     )
     faulty = """
 export class Money {
@@ -181,10 +200,15 @@ export class Money {
   }
 }
 """
-    refused = {"syntax": """
+    refused = (
+        (
+            "syntax",
+            """
 ```ts
 plus(other: Money): Money {
   return new Money(this.cents + );
 }
 ```
-"""}
+""",
+        ),
+    )
