@@ -31,6 +31,8 @@ class LanguageTests:
     """The names that each line uses, in order: `3: Item total`."""
     imports: ClassVar[str]
     """Its imports, one a line: `1 module: name name`."""
+    quoted: ClassVar[str]
+    """What one of its strings holds."""
     broken: ClassVar[str]
     """A file with an error in its middle."""
     seen: ClassVar[tuple[str, ...]]
@@ -66,6 +68,13 @@ class LanguageTests:
     def test_imports_are_read_as_written(self) -> None:
         found = [f"{item.line} {item.module}: {' '.join(item.names)}".rstrip(": ") for item in self._read().imports]
         assert found == _text(self.imports).splitlines()
+
+    def test_comments_and_strings_are_told_from_code(self) -> None:
+        content = _text(self.source).encode()
+        texts = [content[start:end].decode() for start, end in self._read().texts]
+        assert any("holds items until they are paid." in text.lower() for text in texts)
+        assert any(text.strip("\"'") in self.quoted for text in texts)
+        assert sum(map(len, texts)) < len(content) / 2
 
     def test_line_ends_of_windows_and_a_byte_order_mark_change_nothing(self) -> None:
         text = "\ufeff" + _text(self.source).replace("\n", "\r\n")

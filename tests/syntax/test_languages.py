@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 CAPTURES = {
     "definition.class", "definition.function", "definition.method", "definition.variable", "name", "scope", "body",
     "container", "container.class", "leading", "reference", "import", "import.module", "import.relative", "import.name",
+    "text",
 }  # fmt: skip
 every_language = pytest.mark.parametrize("entry", languages(), ids=lambda entry: entry.name)
 
@@ -37,7 +38,7 @@ def captured(entry: LanguageEntry) -> set[str]:
 @every_language
 def test_the_grammar_loads_and_the_query_captures_what_the_page_explains(entry: LanguageEntry) -> None:
     names = {name for name in captured(entry) if not name.startswith("_")}
-    assert {"definition.class", "definition.function", "name", "reference", "import", "import.module"} <= names
+    assert {"definition.class", "definition.function", "name", "reference", "text", "import", "import.module"} <= names
     assert names <= CAPTURES
     page = (ROOT / "engine/patchwright_engine/syntax/ADDING_A_LANGUAGE.md").read_text(encoding="utf-8")
     assert [name for name in sorted(names) if f"`@{name}`" not in page] == []

@@ -75,6 +75,8 @@ class Found:
     leading: dict[int, tree_sitter.Node] = field(default_factory=dict)
     references: dict[int, tree_sitter.Node] = field(default_factory=dict)
     imports: dict[tuple[int, ...], _Imported] = field(default_factory=dict)
+    texts: set[tuple[int, int]] = field(default_factory=set)
+    """Byte ranges of comments and strings."""
 
 
 def collect(matches: Iterable[tuple[int, Captures]]) -> Found:
@@ -85,6 +87,8 @@ def collect(matches: Iterable[tuple[int, Captures]]) -> Found:
         if "reference" in captures:
             for node in captures["reference"]:
                 references[node.start_byte] = node
+        elif "text" in captures:
+            found.texts.update((node.start_byte, node.end_byte) for node in captures["text"])
         elif "name" in captures:
             _note_definition(captures, found)
         elif "import" in captures:

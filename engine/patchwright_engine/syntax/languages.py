@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, resources
-from pathlib import PurePosixPath
 from typing import Any
 
 import tree_sitter
@@ -94,7 +93,8 @@ def languages() -> tuple[LanguageEntry, ...]:
 
 def language_of(path: RepoPath) -> LanguageEntry | None:
     """The language of a file by its extension, or None when it is no source file we know."""
-    return _by_extension().get(PurePosixPath(path).suffix.lower())
+    name = path.rpartition("/")[2]  # A PurePosixPath costs ten times as much, and this is asked of every file.
+    return _by_extension().get(name[name.rfind(".") :].lower()) if "." in name[1:] else None
 
 
 def names_test(path: RepoPath) -> bool:

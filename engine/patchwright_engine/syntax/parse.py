@@ -24,6 +24,8 @@ class FileSyntax:
     symbols: tuple[Symbol, ...] = ()
     references: tuple[Reference, ...] = ()
     imports: tuple[Import, ...] = ()
+    texts: tuple[tuple[int, int], ...] = ()
+    """Byte ranges of comments and strings, in order."""
     has_error: bool = False
 
 
@@ -40,6 +42,7 @@ def parse_symbols(path: RepoPath, source: bytes) -> FileSyntax:
         symbols=symbols_of(path, source, found),
         references=references_of(source, found),
         imports=imports_of(source, found, entry),
+        texts=tuple(sorted(found.texts)),
         has_error=root.has_error,
     )
 

@@ -96,6 +96,7 @@ int conditional(void) { return 1; }
 2 cart.h
 3 ../money/round.h
 """
+    quoted = "%d"
     broken = """
 int fine(void) { return 1; }
 int broken(int a { return 2; }

@@ -15,7 +15,7 @@ namespace shop::util {
 
 constexpr int kLimit = 10;
 
-/// Grows as needed.
+/// Holds items until they are paid.
 template <typename T, int N>
 class Stack : public Base<T>, private detail::Hidden {
  public:
@@ -114,6 +114,7 @@ extern "C" { void c_api(void) { } }
 1 vector
 2 shop/stack.hpp
 """
+    quoted = "shop/stack.hpp"
     broken = """
 int fine() { return 1; }
 class Broken { void broken( { } };

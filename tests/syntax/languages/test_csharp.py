@@ -37,7 +37,7 @@ namespace Shop.Cart
         }
 
         public static Cart<T> operator +(Cart<T> a, Cart<T> b) => a;
-        void IStore<T>.Put() { Money.Half(1); }
+        void IStore<T>.Put() { Money.Half("cent"); }
 
         struct Node { public int V; }
         enum Kind { A, B }
@@ -105,6 +105,7 @@ namespace Shop.Cart
 3 Shop.Money.Round
 4 System.Math
 """
+    quoted = "cent"
     broken = """
 class Broken
 {

@@ -68,6 +68,7 @@ func Map[T, U any](in T) U            { panic(str.ToUpper("x")) }
 """
     outline = """
 13-13 variable Limit | Limit, Other = 10, 2
+13-13 variable Other | Limit, Other = 10, 2
 16-16 variable Red | Red = iota
 17-17 variable Blue | Blue
 20-20 variable cache | cache = map[string]int{}
@@ -115,6 +116,7 @@ func Map[T, U any](in T) U            { panic(str.ToUpper("x")) }
 9 example.com/shop/init
 11 os
 """
+    quoted = "empty"
     broken = """
 package cart
 

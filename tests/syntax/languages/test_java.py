@@ -107,6 +107,7 @@ public final class Cart<T extends Item> extends Base implements Store<T> {
 4 com.shop.money: *
 5 com.shop.util.Strings.join
 """
+    quoted = "carts"
     broken = """
 class Broken {
     int fine() { return 1; }

@@ -119,6 +119,7 @@ throw new errors.CartError('no');
 7 ./util
 45 ./lazy.js
 """
+    quoted = "./side-effect"
     broken = """
 export function fine() { return 1; }
 class Broken {

@@ -106,6 +106,7 @@ try {
 10 ./lib/util.php
 11 ./other.php
 """
+    quoted = "OTHER"
     broken = """
 <?php
 function fine() { return 1; }

@@ -106,6 +106,7 @@ end
 3 ../util
 4 shop/mail
 """
+    quoted = "shop/mail"
     broken = """
 class Broken
   def fine

@@ -120,6 +120,7 @@ mod tests {
 7 self::util
 56 super: *
 """
+    quoted = "camelCase"
     broken = """
 fn fine() -> u8 { 1 }
 impl Cart {

@@ -15,6 +15,7 @@ export interface Props extends CartProps {
   onPay: (total: number) => void;
 }
 
+// Holds items until they are paid.
 const CURRENCY = 'EUR';
 
 export const CartView: React.FC<Props> = ({ title, onPay }) => {
@@ -54,37 +55,38 @@ class Boundary extends React.Component<Props> {
 """
     outline = """
 5-8 class Props | interface Props extends CartProps
-10-10 variable CURRENCY | const CURRENCY = 'EUR'
-12-26 function CartView | const CartView: React.FC<Props> = ({ title, onPay }) =>
-14-14 function CartView.toggle | const toggle = () =>
-28-33 function Page | function Page(props: Props)
-29-31 function Page.pay | function pay()
-35-45 class Boundary | class Boundary extends React.Component<Props>
-38-40 method Boundary.componentDidCatch | componentDidCatch(error: Error): void
-42-44 method Boundary.render | render()
+11-11 variable CURRENCY | const CURRENCY = 'EUR'
+13-27 function CartView | const CartView: React.FC<Props> = ({ title, onPay }) =>
+15-15 function CartView.toggle | const toggle = () =>
+29-34 function Page | function Page(props: Props)
+30-32 function Page.pay | function pay()
+36-46 class Boundary | class Boundary extends React.Component<Props>
+39-41 method Boundary.componentDidCatch | componentDidCatch(error: Error): void
+43-45 method Boundary.render | render()
 """
     uses = """
 5: CartProps
-12: FC Props
-13: useState
-14: setOpen
-17: section
-18: Header
-20: Field
-21: Price formatPrice
-28: Props
-30: onPay
-32: CartView
-35: Component Props
-38: Error
-39: report
-43: p
+13: FC Props
+14: useState
+15: setOpen
+18: section
+19: Header
+21: Field
+22: Price formatPrice
+29: Props
+31: onPay
+33: CartView
+36: Component Props
+39: Error
+40: report
+44: p
 """
     imports = """
 1 react: React useState
 2 ./price: Price
 3 ../types: CartProps
 """
+    quoted = "EUR"
     broken = """
 export const Fine = () => <p>fine</p>;
 export const Broken = ({ a ) => <p>broken</p>;

@@ -10,6 +10,7 @@ import type { Item } from './types';
 import fs = require('fs');
 import { connect, type Options as Opts } from '@app/database';
 
+/** Holds items until they are paid. */
 export interface Store<T> extends Base<T> {
   readonly size: number;
   get(id: string): T | undefined;
@@ -58,47 +59,48 @@ export default function main(
 abstract class Bare {}
 """
     outline = """
-5-8 class Store | interface Store<T> extends Base<T>
-7-7 method Store.get | get(id: string): T | undefined
-10-10 class Id | type Id = string | number
-11-11 class Color | enum Color
-12-12 function external | function external(a: number): void
-15-15 function Geometry.area | function area(width: number): number
-19-19 function format | function format(a: any): any
-21-40 class Repo | abstract class Repo<T extends Item> implements Store<T>
-26-26 method Repo.constructor | constructor(private readonly db: Database)
-28-28 method Repo.find | abstract find(id: Id): Promise<T>
-30-33 method Repo.get | get(id: string): T | undefined
-35-37 method Repo.handler | handler = async (event: Event): Promise<void> =>
-39-39 method Repo.of | static of<T>(): Repo<T>
-42-42 function pick | const pick = <T,>(a: T): Color =>
-44-48 function main | function main(options: Opts): void
-50-50 class Bare | abstract class Bare
+6-9 class Store | interface Store<T> extends Base<T>
+8-8 method Store.get | get(id: string): T | undefined
+11-11 class Id | type Id = string | number
+12-12 class Color | enum Color
+13-13 function external | function external(a: number): void
+16-16 function Geometry.area | function area(width: number): number
+20-20 function format | function format(a: any): any
+22-41 class Repo | abstract class Repo<T extends Item> implements Store<T>
+27-27 method Repo.constructor | constructor(private readonly db: Database)
+29-29 method Repo.find | abstract find(id: Id): Promise<T>
+31-34 method Repo.get | get(id: string): T | undefined
+36-38 method Repo.handler | handler = async (event: Event): Promise<void> =>
+40-40 method Repo.of | static of<T>(): Repo<T>
+43-43 function pick | const pick = <T,>(a: T): Color =>
+45-49 function main | function main(options: Opts): void
+51-51 class Bare | abstract class Bare
 """
     uses = """
-5: T Base T
-7: T
-21: Injectable
-22: Register
-23: T Item Store T
-24: Map T Map
-26: Database
-28: Id Promise T
-30: Log
-31: T
-32: get
-35: Event Promise
-36: emit Click
-39: T Repo T Sub T
-42: T T Color
-45: Opts
-47: format Id
+6: T Base T
+8: T
+22: Injectable
+23: Register
+24: T Item Store T
+25: Map T Map
+27: Database
+29: Id Promise T
+31: Log
+32: T
+33: get
+36: Event Promise
+37: emit Click
+40: T Repo T Sub T
+43: T T Color
+46: Opts
+48: format Id
 """
     imports = """
 1 ./types: Item
 2 fs
 3 @app/database: connect Options
 """
+    quoted = "repo"
     broken = """
 export function fine(): number { return 1; }
 interface Broken { a: ; }

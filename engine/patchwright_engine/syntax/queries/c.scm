@@ -35,3 +35,6 @@
 
 (preproc_include path: (string_literal (string_content) @import.module)) @import
 (preproc_include path: (system_lib_string) @import.module) @import
+
+(comment) @text
+(string_literal) @text

@@ -26,3 +26,5 @@
 (call_expression function: (template_function name: (identifier) @reference))
 (call_expression function: (qualified_identifier name: (template_function name: (identifier) @reference)))
 (call_expression function: (qualified_identifier scope: (namespace_identifier) @reference))
+
+(raw_string_literal) @text

@@ -39,3 +39,9 @@
 (_ returns: (identifier) @reference)
 
 (using_directive [(identifier) (qualified_name)] @import.module .) @import
+
+(comment) @text
+(string_literal) @text
+(verbatim_string_literal) @text
+(raw_string_literal) @text
+(interpolated_string_expression) @text

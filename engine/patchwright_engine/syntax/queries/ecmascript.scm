@@ -65,3 +65,7 @@
   (#eq? @_require "require")) @import
 (call_expression function: (import)
   arguments: (arguments . (string (string_fragment) @import.module))) @import
+
+(comment) @text
+(string) @text
+(template_string) @text

@@ -21,7 +21,7 @@
 (type_declaration "(" (type_spec name: (_) @name type: (interface_type "{" @body)) @definition.class)
 (interface_type (method_elem name: (_) @name) @definition.method)
 
-(source_file (const_declaration (const_spec name: (identifier) @name) @definition.variable))
+(source_file (const_declaration (const_spec (identifier) @name) @definition.variable))
 (source_file (var_declaration (var_spec name: (identifier) @name) @definition.variable))
 (source_file (var_declaration (var_spec_list (var_spec name: (identifier) @name) @definition.variable)))
 
@@ -31,3 +31,7 @@
 
 (import_spec path: (interpreted_string_literal (interpreted_string_literal_content) @import.module)) @import
 (import_spec path: (raw_string_literal (raw_string_literal_content) @import.module)) @import
+
+(comment) @text
+(interpreted_string_literal) @text
+(raw_string_literal) @text

@@ -24,3 +24,7 @@
 
 (import_declaration [(scoped_identifier) (identifier)] @import.module) @import
 (import_declaration [(scoped_identifier) (identifier)] @import.module (asterisk) @import.name) @import
+
+(line_comment) @text
+(block_comment) @text
+(string_literal) @text

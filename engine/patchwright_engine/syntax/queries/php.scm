@@ -37,3 +37,9 @@
   (binary_expression right: (string (string_content) @import.relative))]) @import
 (include_once_expression [(string (string_content) @import.relative)
   (binary_expression right: (string (string_content) @import.relative))]) @import
+
+(comment) @text
+(string) @text
+(encapsed_string) @text
+(heredoc) @text
+(nowdoc) @text

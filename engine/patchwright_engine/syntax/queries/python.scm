@@ -30,3 +30,6 @@
 (import_from_statement module_name: (_) @import.module name: (dotted_name) @import.name) @import
 (import_from_statement module_name: (_) @import.module name: (aliased_import name: (dotted_name) @import.name)) @import
 (import_from_statement module_name: (_) @import.module (wildcard_import) @import.name) @import
+
+(comment) @text
+(string) @text

@@ -29,3 +29,7 @@
 (call method: (identifier) @_autoload
   arguments: (argument_list (simple_symbol) . (string (string_content) @import.module) .)
   (#eq? @_autoload "autoload")) @import
+
+(comment) @text
+(string) @text
+(heredoc_body) @text

@@ -54,3 +54,8 @@
     (self) @import.name
     (use_as_clause path: (identifier) @import.name)]))]))) @import
 (mod_item name: (identifier) @import.relative !body) @import
+
+(line_comment) @text
+(block_comment) @text
+(string_literal) @text
+(raw_string_literal) @text
