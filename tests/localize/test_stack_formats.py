@@ -1,10 +1,16 @@
 """Stack traces and compiler messages of many languages name files, lines and functions."""
 
+from pathlib import Path
+
 import pytest
 
+from patchwright_engine.control import CancelToken
+from patchwright_engine.index import open_index
+from patchwright_engine.localize import locate
 from patchwright_engine.localize.stack_formats import Place, find_places
 from patchwright_engine.localize.traceback import PathMatcher, find_frames
-from patchwright_engine.types import RepoPath
+from patchwright_engine.types import Issue, RepoPath
+from patchwright_engine.workspace.snapshot import take_snapshot
 
 TRACES = [
     ("    at Cart.total (/app/src/cart.js:12:15)", Place("/app/src/cart.js", 12, "total")),
@@ -78,3 +84,14 @@ def test_a_python_frame_is_nearer_than_those_of_the_program_that_started_it() ->
 def test_links_to_code_of_any_language_are_frames() -> None:
     [frame] = find_frames("see https://github.com/o/r/blob/abc123/src/a.go#L10", PathMatcher([RepoPath("src/a.go")]))
     assert (frame.path, frame.line) == ("src/a.go", 10)
+
+
+def test_a_line_without_a_function_means_the_function_around_it(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "cart.rs").write_text("fn first() {\n    one();\n}\n\nfn second() {\n    two();\n}\n")
+    snapshot = take_snapshot(root)
+    with open_index(root, tmp_path / "cache") as index:
+        index.refresh(snapshot, CancelToken())
+        found = locate(Issue("thread 'main' panicked at cart.rs:6:5:\nindex out of bounds"), snapshot, index)
+    assert found.symbols[0].symbol.name == "second"

@@ -121,7 +121,7 @@ def _symbol_parts(
     frames: Sequence[Frame],
 ) -> dict[Symbol, dict[str, float]]:
     """The signals (0-1) of every symbol of `paths` that has any of its own."""
-    on_stack = _functions_on_stack(frames)
+    on_stack = _functions_on_stack(frames, index)
     found: dict[Symbol, dict[str, float]] = {}
     for path in paths:
         for symbol in index.symbols(path):
@@ -157,9 +157,18 @@ def _place(issue: Issue, index: Index) -> Symbol | None:
     return enclosing_symbol(index.symbols(issue.path), issue.line)
 
 
-def _functions_on_stack(frames: Sequence[Frame]) -> dict[tuple[RepoPath, str], float]:
+def _functions_on_stack(frames: Sequence[Frame], index: Index) -> dict[tuple[RepoPath, str], float]:
     scores: dict[tuple[RepoPath, str], float] = {}
     for distance, frame in enumerate(reversed(frames)):
-        if frame.function:
-            scores.setdefault((frame.path, frame.function), 1.0 / (1 + 0.3 * distance))
+        function = frame.function or _function_at(frame, index)
+        if function:
+            scores.setdefault((frame.path, function), 1.0 / (1 + 0.3 * distance))
     return scores
+
+
+def _function_at(frame: Frame, index: Index) -> str | None:
+    """The function around a line that a panic or compiler names without it; Python names it, or it is a mere link."""
+    if frame.line is None or frame.path.endswith((".py", ".pyi")):
+        return None
+    symbol = enclosing_symbol(index.symbols(frame.path), frame.line)
+    return symbol.name.rpartition(".")[2] if symbol is not None else None
