@@ -38,10 +38,32 @@ def captured(entry: LanguageEntry) -> set[str]:
 @every_language
 def test_the_grammar_loads_and_the_query_captures_what_the_page_explains(entry: LanguageEntry) -> None:
     names = {name for name in captured(entry) if not name.startswith("_")}
-    assert {"definition.class", "definition.function", "name", "reference", "text", "import", "import.module"} <= names
+    assert names & {"definition.function", "definition.method"}
+    assert {"definition.class", "name", "reference", "text", "import", "import.module"} <= names
     assert names <= CAPTURES
     page = (ROOT / "engine/patchwright_engine/syntax/ADDING_A_LANGUAGE.md").read_text(encoding="utf-8")
     assert [name for name in sorted(names) if f"`@{name}`" not in page] == []
+
+
+@every_language
+def test_every_pattern_captures_one_thing_and_all_that_it_needs(entry: LanguageEntry) -> None:
+    query, text = load_grammar(entry).query, query_text(entry).encode()
+    for number in range(query.pattern_count):
+        pattern = text[query.start_byte_for_pattern(number) : query.end_byte_for_pattern(number)].decode()
+        names = {
+            name for name in re.findall(r"@([\w.]+)", re.sub(r"(?m);.*$", "", pattern)) if not name.startswith("_")
+        }
+        kinds = {name.partition(".")[0] for name in names} & {
+            "definition",
+            "container",
+            "leading",
+            "reference",
+            "text",
+            "import",
+        }
+        assert len(kinds) == 1, pattern
+        assert "name" in names or not kinds & {"definition", "container"}, pattern
+        assert "import" in names or kinds != {"import"}, pattern
 
 
 @every_language

@@ -75,7 +75,7 @@ class Found:
     leading: dict[int, tree_sitter.Node] = field(default_factory=dict)
     references: dict[int, tree_sitter.Node] = field(default_factory=dict)
     imports: dict[tuple[int, ...], _Imported] = field(default_factory=dict)
-    texts: set[tuple[int, int]] = field(default_factory=set)
+    texts: list[tuple[int, int]] = field(default_factory=list)
     """Byte ranges of comments and strings."""
 
 
@@ -88,7 +88,8 @@ def collect(matches: Iterable[tuple[int, Captures]]) -> Found:
             for node in captures["reference"]:
                 references[node.start_byte] = node
         elif "text" in captures:
-            found.texts.update((node.start_byte, node.end_byte) for node in captures["text"])
+            node = captures["text"][0]
+            found.texts.append((node.start_byte, node.end_byte))
         elif "name" in captures:
             _note_definition(captures, found)
         elif "import" in captures:
