@@ -131,6 +131,11 @@ def test_files_of_python_and_of_another_language_are_mended_by_one_answer() -> N
     }
 
 
+def test_an_example_beside_the_answer_is_passed_over() -> None:
+    answer = "It fails so:\n```js\nnew Cart().total(\n```\nThe fix:\n```js\nfunction helper() {\n  return 2;\n}\n```"
+    assert after(patched({"cart.js": CART}, "cart.js::helper", answer)) == CART.replace("return 1", "return 2")
+
+
 def test_code_of_another_language_is_no_answer() -> None:
     found = patched({"cart.js": CART}, "cart.js::helper", "```python\ndef helper():\n    return 2\n```")
     assert kind(found) == "no_edit"

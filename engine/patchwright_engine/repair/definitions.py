@@ -26,13 +26,17 @@ def rewrite_definitions(
     texts = {symbol.path: snapshot_text(symbol.path) for symbol in symbols if source.is_known(symbol.path)}
     edits: Edits = {}
     unchanged: list[str] = []
+    unplaced: list[Refusal] = []
     for fence in fences:
         shown = _meant(fence, [symbol for symbol in symbols if symbol.path in texts])
         if not shown:
             continue
         placed = _place(fence, shown, texts)
         if isinstance(placed, Refusal):
-            return placed
+            if placed.kind == "ambiguous":
+                return placed
+            unplaced.append(placed)  # An example beside the answer, perhaps.
+            continue
         for symbol, lines in placed.items():
             old = bare_lines(texts[symbol.path])[symbol.start_line - 1 : symbol.end_line]
             elided = source.elision(lines, old)
@@ -43,7 +47,7 @@ def rewrite_definitions(
             else:
                 edits[symbol] = lines
     if not edits:
-        return _nothing(fences, symbols, unchanged)
+        return unplaced[0] if unplaced and not unchanged else _nothing(fences, symbols, unchanged)
     found: dict[RepoPath, list[LineEdit]] = {}
     for symbol, lines in edits.items():
         if not any(_holds(other, symbol) for other in edits if other != symbol):
