@@ -13,7 +13,8 @@ from patchwright_engine.syntax.parse import Import
 from patchwright_engine.types import RepoPath
 
 SOURCE_ROOTS = ("src", "lib", "app", "include", "source")
-"""Folders at the root of a project whose own name is no part of the names of modules."""
+"""Folders whose own name is no part of the names of modules."""
+_ROOTS: tuple[tuple[str, ...], ...] = ((), *((name,) for name in SOURCE_ROOTS))
 MAX_PACKAGE = 60
 """Files of a folder that one import brings in; larger ones say nothing about each file."""
 
@@ -142,24 +143,25 @@ class _Places:
         return tuple(self._files.get(parts, ()))
 
     def find(self, ending: Parts, folder: Parts, anywhere: bool = False) -> tuple[RepoPath, ...]:
-        """Files of the place that ends with `ending` and is nearest to `folder`; none when two are as near.
+        """Files of the place that `ending` means, seen from `folder`.
 
-        A single word must stand above `folder` or in its source root, unless it may be `anywhere`.
+        That is one in a folder above or in its source root; else, unless `ending` is a single word that may not be
+        `anywhere`, the nearest place that ends so, and none when two are as near.
         """
-        size = len(ending)
-        places = [parts for parts in self._by_last.get(ending[-1], ()) if parts[-size:] == ending]
-        if size == 1 and not anywhere:
-            places = [parts for parts in places if _is_near(parts[:-1], folder)]
+        if ending[-1] not in self._by_last:
+            return ()  # Most imports: what they name is not in the workspace at all.
+        for length in range(len(folder), -1, -1):
+            for root in _ROOTS:
+                found = self._files.get((*folder[:length], *root, *ending))
+                if found:
+                    return tuple(found)
+        if len(ending) == 1 and not anywhere:
+            return ()
+        places = [parts for parts in self._by_last[ending[-1]] if parts[-len(ending) :] == ending]
         nearness = sorted(((_common(parts, folder), -len(parts), parts) for parts in places), reverse=True)
         if not nearness or (len(nearness) > 1 and nearness[0][:2] == nearness[1][:2]):
             return ()
         return tuple(self._files[nearness[0][2]])
-
-
-def _is_near(parts: Parts, folder: Parts) -> bool:
-    """Whether a single word may mean something in `parts`: a folder above the importer, or its source root."""
-    above = parts[:-1] if parts and parts[-1] in SOURCE_ROOTS else parts
-    return folder[: len(above)] == above or folder[: len(parts)] == parts
 
 
 def _common(one: Parts, other: Parts) -> int:
