@@ -25,7 +25,7 @@ _RANK = {
 }
 _GAP = re.compile(rb"(?:\s|#[^\n]*|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)*")
 """What may stand between a decorator and what it decorates: space and comments of any language."""
-_TEMPLATE = re.compile(r"<[^<>]*>(?=::)")
+_INNERMOST = re.compile(r"<[^<>]*>")
 
 Captures = Mapping[str, list[tree_sitter.Node]]
 
@@ -221,10 +221,11 @@ def _order(item: _Defined) -> tuple[int, int, bool, int]:
 
 def _name(source: bytes, item: _Defined) -> str:
     name = "".join(_text(source, item.name).split())
-    if "::" in name:
-        while (plain := _TEMPLATE.sub("", name)) != name:
-            name = plain
-        name = name.strip(":").replace("::", ".")
+    types, colons, last = name.rpartition("::")
+    if colons:
+        while (plain := _INNERMOST.sub("", types)) != types:
+            types = plain
+        name = f"{types}::{last}".strip(":").replace("::", ".")
     return f"{_text(source, item.scope)}.{name}" if item.scope is not None and name else name
 
 

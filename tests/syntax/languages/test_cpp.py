@@ -74,7 +74,7 @@ extern "C" { void c_api(void) { } }
 21-21 method Stack.Node.touch | void touch()
 22-22 class Stack.Kind | enum class Kind
 28-31 method Stack.Stack | Stack<T, N>::Stack(int n) : size_(n)
-33-40 method Stack<std.vector<T>,3>.push | void Stack<std::vector<T>, 3>::push(const T& item)
+33-40 method Stack.push | void Stack<std::vector<T>, 3>::push(const T& item)
 44-46 method shop.Cart.total | int shop::Cart::total(int x) const noexcept
 47-47 method shop.Cart.~Cart | shop::Cart::~Cart() = default
 48-48 function operator== | bool operator==(const Cart& a, const Cart& b)

@@ -88,7 +88,7 @@ try {
 20: Loggable
 25: Item __construct
 27: Pure
-28: static static Item
+28: static Item
 30: Price
 32: sum
 33: array_map reduce Round half

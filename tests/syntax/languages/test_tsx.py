@@ -69,7 +69,6 @@ class Boundary extends React.Component<Props> {
 13: FC Props
 14: useState
 15: setOpen
-18: section
 19: Header
 21: Field
 22: Price formatPrice
@@ -79,7 +78,6 @@ class Boundary extends React.Component<Props> {
 36: Component Props
 39: Error
 40: report
-44: p
 """
     imports = """
 1 react: React useState
