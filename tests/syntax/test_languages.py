@@ -1,6 +1,7 @@
 """The table of languages: every row is complete, loads, is pinned and tested."""
 
 import re
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -16,9 +17,10 @@ from patchwright_engine.syntax.languages import (
     language_of,
     languages,
     load_grammar,
+    missing_grammars,
     query_text,
 )
-from patchwright_engine.syntax.parse import parse_symbols
+from patchwright_engine.syntax.parse import has_syntax_error, parse_symbols
 from patchwright_engine.types import RepoPath
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +79,19 @@ def test_the_installed_grammar_is_the_one_that_is_pinned(entry: LanguageEntry) -
 @every_language
 def test_the_language_has_a_test_file(entry: LanguageEntry) -> None:
     assert entry.name == "python" or (Path(__file__).parent / "languages" / f"test_{entry.name}.py").is_file()
+
+
+def test_a_language_whose_grammar_is_missing_is_read_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    path, text = RepoPath("a.go"), b"package a\n\nfunc Run() {}\n"
+    assert missing_grammars() == ()
+    assert parse_symbols(path, text).symbols
+    load_grammar.cache_clear()
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "tree_sitter_go", None)
+        assert missing_grammars() == ("tree-sitter-go",)
+        assert parse_symbols(path, text).symbols == ()
+        assert not has_syntax_error(path, b"func (")
+    assert parse_symbols(path, text).symbols
 
 
 def test_no_query_file_lies_about_unused() -> None:

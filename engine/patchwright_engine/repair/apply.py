@@ -242,12 +242,10 @@ def _checked(edits: tuple[FileEdit, ...]) -> Patch | Refusal:
 
 def _checked_other(edit: FileEdit) -> Refusal | None:
     """The same gate for other languages; files in none, such as templates, always pass."""
-    if not other_source.is_known(edit.path):
-        return None
     problem = other_source.syntax_problem(edit.path, edit.before, edit.after)
     if problem:
         return _unparsable(edit, problem)
-    harm = other_source.harm(edit.path, edit.before, edit.after) if not edit.created else None
+    harm = other_source.harm(edit.path, edit.before, edit.after)
     return _harmful(edit, harm) if harm else None
 
 

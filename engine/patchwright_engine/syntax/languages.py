@@ -4,6 +4,7 @@ Invariant: a grammar is imported and its query compiled at most once a process, 
 """
 
 import importlib
+import importlib.util
 import re
 import tomllib
 from collections.abc import Mapping
@@ -113,6 +114,23 @@ def load_grammar(entry: LanguageEntry) -> Grammar:
     """
     language = tree_sitter.Language(getattr(importlib.import_module(entry.grammar), entry.function)())
     return Grammar(language, tree_sitter.Query(language, query_text(entry)))
+
+
+def find_grammar(path: RepoPath) -> Grammar | None:
+    """The grammar of a file; None in no known language, or where the wheel is missing, which `doctor` tells."""
+    entry = language_of(path)
+    if entry is None:
+        return None
+    try:
+        return load_grammar(entry)
+    except ImportError:
+        return None
+
+
+def missing_grammars() -> tuple[str, ...]:
+    """The wheels of the table that are not installed; files in their languages are searched as text only."""
+    wheels = {entry.grammar: entry.grammar.replace("_", "-") for entry in languages()}
+    return tuple(wheel for module, wheel in wheels.items() if importlib.util.find_spec(module) is None)
 
 
 def query_text(entry: LanguageEntry) -> str:

@@ -1,7 +1,7 @@
 """Read one source file into plain records: symbols with spans, references, imports.
 
-Invariant: parsing never fails. Broken code gives what the partial tree still shows; a file in no known language
-gives an empty record. Nothing of tree-sitter leaves this package.
+Invariant: parsing never fails. Broken code gives what the partial tree still shows; a file in no known language,
+or one whose grammar is not installed, gives an empty record. Nothing of tree-sitter leaves this package.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import tree_sitter
 
 from patchwright_engine.syntax.extract import Import, Reference, collect, imports_of, references_of, symbols_of
-from patchwright_engine.syntax.languages import language_of, load_grammar
+from patchwright_engine.syntax.languages import find_grammar, language_of
 from patchwright_engine.types import RepoPath, Symbol
 
 __all__ = ["FileSyntax", "Import", "Reference", "enclosing_symbol", "has_syntax_error", "parse_symbols"]
@@ -31,10 +31,9 @@ class FileSyntax:
 
 def parse_symbols(path: RepoPath, source: bytes) -> FileSyntax:
     """Symbols, references and imports of a file. The span of a decorated definition starts at its decorators."""
-    entry = language_of(path)
-    if entry is None:
+    entry, grammar = language_of(path), find_grammar(path)
+    if entry is None or grammar is None:
         return FileSyntax(path)
-    grammar = load_grammar(entry)
     root = tree_sitter.Parser(grammar.language).parse(source).root_node
     found = collect(tree_sitter.QueryCursor(grammar.query).matches(root))
     return FileSyntax(
@@ -79,8 +78,8 @@ def enclosing_symbol(symbols: Sequence[Symbol], line: int) -> Symbol | None:
 
 
 def _root(path: RepoPath, source: bytes) -> tree_sitter.Node | None:
-    entry = language_of(path)
-    return tree_sitter.Parser(load_grammar(entry).language).parse(source).root_node if entry is not None else None
+    grammar = find_grammar(path)
+    return tree_sitter.Parser(grammar.language).parse(source).root_node if grammar is not None else None
 
 
 def _leaves(root: tree_sitter.Node) -> Iterator[tuple[int, int]]:
