@@ -14,7 +14,9 @@ from patchwright_engine.types import Issue
 
 FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 CODE_SPAN = re.compile(r"`([^`\n]{1,200})`")
-DOTTED = re.compile(r"(?<!\w)[A-Za-z_]\w*(?:(?:\.|::|#)[A-Za-z_]\w*)+")
+DOTTED = re.compile(r"(?<!\w)[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+QUALIFIED = re.compile(r"(?<![\w./])[A-Za-z_]\w*(?:(?:::|#)[A-Za-z_]\w*)+")
+"""The same in Rust, C++, PHP, Ruby and Java's documentation; not the anchor of a link, nor a test's id."""
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 CALLED = re.compile(r"\b([A-Za-z_]\w*)\s?\(")
 PATH = re.compile(
@@ -72,7 +74,8 @@ class Mentions:
     @cached_property
     def dotted(self) -> frozenset[str]:
         """Dotted names such as 'Parser.parse' or 'package.module'; 'Parser::parse' and 'Parser#parse' count as such."""
-        return frozenset(re.sub("::|#", ".", name) for name in DOTTED.findall(self.text))
+        qualified = (re.sub("::|#", ".", name) for name in QUALIFIED.findall(self.text))
+        return frozenset((*DOTTED.findall(self.text), *qualified))
 
     @cached_property
     def modules(self) -> frozenset[str]:
