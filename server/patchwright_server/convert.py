@@ -11,6 +11,7 @@ from lsprotocol import types
 from pygls.uris import from_fs_path
 
 from patchwright_engine.host.placement import Placement, Point
+from patchwright_engine.syntax.languages import languages
 from patchwright_engine.text.lines import Encoding, column_from_units, column_in_units
 from patchwright_server.documents import Document
 from patchwright_server.jobs import Folder, IssueRequest, Job, JobFix, Placed
@@ -22,6 +23,12 @@ BLOCK_LINES = 60
 
 _TODO = re.compile(r"\b(?:TODO|FIXME)\b")
 _TRACEBACK = re.compile(r"Traceback \(most recent call last\):")
+
+
+def source_files() -> str:
+    """The glob of all files in a language we know."""
+    extensions = sorted(extension.removeprefix(".") for entry in languages() for extension in entry.extensions)
+    return f"**/*.{{{','.join(extensions)}}}"
 
 
 # Positions

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,14 @@ def test_adapters_that_do_not_fit_the_model_are_told(
     write_lora(tmp_path / "coder.prm.gguf", attention_shapes(small_model_path))
     _, checks = run(capsys, "--model", str(model), "--no-decode", "--repo", str(tmp_path))
     assert checks["adapters"]["status"] == "ok"
+
+
+def test_a_grammar_that_is_not_installed_is_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, checks = run(capsys, "--no-decode", "--repo", str(tmp_path))
+    assert checks["languages"]["status"] == "ok"
+    monkeypatch.setitem(sys.modules, "tree_sitter_ruby", None)
+    _, checks = run(capsys, "--no-decode", "--repo", str(tmp_path))
+    assert checks["languages"]["status"] == "warn"
+    assert "tree-sitter-ruby" in checks["languages"]["cure"]

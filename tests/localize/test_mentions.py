@@ -66,11 +66,23 @@ def test_imports_in_code_blocks_and_dotted_names_are_modules() -> None:
     assert mentions.modules == {"app.core", "app.util"}
 
 
+@pytest.mark.parametrize("text", ["Cart.total fails", "Cart::total fails", "Cart#total fails"])
+def test_qualified_names_of_any_language_are_dotted_names(text: str) -> None:
+    assert read_mentions(Issue(text)).dotted == {"Cart.total"}
+
+
+def test_the_anchor_of_a_link_is_no_qualified_name() -> None:
+    text = "see https://docs.example.org/ref/models.html#app.models.Field and tests/test_a.py::test_b"
+    assert read_mentions(Issue(text)).dotted == {"docs.example.org", "models.html", "app.models.Field", "test_a.py"}
+
+
 def test_hidden_template_comments_are_not_read() -> None:
     assert "template" not in read_mentions(Issue("bug\n<!-- fill in the template -->")).terms
 
 
-@pytest.mark.parametrize("piece", ["a", "a.", "/", "<!--", "\n", "```", "a/", "`", "-", 'File "', "from ", "x.py:"])
+@pytest.mark.parametrize(
+    "piece", ["a", "a.", "/", "<!--", "\n", "```", "a/", "`", "-", 'File "', "from ", "x.py:", "a::", "a#"]
+)
 def test_hostile_repetition_is_read_in_bounded_time(piece: str) -> None:
     started = time.perf_counter()
     mentions = read_mentions(Issue(piece * (1_000_000 // len(piece))))

@@ -12,6 +12,7 @@ from patchwright_engine.types import RepoPath
         "tests/data/x.json", "pkg/tests/util.py", "test/run.py", "Tests/a.py", "pkg/test_a.py", "pkg/a_test.py",
         "app/tests.py", "conftest.py", "pkg/conftest.py", "pytest.ini", "tox.ini", "setup.cfg", "pyproject.toml",
         "noxfile.py", "sitecustomize.py", "x.pth", ".coveragerc",
+        "lib/cart_spec.rb", "src/CartTest.php", "src/CartTests.cs", "src/cart_test.cc", "phpunit.xml", "CMakeLists.txt",
     ],
 )  # fmt: skip
 def test_files_that_judge_are_known(path: str) -> None:
@@ -20,7 +21,8 @@ def test_files_that_judge_are_known(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["src/a.py", "django/test/client.py", "src/testing.py", "contest.py", "setup.py", "a_test.txt"]
+    "path",
+    ["src/a.py", "django/test/client.py", "src/testing.py", "contest.py", "setup.py", "a_test.txt", "src/Latest.cs"],
 )
 def test_other_files_may_change(path: str) -> None:
     assert is_judging_file(path) is None

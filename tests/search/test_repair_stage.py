@@ -223,3 +223,20 @@ def test_an_issue_of_one_enormous_line_is_cut(make_job: MakeJob, issue: str) -> 
 def test_an_issue_of_a_few_lines_with_an_enormous_one_is_cut(make_job: MakeJob) -> None:
     job = make_job(scripted(context_tokens=2048), {"shapes.py": SHAPES}, "title\n" + "x" * 50_000 + "\nend")
     assert len(fit_issue(job)) < 2000
+
+
+def test_code_of_another_language_is_asked_for_and_placed_in_its_own(make_job: MakeJob) -> None:
+    source = "import { scale } from './scale.js';\nimport './other.js';\n\nconst SIZE = 2;\nconst UNUSED = 3;\n\n"
+    source += "export class Box {\n  area() {\n    return scale(this.width) * SIZE;\n  }\n}\n"
+    model = scripted("```javascript\narea() {\n  return Math.max(0, scale(this.width)) * SIZE;\n}\n```")
+    job = make_job(model, {"src/box.js": source}, ISSUE)
+    (attempt,) = repair(job, location(job, "Box.area"), None, n=1, seed=0, earlier=0)
+    assert isinstance(attempt.result, Patch)
+    wanted = source.replace("scale(this.width)", "Math.max(0, scale(this.width))")
+    assert attempt.result.edits[0].after == wanted
+    (request,) = model.requests
+    assert request.answer_prefix == "```javascript\n"
+    text = request.messages[-1].content
+    assert "```javascript\narea() {\n  return scale(this.width) * SIZE;\n}\n```" in text
+    assert "```javascript\nimport { scale } from './scale.js';\nconst SIZE = 2;\n```" in text
+    assert "python" not in text

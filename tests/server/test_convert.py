@@ -129,3 +129,9 @@ def test_what_deserves_a_second_look_is_said_where_the_fix_is_offered() -> None:
     assert "# Look closely: the patch swallows every error: `x` in a.py\n" in convert.fix_document(doubted)
     assert convert.fix_json(doubted)["flags"] == ["swallows every error: `x` in a.py"]
     assert "look closely" not in convert.fix_action(fix([]), 1, 1, 1, tagged=False).title
+
+
+def test_files_of_every_language_are_watched() -> None:
+    glob = convert.source_files()
+    assert glob.startswith("**/*.{")
+    assert {"py", "js", "tsx", "go", "rs", "java", "c", "hpp", "rb", "php", "cs"} <= set(glob[6:-1].split(","))

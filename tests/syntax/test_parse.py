@@ -3,7 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchwright_engine.syntax.parse import Import, Reference, enclosing_symbol, has_syntax_error, parse_symbols
+from patchwright_engine.syntax.parse import (
+    Import,
+    Reference,
+    code_tokens,
+    enclosing_symbol,
+    error_lines,
+    has_syntax_error,
+    parse_symbols,
+)
 from patchwright_engine.types import RepoPath
 
 PATH = RepoPath("m.py")
@@ -72,10 +80,23 @@ def test_a_syntax_error_is_seen_and_valid_code_passes() -> None:
     assert not has_syntax_error(RepoPath("a.txt"), b"def f(:\n")
 
 
-def test_a_language_without_a_grammar_gives_an_empty_record() -> None:
-    syntax = parse_symbols(RepoPath("a.go"), b"func main() {}")
+def test_a_file_in_no_known_language_gives_an_empty_record() -> None:
+    syntax = parse_symbols(RepoPath("a.txt"), b"def f(): pass")
     assert syntax.symbols == ()
     assert not syntax.has_error
+
+
+def test_references_are_in_the_order_of_the_source() -> None:
+    found = parse_symbols(PATH, b"outer(first(), second().third)\nlast(inner())\n").references
+    assert [reference.name for reference in found] == ["outer", "first", "second", "last", "inner"]
+
+
+def test_the_lines_of_errors_and_the_words_of_code_are_told() -> None:
+    assert error_lines(PATH, SOURCE) == ()
+    assert error_lines(PATH, b"a = 1\nb = (\n") != ()
+    assert code_tokens(PATH, b"a = 'x  y'  # why\n") == code_tokens(PATH, b"# other\na =  'x  y'\n")
+    assert code_tokens(PATH, b"a = 'x  y'\n") != code_tokens(PATH, b"a = 'x y'\n")
+    assert code_tokens(RepoPath("a.txt"), b"a") is None
 
 
 def test_the_enclosing_symbol_is_the_innermost() -> None:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from rich.console import Console
@@ -24,6 +24,7 @@ from patchwright_engine.model.plan import plan_memory
 from patchwright_engine.model.probe import Hardware, library_offloads, probe_hardware
 from patchwright_engine.model.selfcheck import check_decoding
 from patchwright_engine.sandbox.output import one_line
+from patchwright_engine.syntax.languages import languages, missing_grammars
 
 _DECODE_SECONDS = 180.0
 _MARKS = {"ok": "ok  ", "warn": "note", "fail": "FAIL"}
@@ -60,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     steps: list[Callable[[], list[Check]]] = [
         _python,
         _git,
+        _languages,
         _folders,
         _llama,
         lambda: _model(args, hardware),
@@ -99,6 +101,16 @@ def _git() -> list[Check]:
     except (OSError, subprocess.SubprocessError) as error:
         return [Check("git", "fail", f"does not run: {error}", cure)]
     return [Check("git", "ok", f"{done.stdout.strip().removeprefix('git version ')} ({path})")]
+
+
+def _languages() -> list[Check]:
+    """Every grammar must be there: an upgrade of the sources alone does not install new ones."""
+    missing = missing_grammars()
+    if missing:
+        pinned = [line for line in requires("patchwright") or () if line.partition("==")[0] in missing]
+        cure = f"Install what is missing: {sys.executable} -m pip install {' '.join(pinned or missing)}"
+        return [Check("languages", "warn", f"read as text only, without symbols: {', '.join(missing)}", cure)]
+    return [Check("languages", "ok", f"symbols of {', '.join(entry.name for entry in languages())}")]
 
 
 def _folders() -> list[Check]:

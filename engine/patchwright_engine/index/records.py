@@ -76,11 +76,10 @@ def record_key(path: RepoPath, digest: str) -> str:
 
 
 def schema_version() -> str:
-    """Changes whenever a cached record could differ from a new one: our format, a grammar, a query."""
+    """Changes whenever a cached record could differ from a new one: format, row of the table, grammar, query."""
     parts = [str(FORMAT)]
     for entry in languages():
-        if entry.available:
-            parts += [entry.name, grammar_version(entry), query_text(entry)]
+        parts += [repr(entry), grammar_version(entry), query_text(entry)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 

@@ -126,12 +126,15 @@ class Index:
         return self._symbols("WHERE path = ? ORDER BY position", (path,))
 
     def find_symbols(self, name: str) -> tuple[Symbol, ...]:
-        """Symbols called `name`, by last component ('parse') or by the end of the qualified name ('Parser.parse')."""
+        """Symbols called `name`, by last component ('parse') or by the end of the qualified name ('Parser.parse').
+
+        A last component may lack its '?' or '!', as it does in text about Ruby.
+        """
         last = name.rpartition(".")[2]
-        found = self._symbols("WHERE last = ? ORDER BY path, position", (last,))
+        found = self._symbols("WHERE last IN (?, ?, ?) ORDER BY path, position", (last, f"{last}?", f"{last}!"))
         if last == name:
             return found
-        return tuple(symbol for symbol in found if f".{symbol.name}".endswith(f".{name}"))
+        return tuple(symbol for symbol in found if f".{symbol.name}".rstrip("?!").endswith(f".{name}".rstrip("?!")))
 
     def imports(self, path: RepoPath) -> tuple[Import, ...]:
         """The imports of one file as written."""

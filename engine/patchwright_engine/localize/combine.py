@@ -17,6 +17,7 @@ from patchwright_engine.localize.mentions import read_mentions
 from patchwright_engine.localize.names import confidence, files_of_names, named_symbols
 from patchwright_engine.localize.paths import named_files, path_words
 from patchwright_engine.localize.traceback import Frame, PathMatcher, find_frames, traceback_files
+from patchwright_engine.syntax.languages import names_test
 from patchwright_engine.syntax.parse import enclosing_symbol
 from patchwright_engine.types import Issue, RankedFile, RankedSymbol, Ranking, RepoPath, Snapshot, Symbol
 
@@ -86,7 +87,7 @@ def locate(issue: Issue, snapshot: Snapshot, index: Index, top: int = 20, cancel
 
 def is_aside(path: RepoPath) -> bool:
     """Whether a file is a test, documentation, an example, or other people's code."""
-    return ASIDE.search(path) is not None
+    return ASIDE.search(path) is not None or names_test(path)
 
 
 def _weighted(signals: Mapping[str, Mapping[RepoPath, float]]) -> dict[RepoPath, float]:
@@ -118,7 +119,7 @@ def _symbol_parts(
     frames: Sequence[Frame],
 ) -> dict[Symbol, dict[str, float]]:
     """The signals (0-1) of every symbol of `paths` that has any of its own."""
-    on_stack = _functions_on_stack(frames)
+    on_stack = _functions_on_stack(frames, index)
     found: dict[Symbol, dict[str, float]] = {}
     for path in paths:
         for symbol in index.symbols(path):
@@ -154,9 +155,18 @@ def _place(issue: Issue, index: Index) -> Symbol | None:
     return enclosing_symbol(index.symbols(issue.path), issue.line)
 
 
-def _functions_on_stack(frames: Sequence[Frame]) -> dict[tuple[RepoPath, str], float]:
+def _functions_on_stack(frames: Sequence[Frame], index: Index) -> dict[tuple[RepoPath, str], float]:
     scores: dict[tuple[RepoPath, str], float] = {}
     for distance, frame in enumerate(reversed(frames)):
-        if frame.function:
-            scores.setdefault((frame.path, frame.function), 1.0 / (1 + 0.3 * distance))
+        function = frame.function or _function_at(frame, index)
+        if function:
+            scores.setdefault((frame.path, function), 1.0 / (1 + 0.3 * distance))
     return scores
+
+
+def _function_at(frame: Frame, index: Index) -> str | None:
+    """The function around a line that a panic or compiler names without it; Python names it, or it is a mere link."""
+    if frame.line is None or frame.path.endswith((".py", ".pyi")):
+        return None
+    symbol = enclosing_symbol(index.symbols(frame.path), frame.line)
+    return symbol.name.rpartition(".")[2] if symbol is not None else None

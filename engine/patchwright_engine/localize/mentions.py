@@ -15,10 +15,12 @@ from patchwright_engine.types import Issue
 FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 CODE_SPAN = re.compile(r"`([^`\n]{1,200})`")
 DOTTED = re.compile(r"(?<!\w)[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+QUALIFIED = re.compile(r"(?<![\w./])[A-Za-z_]\w*(?:(?:::|#)[A-Za-z_]\w*)+")
+"""The same in Rust, C++, PHP, Ruby and Java's documentation; not the anchor of a link, nor a test's id."""
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 CALLED = re.compile(r"\b([A-Za-z_]\w*)\s?\(")
 PATH = re.compile(
-    r"(?<![\w.+~-])[\w.+~-]*(?:[/\\][\w.+~-]+)+|\b[\w-]+\.(?:py|pyi|js|jsx|ts|tsx|go|rs|java|c|h|cc|cpp|hpp)\b"
+    r"(?<![\w.+~-])[\w.+~-]*(?:[/\\][\w.+~-]+)+|\b[\w-]+\.(?:py|pyi|[cm]?[jt]s|[jt]sx|go|rs|java|c|h|cc|cpp|cxx|hh|hpp|hxx|rb|rake|gemspec|php|cs)\b"
 )
 IMPORT = re.compile(r"^[ \t>.$]{0,16}(?:from\s+([\w.]+)\s+import|import\s+([\w.]+))", re.MULTILINE)
 COMMENT = re.compile(r"<!--.{0,2000}?-->", re.DOTALL)
@@ -71,8 +73,9 @@ class Mentions:
 
     @cached_property
     def dotted(self) -> frozenset[str]:
-        """Dotted names such as 'Parser.parse' or 'package.module'."""
-        return frozenset(DOTTED.findall(self.text))
+        """Dotted names such as 'Parser.parse' or 'package.module'; 'Parser::parse' and 'Parser#parse' count as such."""
+        qualified = (re.sub("::|#", ".", name) for name in QUALIFIED.findall(self.text))
+        return frozenset((*DOTTED.findall(self.text), *qualified))
 
     @cached_property
     def modules(self) -> frozenset[str]:

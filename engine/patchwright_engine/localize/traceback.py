@@ -1,5 +1,7 @@
 """Signal: files and functions on the stack of tracebacks (Python, pytest, IPython) and links quoted in the issue.
 
+Stack traces of other languages are read by the patterns of their rows (`stack_formats.py`).
+
 Invariant: a frame counts only when its path can be told apart from all other files of the workspace.
 """
 
@@ -9,13 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from patchwright_engine.localize.stack_formats import find_places
 from patchwright_engine.types import RepoPath
 
 FRAME = re.compile(
     r"""File\ "(?P<file>[^"\n]+)",\ line\ (?P<line>\d+)(?:,\ in\ (?P<function>[\w<>.]+))?   # Python
     | ^(?P<file2>[^\s:`'"]+\.pyi?):(?P<line2>\d+):(?:\ in\ (?P<function2>\w+))?            # pytest, linters
     | ^(?P<file3>[^\s`'"]+\.pyi?)\ in\ (?P<function3>\w+)\(                                 # IPython
-    | /blob/[^/\s]+/(?P<file4>[^\s#)\]]+\.pyi?)\#L(?P<line4>\d+)                            # links to code""",
+    | /blob/[^/\s]{1,200}/(?P<file4>[^\s#)\]]{1,400}\.\w{1,8})\#L(?P<line4>\d+)  # links to code""",
     re.VERBOSE | re.MULTILINE,
 )
 DECAY = 0.75
@@ -57,8 +60,12 @@ class PathMatcher:
 
 
 def find_frames(text: str, matcher: PathMatcher) -> tuple[Frame, ...]:
-    """Frames of the workspace in the order of the text, outermost first as Python prints them."""
+    """Frames of the workspace, outermost first: in the order of the text as Python prints them, others before."""
     frames: list[Frame] = []
+    for place in find_places(text):
+        path = matcher.match(place.file)
+        if path is not None:
+            frames.append(Frame(path, place.line, place.function))
     for match in FRAME.finditer(text):
         groups = match.groupdict()
         file = groups["file"] or groups["file2"] or groups["file3"] or groups["file4"]

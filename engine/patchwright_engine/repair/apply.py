@@ -1,14 +1,16 @@
 """From one model answer to a `Patch`, or a `Refusal` that helps the next try.
 
-Invariants: all edits of an answer apply or none do; no file is written; the new text of every Python file parses
-(or, if it did not before, has no more errors than before); no patch touches what judges it.
+Invariants: all edits of an answer apply or none do; no file is written; the new text of every file in a language we
+know parses (or, if it did not before, has no more errors than before); no patch touches what judges it.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+from patchwright_engine.repair import other_source
 from patchwright_engine.repair import python_source as python
 from patchwright_engine.repair.answers import Answer, Fence, Replacement, read_answer
+from patchwright_engine.repair.definitions import rewrite_definitions
 from patchwright_engine.repair.guards import forbidden, is_judging_file
 from patchwright_engine.repair.match import NoMatch, place
 from patchwright_engine.repair.refusal import Refusal
@@ -97,7 +99,8 @@ def _without_cut(answer: Answer, symbols: Sequence[Symbol]) -> Answer | None:
         kept = {symbol.name.rpartition(".")[2] for symbol in symbols if _defines(whole.code, symbol)}
         if lost != kept:
             return None
-        fences.append(whole)
+        if whole.code.strip():
+            fences.append(whole)
     return Answer(tuple(fences), answer.replacements)
 
 
@@ -116,7 +119,7 @@ def _defines(code: str, symbol: Symbol) -> bool:
 def _rewrite_all(
     fences: Sequence[Fence], texts: _Texts, symbols: Sequence[Symbol], allowed: frozenset[RepoPath] | None
 ) -> Mapping[RepoPath, str] | Refusal:
-    edits = rewrite_symbols(fences, symbols, texts)
+    edits = _rewritten(fences, symbols, texts)
     if isinstance(edits, Refusal):
         return edits
     for path in edits:
@@ -124,6 +127,18 @@ def _rewrite_all(
         if reason:
             return _forbidden(reason)
     return {path: replace_lines(texts(path), parts) for path, parts in edits.items()}
+
+
+def _rewritten(
+    fences: Sequence[Fence], symbols: Sequence[Symbol], texts: _Texts
+) -> Mapping[RepoPath, Sequence[LineEdit]] | Refusal:
+    """The edits of whole definitions; where symbols of Python and of other languages were shown, of either kind."""
+    others = [symbol for symbol in symbols if not python.is_python(symbol.path) and other_source.is_known(symbol.path)]
+    parts = [rewrite_definitions(fences, others, texts)] if others else []
+    if len(others) < len(symbols) or not symbols:
+        parts.append(rewrite_symbols(fences, [symbol for symbol in symbols if symbol not in others], texts))
+    found = [part for part in parts if not isinstance(part, Refusal)]
+    return {path: edits for part in found for path, edits in part.items()} if found else parts[-1]
 
 
 def _replace_all(
@@ -200,22 +215,21 @@ def _checked(edits: tuple[FileEdit, ...]) -> Patch | Refusal:
     changed = False
     for edit in edits:
         if not python.is_python(edit.path):
-            changed = True
+            refusal = _checked_other(edit)
+            if refusal:
+                return refusal
+            changed = changed or not other_source.same_code(edit.path, edit.before, edit.after)
             continue
         before, after = python.parse(edit.before), python.parse(edit.after)
         problem = python.syntax_problem(edit.before, edit.after) if after is None else None
         if problem:
-            return Refusal(
-                "syntax",
-                f"{edit.path} would not parse: {problem}",
-                f"With your edit {edit.path} does not parse: {problem}. Write complete, correctly indented code.",
-            )
+            return _unparsable(edit, problem)
         if before is None or after is None:
             changed = True
             continue
         harm = python.harm(before, after)
         if harm:
-            return Refusal("harmful", f"in {edit.path} {harm}", f"Do not delete or empty code: {harm}.")
+            return _harmful(edit, harm)
         changed = changed or python.dump(before) != python.dump(after)
     if not changed:
         return Refusal(
@@ -224,6 +238,27 @@ def _checked(edits: tuple[FileEdit, ...]) -> Patch | Refusal:
             "Only comments or layout changed. Change what the code does.",
         )
     return Patch(edits)
+
+
+def _checked_other(edit: FileEdit) -> Refusal | None:
+    """The same gate for other languages; files in none, such as templates, always pass."""
+    problem = other_source.syntax_problem(edit.path, edit.before, edit.after)
+    if problem:
+        return _unparsable(edit, problem)
+    harm = other_source.harm(edit.path, edit.before, edit.after)
+    return _harmful(edit, harm) if harm else None
+
+
+def _unparsable(edit: FileEdit, problem: str) -> Refusal:
+    return Refusal(
+        "syntax",
+        f"{edit.path} would not parse: {problem}",
+        f"With your edit {edit.path} does not parse: {problem}. Write complete, correctly indented code.",
+    )
+
+
+def _harmful(edit: FileEdit, harm: str) -> Refusal:
+    return Refusal("harmful", f"in {edit.path} {harm}", f"Do not delete or empty code: {harm}.")
 
 
 def _forbidden(reason: str) -> Refusal:

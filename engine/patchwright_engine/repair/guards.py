@@ -8,6 +8,7 @@ import re
 from collections.abc import Set
 from pathlib import PurePosixPath
 
+from patchwright_engine.syntax.languages import names_test
 from patchwright_engine.types import RepoPath
 
 _CONFIGURATION = frozenset(
@@ -15,7 +16,8 @@ _CONFIGURATION = frozenset(
         "conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "tox.ini", "setup.cfg",
         "pyproject.toml", "noxfile.py", ".coveragerc", "sitecustomize.py", "usercustomize.py", "makefile",
         "gnumakefile", "justfile", "runtests.py", "manage.py", "package.json", "pom.xml", "build.gradle",
-        "build.gradle.kts", "settings.gradle", "settings.gradle.kts", "cargo.toml", "go.mod",
+        "build.gradle.kts", "settings.gradle", "settings.gradle.kts", "cargo.toml", "go.mod", "cmakelists.txt",
+        "phpunit.xml", "phpunit.xml.dist", "composer.json", "rakefile", "gemfile", ".rspec",
     }
 )  # fmt: skip
 _CONFIGURATION_NAME = re.compile(
@@ -69,7 +71,7 @@ def tests(path: str) -> str | None:
     if _TEST_FOLDERS & set(folders) or folders[:1] == ("test",) or folders[:2] == ("src", "test"):
         return f"{path} lies in a test folder"
     name = PurePosixPath(path).name
-    if _TEST_NAME.fullmatch(name) or _TEST_NAME.fullmatch(name.lower()):
+    if _TEST_NAME.fullmatch(name) or _TEST_NAME.fullmatch(name.lower()) or names_test(RepoPath(path)):
         return f"{path} is a test file"
     return None
 

@@ -1,7 +1,7 @@
 """Facts about Python source: what it defines, whether two pieces mean the same, what would break callers.
 
-With `python_rewrite.py` this is all that knows Python; another language brings the same functions for its own
-syntax. Nothing here changes text. Lines are 0-based and half-open, so that they index `bare_lines(text)`.
+With `python_rewrite.py` this is all that knows Python; other languages go by tree-sitter (`other_source.py`).
+Nothing here changes text. Lines are 0-based and half-open, so that they index `bare_lines(text)`.
 """
 
 import ast
@@ -13,23 +13,15 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from patchwright_engine.repair.elision import is_placeholder
+from patchwright_engine.syntax.parse import error_lines
 from patchwright_engine.text.lines import bare_lines
+from patchwright_engine.types import RepoPath
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Node = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_THING = r"(?:code|function|method|methods|logic|implementation|class|body|file)"
-_ELISION = re.compile(
-    r"^\W*(?:\.\.\.|…)"
-    rf"|\b(?:rest|remainder) of (?:the |your |this |my )?(?:\w+ )?{_THING}\b"
-    rf"|\b(?:existing|original|previous|other|remaining|unchanged) (?:\w+ )?{_THING}\s*(?:here|goes here|\.\.\.|…|$)"
-    rf"|\b(?:your|implementation|{_THING}) (?:{_THING} )?(?:goes |comes )?here\b"
-    r"|\b(?:same|unchanged) as (?:before|above|(?:the |in the )?original)\b"
-    rf"|\b{_THING}\b.*\b(?:the same|unchanged|as before|omitted)\s*\W*$"
-    r"|\bfor brevity\b",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,24 +73,13 @@ def syntax_problem(before: str, after: str) -> str | None:
     tree = _parse(after)
     if isinstance(tree, ast.Module):
         return None
-    if not before or isinstance(_parse(before), ast.Module) or _error_count(after) > _error_count(before):
+    if not before or isinstance(_parse(before), ast.Module) or len(_error_lines(after)) > len(_error_lines(before)):
         return tree
     return None
 
 
-def _error_count(text: str) -> int:
-    import tree_sitter
-    import tree_sitter_python
-
-    parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_python.language()))
-    pending = [parser.parse(text.encode("utf-8", "surrogateescape")).root_node]
-    count = 0
-    while pending:
-        node = pending.pop()
-        if node.is_error or node.is_missing:
-            count += 1
-        pending += [child for child in node.children if child.has_error or child.is_missing]
-    return count
+def _error_lines(text: str) -> tuple[int, ...]:
+    return error_lines(RepoPath("a.py"), text.encode("utf-8", "surrogateescape"))
 
 
 def definitions(body: Iterable[ast.stmt], owner: str = "", *, local: bool = False) -> Iterator[Definition]:
@@ -282,7 +263,7 @@ def elision(lines: Sequence[str], node: ast.AST, old_lines: Sequence[str], old: 
     known = "\n".join(old_lines)
     for comment in comments(lines):
         text = comment.lstrip("# ").strip()
-        if _ELISION.search(text) and comment not in known:
+        if is_placeholder(text) and comment not in known:
             return comment
     return "..." if _dots(node) > _dots(old) else None
 

@@ -3,10 +3,13 @@
 Both are functions of the patch alone; nothing is taken from what the model said about it.
 """
 
+from collections.abc import Sequence
+
+from patchwright_engine.repair import other_source
 from patchwright_engine.repair import python_source as python
 from patchwright_engine.text.lines import split_lines
 from patchwright_engine.text.rebase import changed_lines, minimal_hunks
-from patchwright_engine.types import FileEdit, Patch
+from patchwright_engine.types import FileEdit, Patch, RepoPath
 
 _NAMES = 3
 
@@ -17,7 +20,12 @@ def normalize_patch(patch: Patch) -> str:
 
 
 def _key(edit: FileEdit) -> str:
-    """The module-level statements that go and that come, normalized; only touched ones are looked at."""
+    """The module-level statements that go and that come, normalized; only touched ones are looked at.
+
+    In other languages all words and signs of the new text.
+    """
+    if not python.is_python(edit.path) and other_source.is_known(edit.path):
+        return other_source.key(edit.path, edit.after)
     before, after = (python.parse(text) if python.is_python(edit.path) else None for text in (edit.before, edit.after))
     if before is None or after is None:
         return Patch((edit,)).diff
@@ -60,7 +68,7 @@ def _explain_edit(edit: FileEdit) -> str:
     size = f"(+{added} \N{MINUS SIGN}{removed})"
     if not edit.before:
         return f"adds {edit.path} {size}"
-    changed, new = _changed_names(edit) if python.is_python(edit.path) else ([], [])
+    changed, new = _changed_names(edit)
     verbs = [f"{verb} {_list(names)}" for verb, names in (("changes", changed), ("adds", new)) if names]
     what = f"{' and '.join(verbs)} in {edit.path}" if verbs else f"changes {edit.path}"
     return f"{what} {size}"
@@ -68,14 +76,14 @@ def _explain_edit(edit: FileEdit) -> str:
 
 def _changed_names(edit: FileEdit) -> tuple[list[str], list[str]]:
     """Qualified names of the innermost definitions that were touched, and of those that are new."""
-    before, after = python.parse(edit.before), python.parse(edit.after)
+    before, after = _definitions(edit.path, edit.before), _definitions(edit.path, edit.after)
     if before is None or after is None:
         return [], []
     gone, new = _touched_lines(edit)
-    known = {d.name for d in python.definitions(before.body) if not d.local}
-    there = [d for d in python.definitions(after.body) if not d.local]
+    known = {d.name for d in before if not d.local}
+    there = [d for d in after if not d.local]
     names = [d.name for d in there if _overlaps((d.start, d.end), new)]
-    there_before = [d for d in python.definitions(before.body) if not d.local and _overlaps((d.start, d.end), gone)]
+    there_before = [d for d in before if not d.local and _overlaps((d.start, d.end), gone)]
     left = {d.name for d in there}
     names += [d.name for d in there_before if d.name in left and d.name not in names]
     added = [name for name in names if name not in known]
@@ -83,6 +91,14 @@ def _changed_names(edit: FileEdit) -> tuple[list[str], list[str]]:
     inner = [name for name in changed if not any(other.startswith(name + ".") for other in names)]
     outer = [name for name in added if not any(name.startswith(other + ".") for other in added)]
     return list(dict.fromkeys(inner)), list(dict.fromkeys(outer))
+
+
+def _definitions(path: RepoPath, text: str) -> Sequence[python.Definition] | Sequence[other_source.Definition] | None:
+    """What a text defines, or None when it cannot be read."""
+    if not python.is_python(path):
+        return other_source.definitions(path, text)
+    tree = python.parse(text)
+    return list(python.definitions(tree.body)) if tree is not None else None
 
 
 def _list(names: list[str]) -> str:

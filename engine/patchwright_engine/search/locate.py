@@ -108,8 +108,10 @@ def _suspects(job: Job, files: Sequence[RepoPath]) -> list[RankedSymbol]:
     kept: list[RankedSymbol] = []
     for candidate in ranked:
         symbol = candidate.symbol
-        if is_judging_file(symbol.path) or symbol != _last_definition(job, symbol):
-            continue  # a test, an overload, or a definition that a later one replaces
+        if is_judging_file(symbol.path) or _is_replaced(job, symbol):
+            continue
+        if any(_heading(symbol) == _heading(other.symbol) for other in kept):
+            continue  # an overload: the headings of answers cannot tell it from the better one
         if symbol.kind == "class" and symbol.end_line - symbol.start_line >= SHORT_CLASS_LINES:
             continue
         if any(_overlap(symbol, other.symbol) for other in kept):
@@ -120,8 +122,11 @@ def _suspects(job: Job, files: Sequence[RepoPath]) -> list[RankedSymbol]:
     return kept
 
 
-def _last_definition(job: Job, symbol: Symbol) -> Symbol:
-    return [other for other in job.index.symbols(symbol.path) if other.name == symbol.name][-1]
+def _is_replaced(job: Job, symbol: Symbol) -> bool:
+    """Whether a later definition of the name is the one that counts, as in Python; elsewhere both are overloads."""
+    if not symbol.path.endswith((".py", ".pyi")):
+        return False
+    return symbol != [other for other in job.index.symbols(symbol.path) if other.name == symbol.name][-1]
 
 
 def _overlap(a: Symbol, b: Symbol) -> bool:

@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 from patchwright_engine.model.backend import CompletionRequest, Message
 from patchwright_engine.model.prompting import render
 from patchwright_engine.repair.apply import Refusal, build_patch
-from patchwright_engine.search.job import ANSWER_SHARE, CODE_SHARE, FENCE_CLOSE, FENCE_OPEN, Job, stage_prompt
-from patchwright_engine.types import Location, Patch, Symbol
+from patchwright_engine.search.job import ANSWER_SHARE, CODE_SHARE, FENCE_CLOSE, Job, stage_prompt
+from patchwright_engine.syntax.languages import language_of
+from patchwright_engine.syntax.parse import parse_symbols
+from patchwright_engine.types import Location, Patch, RepoPath, Symbol
 
 REWRITE_MAX_LINES = 120
 CONTEXT_LINES = 12
@@ -109,7 +111,7 @@ def _attempts(
     if prompt.original is not None:
         request = replace(
             request,
-            answer_prefix=FENCE_OPEN,
+            answer_prefix=f"```{_language(location.symbols[0].path)}\n",
             stop=(FENCE_CLOSE,),
             reference=prompt.original + FENCE_CLOSE,
             skip_divergences=earlier,
@@ -149,6 +151,7 @@ def repair_prompt(job: Job, location: Location, shown: Shown | None) -> RepairPr
         context=failing + _surroundings(job, symbols),
         path=", ".join(dict.fromkeys(s.path for s in symbols)),
         code=code,
+        language=_language(symbols[0].path),
         names=" and ".join(f"`{s.name}`" for s in symbols),
     )
     return RepairPrompt(messages, None if long or cut else code, cut)
@@ -187,10 +190,21 @@ def _surroundings(job: Job, symbols: Sequence[Symbol]) -> str:
     symbol = symbols[0]
     source = _source(job, symbol)
     names = set(re.findall(r"[A-Za-z_]\w*", source))
-    try:
-        module = ast.parse(job.snapshot.read_text(symbol.path))
-    except (SyntaxError, ValueError):
+    text = job.snapshot.read_text(symbol.path)
+    language = _language(symbol.path)
+    lines = _lines_of_module(text, names) if language == "python" else _lines_of_file(symbol.path, text, names)
+    if not lines:
         return ""
+    shown = "\n".join(lines[:CONTEXT_LINES])
+    return f"The module has these names (do not repeat them):\n\n```{language}\n{shown}\n```\n\n"
+
+
+def _lines_of_module(text: str, names: set[str]) -> list[str]:
+    """The imports and assignments of a Python module that bind any of `names`."""
+    try:
+        module = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return []
     lines: list[str] = []
     for node in module.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -202,10 +216,20 @@ def _surroundings(job: Job, symbols: Sequence[Symbol]) -> str:
         text = ast.unparse(node)
         if bound & names and len(text) < CONTEXT_LINE_CHARS:
             lines.append(text)
-    if not lines:
-        return ""
-    return (
-        "The module has these names (do not repeat them):\n\n```python\n"
-        + "\n".join(lines[:CONTEXT_LINES])
-        + "\n```\n\n"
-    )
+    return lines
+
+
+def _lines_of_file(path: RepoPath, text: str, names: set[str]) -> list[str]:
+    """The first lines of the imports and module-level assignments, in any language, that bind any of `names`."""
+    syntax = parse_symbols(path, text.encode("utf-8", "surrogateescape"))
+    bound = [(item.line, {*item.names, *re.findall(r"\w+", item.module)[-1:]}) for item in syntax.imports]
+    bound += [(symbol.start_line, {symbol.name}) for symbol in syntax.symbols if symbol.kind == "variable"]
+    source = text.replace("\r\n", "\n").split("\n")
+    lines = [source[line - 1].strip() for line in sorted({line for line, words in bound if words & names})]
+    return [line for line in lines if len(line) < CONTEXT_LINE_CHARS]
+
+
+def _language(path: RepoPath) -> str:
+    """What stands behind the backquotes of code from a file."""
+    entry = language_of(path)
+    return entry.fences[0] if entry is not None else ""

@@ -1,19 +1,51 @@
-"""The table of languages: which files belong to which, and the grammar and query that read them.
+"""The table of languages: which files belong to which, and all that the engine knows about each.
 
 Invariant: a grammar is imported and its query compiled at most once a process, and only when first needed.
 """
 
 import importlib
+import importlib.util
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata, resources
-from pathlib import PurePosixPath
+from typing import Any
 
 import tree_sitter
 
 from patchwright_engine.types import RepoPath
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRules:
+    """How the imports of a language name files, for `index/import_paths.py`; ADDING_A_LANGUAGE.md says more."""
+
+    extensions: tuple[str, ...]
+    """Of files that an import can mean, the likeliest first."""
+    separator: str = "."
+    """Between the parts of a module's name."""
+    index: tuple[str, ...] = ()
+    """Stems of files that stand for their folder, such as 'index'; all but the first also make it a package's root."""
+    drop: int = 0
+    """Parts at the front that a project may leave out of its folders: 'example.com/shop' in Go."""
+    package: bool = False
+    """Whether a module is a folder with all its files."""
+    submodules: bool = False
+    """Whether an imported name may be a file below the module."""
+    anywhere: bool = False
+    """Whether a name of one part may be a file in any folder, as a header may."""
+    members: bool = False
+    """Whether the last part of a module may be something inside a file."""
+    external: tuple[str, ...] = ()
+    """First parts that never mean a file of the workspace."""
+    here: str = "."
+    up: str = ".."
+    root: str = ""
+    """First parts that mean the importer's own place, the one above, and the root of its package."""
+    from_module: bool = False
+    """Whether `here` is the importing module itself (Rust) rather than its folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +58,20 @@ class LanguageEntry:
     """Module of the grammar wheel."""
     function: str
     """Function of that module that returns the grammar."""
-    query: str
-    """File in `queries/` that captures definitions, references and imports."""
-    available: bool
-    """Whether the grammar is installed with Patchwright; else files are searched as text only."""
+    queries: tuple[str, ...]
+    """Files in `queries/` that together capture definitions, references and imports."""
+    fences: tuple[str, ...]
+    """What may stand behind the three backquotes of code in this language; the first is what we write."""
+    relative: str = "./"
+    """Put before the text of an `import.relative`."""
+    separator: str = "."
+    """Joins several `import.module` of one import."""
+    imports: ImportRules | None = None
+    """None: imports are recorded but not resolved to files."""
+    tests: str = ""
+    """A pattern that is found in the paths of its tests, beside the folders every language uses."""
+    frames: tuple[str, ...] = ()
+    """Patterns for one line of its stack traces, innermost frame first, with groups file, line, function, package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +85,28 @@ class Grammar:
 @cache
 def languages() -> tuple[LanguageEntry, ...]:
     """All known languages, in the order of the table."""
-    table = tomllib.loads(_resource("languages.toml"))
-    return tuple(
-        LanguageEntry(
-            name=row["name"],
-            extensions=tuple(row["extensions"]),
-            grammar=row["grammar"],
-            function=row["function"],
-            query=row["query"],
-            available=row["available"],
-        )
-        for row in table["language"]
-    )
+    rows: dict[str, dict[str, Any]] = {}
+    for row in tomllib.loads(_resource("languages.toml"))["language"]:
+        rows[row["name"]] = rows[row["like"]] | row if "like" in row else row
+    rules: dict[int, ImportRules] = {}  # Rows that are alike share one object, and so one map of the workspace.
+    return tuple(_entry(row, rules) for row in rows.values())
 
 
 def language_of(path: RepoPath) -> LanguageEntry | None:
     """The language of a file by its extension, or None when it is no source file we know."""
-    return _by_extension().get(PurePosixPath(path).suffix.lower())
+    name = path.rpartition("/")[2]  # A PurePosixPath costs ten times as much, and this is asked of every file.
+    return _by_extension().get(name[name.rfind(".") :].lower()) if "." in name[1:] else None
+
+
+def names_test(path: RepoPath) -> bool:
+    """Whether a path is that of a test by the habits of its language."""
+    entry = language_of(path)
+    return entry is not None and bool(entry.tests) and re.search(entry.tests, path) is not None
 
 
 @cache
 def load_grammar(entry: LanguageEntry) -> Grammar:
-    """Import the grammar and compile its query (about 10 ms, once a process).
+    """Import the grammar and compile its query (10 to 50 ms, once a process).
 
     Raises:
         ImportError: the grammar is not installed.
@@ -74,9 +116,26 @@ def load_grammar(entry: LanguageEntry) -> Grammar:
     return Grammar(language, tree_sitter.Query(language, query_text(entry)))
 
 
+def find_grammar(path: RepoPath) -> Grammar | None:
+    """The grammar of a file; None in no known language, or where the wheel is missing, which `doctor` tells."""
+    entry = language_of(path)
+    if entry is None:
+        return None
+    try:
+        return load_grammar(entry)
+    except ImportError:
+        return None
+
+
+def missing_grammars() -> tuple[str, ...]:
+    """The wheels of the table that are not installed; files in their languages are searched as text only."""
+    wheels = {entry.grammar: entry.grammar.replace("_", "-") for entry in languages()}
+    return tuple(wheel for module, wheel in wheels.items() if importlib.util.find_spec(module) is None)
+
+
 def query_text(entry: LanguageEntry) -> str:
-    """The source of the language's query file."""
-    return _resource("queries", entry.query)
+    """The source of the language's query."""
+    return "\n".join(_resource("queries", name) for name in entry.queries)
 
 
 def grammar_version(entry: LanguageEntry) -> str:
@@ -85,6 +144,26 @@ def grammar_version(entry: LanguageEntry) -> str:
         return metadata.version(entry.grammar.replace("_", "-"))
     except metadata.PackageNotFoundError:
         return ""
+
+
+def _entry(row: Mapping[str, Any], rules: dict[int, ImportRules]) -> LanguageEntry:
+    table = row.get("imports")
+    if table is not None and id(table) not in rules:
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
+        rules[id(table)] = ImportRules(**{"extensions": tuple(row["extensions"]), **values})
+    return LanguageEntry(
+        name=row["name"],
+        extensions=tuple(row["extensions"]),
+        grammar=row["grammar"],
+        function=row["function"],
+        queries=tuple(row["queries"]),
+        fences=tuple(row["fences"]),
+        relative=row.get("relative", "./"),
+        separator=table["separator"] if table is not None and "separator" in table else ".",
+        imports=rules[id(table)] if table is not None else None,
+        tests=row.get("tests", ""),
+        frames=tuple(row.get("frames", ())),
+    )
 
 
 @cache

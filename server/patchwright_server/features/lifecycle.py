@@ -7,6 +7,7 @@ import psutil
 from lsprotocol import types
 from pygls.uris import to_fs_path
 
+from patchwright_server import convert
 from patchwright_server.features.configuration import pull_settings, take_options
 from patchwright_server.language_server import PatchwrightServer
 
@@ -60,7 +61,7 @@ def _registrations(ls: PatchwrightServer) -> list[types.Registration]:
             types.Registration("patchwright-settings", types.WORKSPACE_DID_CHANGE_CONFIGURATION, ls.plain(options))
         )
     if workspace and workspace.did_change_watched_files and workspace.did_change_watched_files.dynamic_registration:
-        watchers = types.DidChangeWatchedFilesRegistrationOptions([types.FileSystemWatcher("**/*.py")])
+        watchers = types.DidChangeWatchedFilesRegistrationOptions([types.FileSystemWatcher(convert.source_files())])
         wanted.append(
             types.Registration("patchwright-files", types.WORKSPACE_DID_CHANGE_WATCHED_FILES, ls.plain(watchers))
         )

@@ -29,7 +29,7 @@ local function on_status(_, value)
   status = value
 end
 
---- Start the server for Python files and set its options.
+--- Start the server for source files and set its options.
 --- @param options? { cmd?: string[], model?: string, budget?: string|integer, python?: string, testCommand?: string }
 function M.setup(options)
   options = options or {}

@@ -1,11 +1,12 @@
-; What parse.py reads from Python. Captures: definition.class, definition.function, definition.variable
-; (the name), reference (the last component of a used name), import (the whole statement), text (comments and strings).
+; What extract.py reads from Python. ADDING_A_LANGUAGE.md explains the captures.
 
-(class_definition) @definition.class
+(class_definition name: (identifier) @name) @definition.class
 
-(function_definition) @definition.function
+(function_definition name: (identifier) @name) @definition.function
 
-(module (expression_statement (assignment left: (identifier) @definition.variable)))
+(module (expression_statement (assignment left: (identifier) @name) @definition.variable))
+
+(decorator) @leading
 
 (call function: (identifier) @reference)
 (call function: (attribute attribute: (identifier) @reference))
@@ -22,8 +23,13 @@
 (except_clause (identifier) @reference)
 (except_clause (as_pattern (identifier) @reference))
 
-(import_statement) @import
-(import_from_statement) @import
+(import_statement name: (dotted_name) @import.module) @import
+(import_statement name: (aliased_import name: (dotted_name) @import.module)) @import
+
+(import_from_statement module_name: (_) @import.module) @import
+(import_from_statement module_name: (_) @import.module name: (dotted_name) @import.name) @import
+(import_from_statement module_name: (_) @import.module name: (aliased_import name: (dotted_name) @import.name)) @import
+(import_from_statement module_name: (_) @import.module (wildcard_import) @import.name) @import
 
 (comment) @text
 (string) @text
