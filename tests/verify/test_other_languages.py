@@ -24,6 +24,7 @@ from patchwright_engine.verify.context import open_verification
 from patchwright_engine.verify.discovery import find_test_files, is_test_file, select_regression_tests
 from patchwright_engine.verify.evidence import verify_patch
 from patchwright_engine.verify.foreign_results import report_files
+from patchwright_engine.verify.orphans import delete
 from patchwright_engine.verify.reports.base import Report, reported
 from patchwright_engine.verify.reports.cargo import read_cargo
 from patchwright_engine.verify.reports.go import read_go_json
@@ -133,8 +134,9 @@ const fs = require("node:fs");
 for (const folder of fs.readdirSync(".").filter((name) => name.startsWith(".patchwright-")))
   for (const file of fs.readdirSync(folder))
     for (const record of [{ kind: "test", name: "added", outcome: "passed", suite: "" }, { kind: "end" }])
-      fs.appendFileSync(`${folder}/${file}`, JSON.stringify({ ...record, file: "test/calc.test.js" }) + "\\n");
+      fs.appendFileSync(`${folder}/${file}`, (JSON.stringify({ ...record, file: "test/calc.test.js" }) + "\\n").repeat(99));
 """
+"""Many lines: Node writes its own over the first of them."""
 
 
 def test_lines_that_tested_javascript_adds_to_the_report_are_seen(
@@ -243,6 +245,49 @@ def test_tested_rust_does_not_find_the_file_that_its_tool_prints_to(
     report = run(make_snapshot({"Cargo.toml": manifest, "src/lib.rs": RUST_FORGES}))
     assert report.problem is None, report.run.output
     assert report.results == {"src/lib.rs::calc::tests::good": "passed", "src/lib.rs::calc::tests::bad": "failed"}
+
+
+JAVA_JARS = ("/usr/share/java/junit4.jar", "/usr/share/java/hamcrest-core.jar")
+GRADLE = {
+    "settings.gradle": "rootProject.name = 'all'\ninclude 'calc', 'other'\n",
+    "build.gradle": "subprojects {\n  apply plugin: 'java'\n"
+    f"  dependencies {{ testImplementation files{JAVA_JARS!r} }}\n}}\n",
+    "calc/src/main/java/org/x/Calc.java": "package org.x;\npublic class Calc {\n"
+    "  public static int add(int a, int b) { return a + b; }\n}\n",
+    "calc/src/test/java/org/x/CalcTest.java": """\
+        package org.x;
+        import static org.junit.Assert.assertEquals;
+        import org.junit.Ignore;
+        import org.junit.Test;
+        public class CalcTest {
+          @Test public void adds() { assertEquals(3, Calc.add(1, 2)); }
+          @Test public void isWrong() { assertEquals("two numbers", 3, Calc.add(1, 1)); }
+          @Test @Ignore public void isLater() { }
+          public static class Inner { @Test public void inner() { } }
+        }
+    """,
+    "other/src/test/java/org/y/OtherTest.java": """\
+        package org.y;
+        public class OtherTest { @org.junit.Test public void other() { } }
+    """,
+}
+
+
+def test_gradle_tests_have_their_outcomes(make_snapshot: Make, run: Callable[..., TestReport]) -> None:
+    needs("gradle")
+    if not all(Path(jar).is_file() for jar in JAVA_JARS):
+        pytest.skip("JUnit is not installed")
+    report = run(make_snapshot(GRADLE))
+    prefix = "calc/src/test/java/org/x/CalcTest.java::org.x.CalcTest::"
+    assert report.results == {
+        f"{prefix}adds": "passed",
+        f"{prefix}isWrong": "failed",
+        f"{prefix}isLater": "skipped",
+        "other/src/test/java/org/y/OtherTest.java::org.y.OtherTest::other": "passed",
+    }, report.run.output
+    assert report.problem is None, report.run.output
+    assert report.tampering == set()
+    assert "two numbers" in report.failures[f"{prefix}isWrong"].message
 
 
 def test_results_of_other_languages_are_said_to_be_their_tools_word(make_snapshot: Make) -> None:
@@ -452,9 +497,12 @@ def test_reports_and_places_are_looked_for_no_deeper_than_a_stack_reaches(tmp_pa
     for _ in range(1100):
         deep /= "d"
         deep.mkdir()
-    assert list(report_files(tmp_path, ("target/surefire-reports/TEST-*.xml",))) == [report]
-    assert Places(tmp_path).identify(reported("test", "passed", suite="com.x.Calc")) == "com.x.Calc::test"
-    assert Places(tmp_path).file_of(reported("t", "passed", file="a" * 400 + ".js")) == ""
+    try:
+        assert list(report_files(tmp_path, ("target/surefire-reports/TEST-*.xml",))) == [report]
+        assert Places(tmp_path).identify(reported("test", "passed", suite="com.x.Calc")) == "com.x.Calc::test"
+        assert Places(tmp_path).file_of(reported("t", "passed", file="a" * 400 + ".js")) == ""
+    finally:
+        delete(tmp_path / "d")  # pytest's own cleaning would not cope with it
 
 
 def test_no_script_of_the_repository_is_run(make_snapshot: Make, sandbox: Sandbox, cancel: CancelToken) -> None:

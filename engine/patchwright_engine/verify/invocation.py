@@ -204,10 +204,14 @@ def _maven(selected: Selected) -> Sequence[Invocation]:
 
 
 def _gradle(selected: Selected) -> Sequence[Invocation]:
+    """With a home of its own for Gradle, which wants to write there, and looks for the user's by their account."""
     chosen = [part for name in _classes(selected) for part in ("--tests", f"*{name}")]
     options = ("--offline", "--no-daemon", "--continue", "--console=plain", "-q")
+    script = 'exec "$0" --gradle-user-home "${TMPDIR:-/tmp}/gradle" "$@"'
+    added = ("--init-script", str(RUNNERS_FOLDER / "patchwright_gradle.gradle"))
     reports = Reports(read_junit, ("build/test-results/*/TEST-*.xml",), printed=printed_by_gradle)
-    return [Invocation((_program(selected), *options, "test", *chosen), reports=reports)]
+    argv = ("sh", "-c", script, _program(selected), *options, *added, "test", *chosen)
+    return [Invocation(argv, reports=reports)]
 
 
 def _classes(selected: Selected) -> list[str]:
