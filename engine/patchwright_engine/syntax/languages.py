@@ -149,8 +149,8 @@ def grammar_version(entry: LanguageEntry) -> str:
 def _entry(row: Mapping[str, Any], rules: dict[int, ImportRules]) -> LanguageEntry:
     table = row.get("imports")
     if table is not None and id(table) not in rules:
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
-        rules[id(table)] = ImportRules(**{"extensions": tuple(row["extensions"]), **values})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+        rules[id(table)] = ImportRules(**({"extensions": tuple(row["extensions"])} | values))
     return LanguageEntry(
         name=row["name"],
         extensions=tuple(row["extensions"]),

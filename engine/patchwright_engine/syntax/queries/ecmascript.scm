@@ -6,7 +6,9 @@
 (class name: (_) @name) @definition.class
 (method_definition name: (_) @name) @definition.function
 
-; Functions and classes that a name is given to.
+; Functions and classes that a name is given to, by themselves or from outside.
+(function_expression name: (identifier) @name) @definition.function
+(generator_function name: (identifier) @name) @definition.function
 (lexical_declaration (variable_declarator name: (identifier) @name
   value: [(arrow_function body: (_) @body) (function_expression body: (_) @body)
           (generator_function body: (_) @body)])) @definition.function
