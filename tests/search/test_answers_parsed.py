@@ -93,7 +93,7 @@ def test_imports_are_the_issues_own_or_the_best_symbols(issue: str, lines: str) 
         ("it breaks", ("import pkg as p",), {"p", "Box"}, "import pkg as p"),
         ("it breaks", ("from pkg import load",), {"load"}, "from pkg import load\nfrom pkg.b import Box"),
         ("it breaks", (), {"Box"}, "from pkg.b import Box"),
-        (">>> import pkg\n>>> pkg.x()", ("import pkg as p",), {"p", "Box"}, "import pkg\nimport pkg as p"),
+        (">>> import pkg\n>>> pkg.x()", ("import pkg as p",), {"p", "Box"}, "import pkg"),
         ("import os\nos.x()", ("from pkg import Box",), {"Box"}, "import os\nfrom pkg import Box"),
     ],
 )

@@ -59,9 +59,9 @@ HARMLESS = "a - b - 0"
 """Breaks nothing and helps nothing."""
 
 
-def reproduction(*claims: str, match: str = "Imports:", imports: str = "from calc import add") -> Rule:
+def reproduction(*claims: str, match: str = "Imports:") -> Rule:
     body = "".join(f"    assert {claim}\n" for claim in claims)
-    return Rule((f"```python\nimport pytest\n{imports}\n\n\ndef test_issue():\n{body}```",), match=match)
+    return Rule((f"```python\nimport pytest\nfrom calc import add\n\n\ndef test_issue():\n{body}```",), match=match)
 
 
 SHOWS_IT = reproduction("add(2, 3) == 5")
@@ -221,9 +221,7 @@ def test_a_reproduction_found_late_proves_earlier_candidates_too(search: Search)
 
 def test_reproductions_take_the_place_of_code_that_was_never_entered(search: Search) -> None:
     pieces = Rule(("calc.py::mul",), match="Which of these pieces")
-    # The nearest test that passes is the one of `mul`, and it is shown with its import.
-    shown = reproduction("add(2, 3) == 5", imports="from calc import add\nfrom calc import mul")
-    model = rules(fixed(RIGHT), pieces=pieces, shown=[shown])
+    model = rules(fixed(RIGHT), pieces=pieces)
     model.yes = lambda request: 0.9 if "def mul" in request.messages[-1].content else 0.1
     found = search(model, issue=Issue(ISSUE + " `mul` looks like it.\n\nfrom calc import add\n"), budget="quick")
     (located,) = found.steps("locations")

@@ -130,3 +130,10 @@ def test_a_function_takes_the_fixtures_of_the_nearest_test(tmp_path: Path) -> No
     excerpt = Excerpt(RepoPath("a/test_a.py"), "", fixtures=("client", "app"))
     framework = framework_of("pytest", snapshot(tmp_path, {}), (), excerpt)
     assert framework.opening("", asserting=False).endswith("def test_issue(client, app):\n")
+
+
+@pytest.mark.parametrize("runner", ["pytest", "unittest"])
+def test_under_pytest_only_what_the_model_sees_decides(tmp_path: Path, runner: str) -> None:
+    excerpt = Excerpt(RepoPath("a/test_a.py"), "", base="AppTestCase", base_import="from .base import AppTestCase")
+    framework = framework_of(runner, snapshot(tmp_path, {}), (), excerpt, shown=False)
+    assert framework.base == ("" if runner == "pytest" else "AppTestCase")

@@ -53,7 +53,9 @@ def without_pytest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def search(make_repository: Callable[[Mapping[str, str]], Path]) -> Search:
     """Searches with a model that continues the opening it is given as the framework wants it."""
 
-    def run(files: Mapping[str, str], python: Path | str, path: str, *, free: str, led: str) -> Searched:
+    def run(
+        files: Mapping[str, str], python: Path | str, path: str, *, free: str, led: str, issue: str = ISSUE
+    ) -> Searched:
         root = make_repository(files)
 
         def answers(request: CompletionRequest) -> Sequence[str]:
@@ -68,7 +70,7 @@ def search(make_repository: Callable[[Mapping[str, str]], Path]) -> Search:
             return ("```python\ndef add(a, b):\n    return a + b\n```",)
 
         model = ScriptedModel(answers)
-        request = FixRequest(Issue(ISSUE), root, budget="quick", python=str(python))
+        request = FixRequest(Issue(issue), root, budget="quick", python=str(python))
         return Searched(run_fix(request, cancel=CancelToken(), model=model), model, root)
 
     return run
@@ -323,3 +325,18 @@ def test_pytests_functions_use_the_fixtures_of_the_nearest_tests_beside_them(sea
     path, text = offered(found)
     assert path == "tests/test_add_2_3_returns_1.py"
     assert "def test_add_2_3_returns_1(two):" in text
+
+
+@pytest.mark.parametrize(
+    "code", [">>> add(2, 3)\n-1\n", "```\nadd(2, 3)\n```", "    from calc import add\n", "import calc\n"]
+)
+def test_tests_are_not_shown_beside_an_issue_that_shows_code(search: Search, code: str) -> None:
+    """A small model would copy their calls in place of the one that fails."""
+    found = search(
+        FIXTURES, sys.executable, "src/calc.py", free="    assert add(2, 3) == 5", led="-", issue=f"{ISSUE}\n\n{code}"
+    )
+    free, _ = found.asked
+    assert "own tests" not in free.messages[-1].content
+    assert free.answer_prefix.endswith("def test_issue():\n")
+    (step,) = found.steps("nearby_tests")
+    assert (step["path"], step["text"]) == ("tests/test_calc.py", "")

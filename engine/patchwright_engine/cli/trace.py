@@ -65,7 +65,8 @@ def _describe(step: dict[str, Any]) -> list[tuple[str, list[str]]]:
             ]
             return [(f"{at}locations (best {step['kept']} kept)", rows)]
         case "nearby_tests":
-            return [(f"{at}shown of the project's tests: {step['path']}", step["text"].splitlines())]
+            shown = "" if step["text"] or not step["path"] else ", not shown, since the issue has code"
+            return [(f"{at}nearest tests: {step['path'] or 'none'}{shown}", step["text"].splitlines())]
         case "reproduction":
             verdict = "valid" if step["valid"] else f"not used: {step['reason']}"
             return [(f"{at}reproduction, {step['votes']} votes, {verdict}", step["source"].strip().splitlines())]

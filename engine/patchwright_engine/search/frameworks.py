@@ -57,7 +57,12 @@ UNITTEST = Framework("unittest", "import unittest", "unittest.TestCase")
 
 
 def framework_of(
-    runner: str, snapshot: Snapshot, tests: Sequence[str] = (), excerpt: Excerpt | None = None
+    runner: str,
+    snapshot: Snapshot,
+    tests: Sequence[str] = (),
+    excerpt: Excerpt | None = None,
+    *,
+    shown: bool = True,
 ) -> Framework:
     """The form for `runner` in this project.
 
@@ -65,16 +70,19 @@ def framework_of(
         runner: as `TestEnvironment.runner`.
         snapshot: the project.
         tests: its test files, nearest first.
-        excerpt: what the model is shown of them.
+        excerpt: the nearest of their tests.
+        shown: whether the model sees it. Under pytest only what it sees decides: functions are what it writes best.
     """
     if runner == "sympy":
         old = "sympy/testing/pytest.py" not in snapshot.files and "sympy/utilities/pytest.py" in snapshot.files
         module = "sympy.utilities.pytest" if old else "sympy.testing.pytest"
         return Framework("SymPy", f"from {module} import raises", raises="raises")
     if runner not in ("unittest", "django"):
-        if excerpt is not None and excerpt.base:
+        if excerpt is None or not shown:
+            return PYTEST
+        if excerpt.base:
             return _with_base(UNITTEST, excerpt)
-        return Framework(PYTEST.name, PYTEST.header, fixtures=excerpt.fixtures) if excerpt is not None else PYTEST
+        return Framework(PYTEST.name, PYTEST.header, fixtures=excerpt.fixtures)
     if runner == "unittest":
         return _with_base(UNITTEST, excerpt)
     base = _django_base(snapshot, tests)

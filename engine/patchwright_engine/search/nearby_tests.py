@@ -76,7 +76,6 @@ def nearby_tests(job: Job, symbols: Sequence[Symbol], context: VerificationConte
     for _, _, tests in sorted(found, key=lambda item: item[:2]):
         excerpt = _fitted(job, tests, budget)
         if excerpt is not None:
-            job.trace.step("nearby_tests", path=excerpt.path, text=excerpt.text, imports=list(excerpt.imports))
             return excerpt
     return None
 

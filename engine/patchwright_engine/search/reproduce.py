@@ -38,6 +38,7 @@ OPENINGS = ((False, 3), (True, 4))
 _IMPORT = re.compile(
     r"^\s*(?:>>> ?)?((?:from ([\w.]+) import [\w, ]+)|(?:import ([\w.]+)(?: as \w+)?))\s*$", re.MULTILINE
 )
+_CODE = re.compile(r"^\s*(?:>>> |```|~~~|(?:from [\w.]+ )?import \w)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,14 @@ def reproduce(
         return Reproduced((), {}, "")
     job.report("reproduce", "writing reproduction tests")
     symbols = [symbol for scored in locations for symbol in scored.location.symbols]
-    excerpt = nearby_tests(job, symbols, context)
-    framework = framework_of(context.environment.runner, job.snapshot, context.own_tests, excerpt)
-    imports = import_lines(job.issue.text, symbols, job.index, excerpt, context.environment.entry)
-    messages = reproduction_prompt(job.issue_text, imports, feedback, framework, excerpt)
-    folder = PurePosixPath(excerpt.path).parent.as_posix() if excerpt is not None else None
+    near = nearby_tests(job, symbols, context)
+    # A small model copies the tests' calls where the issue shows the very one that fails. (benchmarks/LOG.md)
+    shown = near if not shows_code(job.issue.text) else None
+    job.trace.step("nearby_tests", path=near.path if near else "", text=shown.text if shown else "")
+    framework = framework_of(context.environment.runner, job.snapshot, context.own_tests, near, shown=shown is not None)
+    imports = import_lines(job.issue.text, symbols, job.index, near, context.environment.entry)
+    messages = reproduction_prompt(job.issue_text, imports, feedback, framework, shown)
+    folder = PurePosixPath(near.path).parent.as_posix() if near is not None else None
     claims: Counter[str] = Counter()
     for asserting, count in OPENINGS:
         request = CompletionRequest(
@@ -115,18 +119,22 @@ def reproduction_prompt(
     return (*turns, Message("user", render("reproduce", issue=issue, tests=tests, imports=imports, again=again)))
 
 
+def shows_code(issue: str) -> bool:
+    """Whether an issue says in code what goes wrong: a session, a fenced block, an import."""
+    return _CODE.search(issue) is not None
+
+
 def import_lines(
     issue: str, symbols: Sequence[Symbol], index: Index, excerpt: Excerpt | None = None, entry: str = ""
 ) -> str:
-    """How to import what the test needs: as the issue itself does, the standard library included, and as the nearest
-    tests do; where neither imports a suspect, by the name of its module, seen from where Django's `entry` lies."""
+    """How to import what the test needs: as the issue itself does, the standard library included; where that imports
+    nothing of the project, as its nearest tests do; what these lack by the name of its module, seen from where
+    Django's `entry` lies."""
     own = {module_name(path).partition(".")[0] for path in index.files()}
     lines = {line: (source or plain).partition(".")[0] for line, source, plain in _IMPORT.findall(issue)}
     kept = [line for line, top in lines.items() if top in own or top in sys.stdlib_module_names]
-    told = bool(own.intersection(lines.values()))
-    if excerpt is not None:
-        kept += excerpt.imports
-    if not told:
+    if not own.intersection(lines.values()):
+        kept += excerpt.imports if excerpt is not None else ()
         base = entry.rpartition("/")[0] + "/"
         names = [(module_name(RepoPath(s.path.removeprefix(base))), s.name.partition(".")[0]) for s in symbols]
         reached = excerpt.names if excerpt is not None and excerpt.imports else frozenset[str]()
