@@ -8,7 +8,7 @@ from patchwright_engine.types import Command, RunReport
 
 
 class Sandbox(Protocol):
-    """Runs one command at a time over a throw-away copy of the workspace."""
+    """Runs commands over throw-away copies of the workspace: from any thread, one at a time over each copy."""
 
     @property
     def level(self) -> str:
