@@ -13,8 +13,7 @@ from patchwright_engine.syntax.parse import Import
 from patchwright_engine.types import RepoPath
 
 SOURCE_ROOTS = ("src", "lib", "app", "include", "source")
-"""Folders whose own name is no part of the names of modules."""
-_ROOTS: tuple[tuple[str, ...], ...] = ((), *((name,) for name in SOURCE_ROOTS))
+"""Folders whose own name may be left out of the names of modules: packages/ui/src/list.ts is ui/list."""
 MAX_PACKAGE = 60
 """Files of a folder that one import brings in; larger ones say nothing about each file."""
 
@@ -107,8 +106,7 @@ class ImportPaths:
         return module[:-1]
 
     def _module(self, path: RepoPath) -> Parts:
-        parts = self._bare(PurePosixPath(path).parts)
-        return parts[:-1] if parts[-1] in self.rules.index else parts
+        return self._bare(PurePosixPath(path).parts)
 
     def _bare(self, parts: Parts) -> Parts:
         """`parts` without the extension of the last one, and without an index file's name there."""
@@ -127,16 +125,21 @@ class _Places:
 
     def __init__(self) -> None:
         self._files: defaultdict[Parts, list[RepoPath]] = defaultdict(list)
+        self._named: defaultdict[Parts, list[RepoPath]] = defaultdict(list)
+        """The same, and under the names without a source root."""
         self._by_last: defaultdict[str, set[Parts]] = defaultdict(set)
 
     def add(self, parts: Parts, path: RepoPath) -> None:
         self._files[parts].append(path)
-        if parts:
-            self._by_last[parts[-1]].add(parts)
+        shorter = [parts[:at] + parts[at + 1 :] for at, part in enumerate(parts) if part in SOURCE_ROOTS]
+        for name in (parts, *shorter):
+            if name:
+                self._named[name].append(path)
+                self._by_last[name[-1]].add(name)
 
     def settle(self, rank: Callable[[RepoPath], int]) -> None:
         """Put the files of each place in order."""
-        for paths in self._files.values():
+        for paths in (*self._files.values(), *self._named.values()):
             paths.sort(key=lambda path: (rank(path), path))
 
     def at(self, parts: Parts) -> tuple[RepoPath, ...]:
@@ -145,23 +148,22 @@ class _Places:
     def find(self, ending: Parts, folder: Parts, anywhere: bool = False) -> tuple[RepoPath, ...]:
         """Files of the place that `ending` means, seen from `folder`.
 
-        That is one in a folder above or in its source root; else, unless `ending` is a single word that may not be
+        That is one in a folder above; else, unless `ending` is a single word that may not be
         `anywhere`, the nearest place that ends so, and none when two are as near.
         """
         if ending[-1] not in self._by_last:
             return ()  # Most imports: what they name is not in the workspace at all.
         for length in range(len(folder), -1, -1):
-            for root in _ROOTS:
-                found = self._files.get((*folder[:length], *root, *ending))
-                if found:
-                    return tuple(found)
+            found = self._named.get(folder[:length] + ending)
+            if found:
+                return tuple(found)
         if len(ending) == 1 and not anywhere:
             return ()
         places = [parts for parts in self._by_last[ending[-1]] if parts[-len(ending) :] == ending]
         nearness = sorted(((_common(parts, folder), -len(parts), parts) for parts in places), reverse=True)
         if not nearness or (len(nearness) > 1 and nearness[0][:2] == nearness[1][:2]):
             return ()
-        return tuple(self._files[nearness[0][2]])
+        return tuple(self._named[nearness[0][2]])
 
 
 def _common(one: Parts, other: Parts) -> int:

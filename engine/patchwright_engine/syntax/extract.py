@@ -240,7 +240,8 @@ def _signature(source: bytes, item: _Defined, body: tree_sitter.Node | None, sta
     head = source[start : max(start, end)]
     if item.capture == "definition.variable":
         head = head.partition(b"\n")[0]
-    signature = " ".join(head.decode("utf-8", "replace").split()).rstrip(":;= ")
+    ends = ": " if item.capture == "definition.variable" else ":;= "
+    signature = " ".join(head.decode("utf-8", "replace").split()).rstrip(ends)
     return signature.replace("( ", "(").replace(", )", ")").replace(" )", ")")[:MAX_SIGNATURE]
 
 

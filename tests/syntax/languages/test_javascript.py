@@ -135,7 +135,7 @@ function after() {}
     )
     files = """
 src/cart.js src/paths.js src/util/index.js src/model.ts src/model.test.ts lib/helper.mjs packages/ui/src/button.jsx
-packages/ui/src/index.js src/widgets/index.tsx src/widgets/list.tsx
+packages/ui/src/index.js packages/app/main.js src/widgets/index.tsx src/widgets/list.tsx index.js index/index.js
 """
     targets = (
         ("src/cart.js", "./paths.js", "join", "src/paths.js"),
@@ -144,9 +144,12 @@ packages/ui/src/index.js src/widgets/index.tsx src/widgets/list.tsx
         ("src/widgets/list.tsx", ".", "", "src/widgets/index.tsx"),
         ("src/cart.js", "./model.js", "", "src/model.ts"),
         ("src/cart.js", "@/widgets/list", "", "src/widgets/list.tsx"),
-        ("src/cart.js", "@shop/ui/button", "", ""),
+        ("src/cart.js", "@shop/ui/button", "", "packages/ui/src/button.jsx"),
+        ("packages/app/main.js", "@shop/ui", "", "packages/ui/src/index.js"),
         ("src/cart.js", "react", "", ""),
         ("src/cart.js", "./missing", "", ""),
+        ("src/cart.js", "..", "", "index.js"),
+        ("index/index.js", "../src/cart", "", "src/cart.js"),
     )
     tests = ("src/cart.test.js", "src/__tests__/cart.js", "src/cart.spec.mjs", "e2e/cart.js")
     code = ("src/contest.js", "src/latest.js", "src/spectrum.jsx")

@@ -129,6 +129,7 @@ tests/CartTest.php
         ("src/Cart.php", "./lib/util.php", "", "src/lib/util.php"),
         ("src/Cart.php", "App\\Request", "", "src/Request.php"),
         ("src/Cart.php", "Symfony\\Component\\HttpFoundation\\Request", "", ""),
+        ("src/Cart.php", "Psr\\Http\\Request\\Uri", "", ""),
     )
     tests = ("tests/Unit/Cart.php", "src/CartTest.php", "Tests/Helper.php")
     code = ("src/Cart.php", "src/Latest.php")

@@ -146,6 +146,8 @@ tests/total.rs crates/api/src/lib.rs crates/api/src/routes.rs
         ("src/main.rs", "shop::cart", "Cart", "src/cart.rs"),
         ("tests/total.rs", "shop::money", "round", "src/money/mod.rs"),
         ("crates/api/src/routes.rs", "crate", "routes", "crates/api/src/lib.rs"),
+        ("crates/cli/src/run.rs", "api::routes", "Route", "crates/api/src/routes.rs"),
+        ("crates/cli/src/run.rs", "api", "Api", "crates/api/src/lib.rs"),
         ("src/cart.rs", "std::collections", "HashMap", ""),
         ("src/cart.rs", "serde", "", ""),
     )
