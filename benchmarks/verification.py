@@ -11,7 +11,8 @@ Best of five runs (--quick: two), the disk settled before each. Run it on a quie
 processes too, tells the work where it was not quiet. Nothing is deleted before the end, since ext4 makes files several
 times slower for minutes after thousands were deleted: deleting between the runs measures that.
 Tests: six files that wait 0.4 s and compute for 0.4 s each, in one process and in as many as `fix` would take here, at
-least two, each with its copy and sandbox; copies are there already. Ratio `shards`: many over one, less is better.
+least two, each with its copy and sandbox; copies are there already. Their CPU time is ours alone, without what runs
+inside. Ratio `shards`: the wall time in several processes over that in one; less is better.
 """
 
 import argparse
