@@ -93,7 +93,7 @@ def test_imports_are_the_issues_own_or_the_best_symbols(issue: str, lines: str) 
         ("it breaks", ("import pkg as p",), {"p", "Box"}, "import pkg as p"),
         ("it breaks", ("from pkg import load",), {"load"}, "from pkg import load\nfrom pkg.b import Box"),
         ("it breaks", (), {"Box"}, "from pkg.b import Box"),
-        (">>> import pkg\n>>> pkg.x()", ("import pkg as p",), {"p", "Box"}, "import pkg"),
+        (">>> import pkg\n>>> pkg.x()", ("import pkg as p",), {"p", "Box"}, "import pkg\nimport pkg as p"),
         ("import os\nos.x()", ("from pkg import Box",), {"Box"}, "import os\nfrom pkg import Box"),
     ],
 )
@@ -102,6 +102,22 @@ def test_imports_are_those_of_the_nearest_tests_before_guessed_ones(
 ) -> None:
     excerpt = Excerpt(RepoPath("tests/test_b.py"), "", imports, frozenset(names))
     assert import_lines(issue, [SUSPECTS[2]], Files(), excerpt) == lines  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("issue", "imports", "lines"),
+    [
+        ("it breaks", ("from pkg import Box, load",), "from pkg import Box, load"),
+        ("it breaks", ("import pkg as p",), "from pkg.b import Box"),
+        ("it breaks", ("from pkg import load",), "from pkg.b import Box"),
+        (">>> import pkg\n>>> pkg.x()", ("from pkg import Box",), "import pkg"),
+    ],
+)
+def test_of_tests_that_the_model_does_not_see_only_the_suspects_imports_are_taken(
+    issue: str, imports: tuple[str, ...], lines: str
+) -> None:
+    excerpt = Excerpt(RepoPath("tests/test_b.py"), "", imports, frozenset({"Box", "p", "load"}))
+    assert import_lines(issue, [SUSPECTS[2]], Files(), excerpt, shown=False) == lines  # type: ignore[arg-type]
 
 
 def test_guessed_modules_are_named_from_where_django_runs() -> None:

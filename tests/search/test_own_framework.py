@@ -54,7 +54,7 @@ def search(make_repository: Callable[[Mapping[str, str]], Path]) -> Search:
     """Searches with a model that continues the opening it is given as the framework wants it."""
 
     def run(
-        files: Mapping[str, str], python: Path | str, path: str, *, free: str, led: str, issue: str = ISSUE
+        files: Mapping[str, str], python: Path | str, path: str, *, free: str, led: str, late: bool = False
     ) -> Searched:
         root = make_repository(files)
 
@@ -66,11 +66,13 @@ def search(make_repository: Callable[[Mapping[str, str]], Path]) -> Search:
                 return (f"{path}::add",)
             if "Imports:" in asked:
                 opening = request.answer_prefix
+                if late and "of no use" not in asked:
+                    return (f"{opening}    assert add(7, 0) == 7",)
                 return (opening + (led if opening.rstrip().endswith("assert") else free),)
             return ("```python\ndef add(a, b):\n    return a + b\n```",)
 
         model = ScriptedModel(answers)
-        request = FixRequest(Issue(issue), root, budget="quick", python=str(python))
+        request = FixRequest(Issue(ISSUE), root, budget="4" if late else "quick", python=str(python))
         return Searched(run_fix(request, cancel=CancelToken(), model=model), model, root)
 
     return run
@@ -109,7 +111,7 @@ def test_a_project_with_unittest_alone(search: Search, without_pytest: Path) -> 
         "class IssueTest(unittest.TestCase):\n    def test_issue(self):\n"
     )
     assert led.answer_prefix.endswith("        self.assert")
-    assert "class AddTest(unittest.TestCase):\n    def test_nothing(self):" in free.messages[-1].content
+    assert "own tests" not in free.messages[-1].content  # at first
     (reproduction,) = found.steps("reproduction")
     assert reproduction["votes"] == 7
     path, text = offered(found)
@@ -178,7 +180,6 @@ def test_a_django_project(search: Search, below: str) -> None:
         "```python\nfrom django.test import SimpleTestCase\nfrom .sums import add\n\n\n"
         "class IssueTest(SimpleTestCase):\n    def test_issue(self):\n"
     )
-    assert "override_settings" not in free.messages[-1].content
     path, text = offered(found)
     assert path == f"{below}shop/test_add_2_3_returns_1.py"
     assert "from django.test import SimpleTestCase\nfrom .sums import add\n" in text
@@ -294,12 +295,19 @@ def test_a_project_with_sympys_bin_test(search: Search, without_pytest: Path) ->
     assert text == "from sympy import add\n\n\ndef test_add_2_3_returns_1():\n    assert add(2, 3) == 5\n"
 
 
-def test_pytest_runs_cases_where_the_nearest_tests_are_cases(search: Search) -> None:
+def test_pytest_runs_cases_where_the_tests_shown_are_cases(search: Search) -> None:
     files = {"calc.py": ADD, "tests/test_calc.py": CASES}
     found = search(
-        files, sys.executable, "calc.py", free="        self.assertEqual(add(2, 3), 5)", led="Equal(add(2, 3), 5)"
+        files,
+        sys.executable,
+        "calc.py",
+        free="        self.assertEqual(add(2, 3), 5)",
+        led="Equal(add(2, 3), 5)",
+        late=True,
     )
-    assert "class IssueTest(unittest.TestCase):" in found.asked[0].answer_prefix
+    _, _, free, _ = found.asked
+    assert "class IssueTest(unittest.TestCase):" in free.answer_prefix
+    assert "class AddTest(unittest.TestCase):\n    def test_nothing(self):" in free.messages[-1].content
     path, text = offered(found)
     assert path.startswith("tests/")
     assert "class Add23Returns1Test(unittest.TestCase):" in text
@@ -313,30 +321,22 @@ FIXTURES = {
 
 
 def test_pytests_functions_use_the_fixtures_of_the_nearest_tests_beside_them(search: Search) -> None:
-    found = search(FIXTURES, sys.executable, "src/calc.py", free="    assert add(two, 3) == 5", led="add(two, 3) == 5")
-    free, _ = found.asked
+    found = search(
+        FIXTURES, sys.executable, "src/calc.py", free="    assert add(two, 3) == 5", led="add(two, 3) == 5", late=True
+    )
+    first, _, free, _ = found.asked
+    assert "own tests" not in first.messages[-1].content
+    assert first.answer_prefix.endswith("from calc import add\n\n\ndef test_issue():\n")
+    assert first.messages[:-1] == free.messages[:-1]  # what is kept of the first attempt serves the second
     shown = free.messages[-1].content
     assert (
         "From the project's own tests, tests/test_calc.py:\n```python\nfrom calc import add\n\n"
         "def test_two(two):\n    assert add(two, 0) == 2\n```\n\nImports:\nfrom calc import add" in shown
     )
-    assert shown.index(ISSUE) < shown.index("own tests") < shown.index("Imports:")
+    assert shown.index(ISSUE) < shown.index("own tests") < shown.index("Imports:") < shown.index("of no use")
+    steps = [(step["path"], bool(step["text"])) for step in found.steps("nearby_tests")]
+    assert steps == [("tests/test_calc.py", False), ("tests/test_calc.py", True)]
     assert free.answer_prefix.endswith("def test_issue(two):\n")
     path, text = offered(found)
     assert path == "tests/test_add_2_3_returns_1.py"
     assert "def test_add_2_3_returns_1(two):" in text
-
-
-@pytest.mark.parametrize(
-    "code", [">>> add(2, 3)\n-1\n", "```\nadd(2, 3)\n```", "    from calc import add\n", "import calc\n"]
-)
-def test_tests_are_not_shown_beside_an_issue_that_shows_code(search: Search, code: str) -> None:
-    """A small model would copy their calls in place of the one that fails."""
-    found = search(
-        FIXTURES, sys.executable, "src/calc.py", free="    assert add(2, 3) == 5", led="-", issue=f"{ISSUE}\n\n{code}"
-    )
-    free, _ = found.asked
-    assert "own tests" not in free.messages[-1].content
-    assert free.answer_prefix.endswith("def test_issue():\n")
-    (step,) = found.steps("nearby_tests")
-    assert (step["path"], step["text"]) == ("tests/test_calc.py", "")

@@ -65,7 +65,7 @@ def _describe(step: dict[str, Any]) -> list[tuple[str, list[str]]]:
             ]
             return [(f"{at}locations (best {step['kept']} kept)", rows)]
         case "nearby_tests":
-            shown = "" if step["text"] or not step["path"] else ", not shown, since the issue has code"
+            shown = "" if step["text"] or not step["path"] else ", not shown at first"
             return [(f"{at}nearest tests: {step['path'] or 'none'}{shown}", step["text"].splitlines())]
         case "reproduction":
             verdict = "valid" if step["valid"] else f"not used: {step['reason']}"

@@ -199,7 +199,7 @@ class _Search:
 
     def _reproduce(self, number: int, feedback: str) -> str:
         seed = self.job.seed + number * SEED_STRIDE
-        found: Reproduced = reproduce(self.job, self.beam, self.context, seed=seed, feedback=feedback)
+        found: Reproduced = reproduce(self.job, self.beam, self.context, seed=seed, feedback=feedback, again=number > 0)
         self.votes.update(found.votes)
         for reproduction in found.valid:
             self.context = with_reproduction(self.context, reproduction)

@@ -1,9 +1,11 @@
 """Reproduction tests: written by the model, run by us, kept only when they fail before for the issue's reason.
 
-They are written as the project's own tests are: in their framework, shown how the nearest of them look, run where
-these lie. A valid reproduction is evidence, and its failure is the best hint the repair prompt can hold.
+They are written as the project's own tests are: in their framework, with their imports, run where the nearest of them
+lie. The model sees these when its first attempts were no use. A valid reproduction is evidence, and its failure is the
+best hint the repair prompt can hold.
 """
 
+import ast
 import re
 import sys
 from collections import Counter
@@ -23,6 +25,7 @@ from patchwright_engine.search.split_tests import split_claims
 from patchwright_engine.types import RepoPath, Symbol
 from patchwright_engine.verify.context import VerificationContext, try_reproduction
 from patchwright_engine.verify.reproduction import Reproduction
+from patchwright_engine.verify.statements import binds
 
 TRIED = 10
 KEPT = 6
@@ -38,7 +41,6 @@ OPENINGS = ((False, 3), (True, 4))
 _IMPORT = re.compile(
     r"^\s*(?:>>> ?)?((?:from ([\w.]+) import [\w, ]+)|(?:import ([\w.]+)(?: as \w+)?))\s*$", re.MULTILINE
 )
-_CODE = re.compile(r"^\s*(?:>>> |```|~~~|(?:from [\w.]+ )?import \w)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +56,30 @@ class Reproduced:
 
 
 def reproduce(
-    job: Job, locations: Sequence[ScoredLocation], context: VerificationContext, *, seed: int, feedback: str = ""
+    job: Job,
+    locations: Sequence[ScoredLocation],
+    context: VerificationContext,
+    *,
+    seed: int,
+    feedback: str = "",
+    again: bool = False,
 ) -> Reproduced:
-    """Write tests for the issue and keep the valid ones. `feedback` says why earlier ones were no use."""
+    """Write tests for the issue and keep the valid ones.
+
+    `again`: earlier ones were no use; `feedback` says why.
+    """
     if context.environment.language != "python":  # Only tests in Python can be judged so far.
         return Reproduced((), {}, "")
     job.report("reproduce", "writing reproduction tests")
     symbols = [symbol for scored in locations for symbol in scored.location.symbols]
     near = nearby_tests(job, symbols, context)
-    # A small model copies the tests' calls where the issue shows the very one that fails. (benchmarks/LOG.md)
-    shown = near if not shows_code(job.issue.text) else None
+    # Small models copy the tests' calls in place of the one that fails: at first they write better without. (LOG.md)
+    shown = near if again else None
     job.trace.step("nearby_tests", path=near.path if near else "", text=shown.text if shown else "")
     framework = framework_of(context.environment.runner, job.snapshot, context.own_tests, near, shown=shown is not None)
-    imports = import_lines(job.issue.text, symbols, job.index, near, context.environment.entry)
+    imports = import_lines(
+        job.issue.text, symbols, job.index, near, shown=shown is not None, entry=context.environment.entry
+    )
     messages = reproduction_prompt(job.issue_text, imports, feedback, framework, shown)
     folder = PurePosixPath(near.path).parent.as_posix() if near is not None else None
     claims: Counter[str] = Counter()
@@ -119,25 +132,41 @@ def reproduction_prompt(
     return (*turns, Message("user", render("reproduce", issue=issue, tests=tests, imports=imports, again=again)))
 
 
-def shows_code(issue: str) -> bool:
-    """Whether an issue says in code what goes wrong: a session, a fenced block, an import."""
-    return _CODE.search(issue) is not None
-
-
 def import_lines(
-    issue: str, symbols: Sequence[Symbol], index: Index, excerpt: Excerpt | None = None, entry: str = ""
+    issue: str,
+    symbols: Sequence[Symbol],
+    index: Index,
+    near: Excerpt | None = None,
+    *,
+    shown: bool = True,
+    entry: str = "",
 ) -> str:
     """How to import what the test needs: as the issue itself does, the standard library included; where that imports
-    nothing of the project, as its nearest tests do; what these lack by the name of its module, seen from where
-    Django's `entry` lies."""
+    nothing of the project, as its nearest tests import the suspects; what these lack by the name of its module.
+
+    Args:
+        issue: its text.
+        symbols: the suspects, likeliest first.
+        index: of the project.
+        near: the nearest tests.
+        shown: whether the model sees them: it then needs all that they import the suspects by, aliases too.
+        entry: Django's, from whose folder modules are named.
+    """
     own = {module_name(path).partition(".")[0] for path in index.files()}
     lines = {line: (source or plain).partition(".")[0] for line, source, plain in _IMPORT.findall(issue)}
     kept = [line for line, top in lines.items() if top in own or top in sys.stdlib_module_names]
-    if not own.intersection(lines.values()):
-        kept += excerpt.imports if excerpt is not None else ()
-        base = entry.rpartition("/")[0] + "/"
-        names = [(module_name(RepoPath(s.path.removeprefix(base))), s.name.partition(".")[0]) for s in symbols]
-        reached = excerpt.names if excerpt is not None and excerpt.imports else frozenset[str]()
+    told = bool(own.intersection(lines.values()))
+    base = entry.rpartition("/")[0] + "/"
+    names = [(module_name(RepoPath(s.path.removeprefix(base))), s.name.partition(".")[0]) for s in symbols]
+    reached: frozenset[str] = frozenset()
+    if near is not None and shown and near.imports:
+        kept += near.imports
+        reached = near.names
+    elif near is not None and not told:
+        brought = {line: binds(ast.parse(line).body[0]) for line in near.imports}
+        kept += [line for line, bound in brought.items() if bound.intersection(name for _, name in names)]
+        reached = frozenset().union(*brought.values())
+    if not told:
         kept += [f"from {module} import {name}" for module, name in names if name not in reached]
     return "\n".join(dict.fromkeys(kept))
 
