@@ -311,7 +311,7 @@ def test_an_image_that_is_not_there_is_not_pulled(docker: Docker, monkeypatch: p
 @pytest.fixture
 def small_image(client: Any, tmp_path: Path) -> Iterator[str]:
     """An image made of this machine's shell and a few programs, with a PATH, a volume and an entry point."""
-    name = "localhost/patchwright-test-image:1"
+    name = "localhost/patchwright-test-image:latest"  # Podman 4 gives this tag whatever is asked for.
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         files = {
@@ -330,7 +330,7 @@ def small_image(client: Any, tmp_path: Path) -> Iterator[str]:
     client.import_image_from_data(
         buffer.getvalue(),
         repository=name.split(":", maxsplit=1)[0],
-        tag="1",
+        tag="latest",
         changes=["ENV PATH=/tools:/bin", "VOLUME /kept", 'ENTRYPOINT ["/bin/false"]', "USER 0"],
     )
     yield name

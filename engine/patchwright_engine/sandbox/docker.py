@@ -56,6 +56,8 @@ _OWN_PROCESSES = 2
 _CPU_SHARES = 512
 """Half the default weight: the user's own work goes first."""
 
+_PODMAN_PROCESSES = 1 << 15
+"""Of one user in all; what bounds a run is `pids_limit`. Not asked for, Podman gives 1,048,576, where it may."""
 _ULIMITS = {
     resource.RLIMIT_CORE: "core",
     resource.RLIMIT_CPU: "cpu",
@@ -149,6 +151,10 @@ class Docker:
         ]
         files = min(_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
         ulimits.append(Ulimit(name="nofile", soft=min(_FEW_OPEN_FILES, files), hard=files))
+        if self.daemon.podman:  # In a container it may not raise the limit to the one it gives unasked.
+            most = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+            processes = _PODMAN_PROCESSES if most == resource.RLIM_INFINITY else min(_PODMAN_PROCESSES, most)
+            ulimits.append(Ulimit(name="nproc", soft=processes, hard=processes))
         cpus = min(_own_cpus(), self.daemon.cpus)
         return client.create_host_config(
             network_mode="none",
