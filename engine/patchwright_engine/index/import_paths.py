@@ -58,7 +58,11 @@ class ImportPaths:
         rules = self.rules
         base = self._base(importer, parts)
         if base is not None:
-            return _spelled(self._modules.at(self._bare(base)), parts[-1])
+            module = self._bare(base)
+            found = self._modules.at(module)
+            if not found and parts[-1] in rules.index:
+                found = self._modules.at(module[:-1])  # './index' spells what '.' means
+            return _spelled(found, parts[-1])
         if rules.package:  # One word alone is a package of the language itself.
             return _if_small(self._dropping(importer, parts, self._folders)) if len(parts) > 1 else ()
         found = _spelled(self._dropping(importer, self._bare(parts), self._modules), parts[-1])

@@ -148,6 +148,8 @@ packages/ui/src/index.js packages/app/main.js src/widgets/index.tsx src/widgets/
         ("packages/app/main.js", "@shop/ui", "", "packages/ui/src/index.js"),
         ("src/cart.js", "react", "", ""),
         ("src/cart.js", "./missing", "", ""),
+        ("src/cart.js", "./widgets/index", "", "src/widgets/index.tsx"),
+        ("src/cart.js", "shop/bin/list", "", ""),
         ("src/cart.js", "..", "", "index.js"),
         ("index/index.js", "../src/cart", "", "src/cart.js"),
     )
