@@ -13,18 +13,20 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from patchwright_engine.config import folders
 from patchwright_engine.control import CancelToken, Progress, ProgressSink, ignore_progress
 from patchwright_engine.index.build import make_records
 from patchwright_engine.index.graph import ModuleMap
-from patchwright_engine.index.postings import Postings
 from patchwright_engine.index.records import Record, Skipped, SourceFile
 from patchwright_engine.index.store import Store, delete_database
 from patchwright_engine.syntax.languages import language_of
 from patchwright_engine.syntax.parse import Import
 from patchwright_engine.types import RepoPath, Snapshot, Symbol
+
+if TYPE_CHECKING:
+    from patchwright_engine.index.postings import Postings
 
 BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA, None})
 """Codes that a new database cures; a locked, full or read-only one is left alone (None: our own version check)."""
@@ -79,7 +81,7 @@ class Index:
         self._snapshot: Snapshot | None = None
         self._modules: ModuleMap | None = None
         self._importers: dict[RepoPath, tuple[RepoPath, ...]] | None = None
-        self._postings = Postings()
+        self._postings: Postings | None = None
         self._store = self._open(location)
 
     def __enter__(self) -> "Index":
@@ -213,14 +215,17 @@ class Index:
         return IndexReport(files, int(symbols), int(size), 0.0, hits, len(skipped), tuple(skipped))
 
     def _search(self, query: Mapping[str, float]) -> LexicalScores:
+        from patchwright_engine.index.postings import Postings  # numpy takes a tenth of a second: only for a search
+
+        postings = self._postings = self._postings or Postings()
         paths: defaultdict[int, list[RepoPath]] = defaultdict(list)
         for path, file in self._rows("SELECT path, file FROM current ORDER BY path"):
             paths[file].append(path)
         try:
-            self._postings.update(paths, self._store.vectors)
+            postings.update(paths, self._store.vectors)
         except ValueError as error:
             raise sqlite3.DatabaseError(f"damaged vectors: {error}") from error
-        scores = self._postings.search(query)
+        scores = postings.search(query)
         units: defaultdict[int, dict[int, float]] = defaultdict(dict)
         for unit in scores.units:
             units[unit.file][unit.symbol] = unit.score
@@ -279,7 +284,7 @@ class Index:
     def _recover(self, error: sqlite3.Error) -> None:
         """Replace a database that failed while in use: rebuilt when broken, else one in memory."""
         location = self._store.location
-        self._postings = Postings()
+        self._postings = None
         self._store.close()
         if location is not None and _is_broken(error):
             try:
