@@ -89,6 +89,8 @@ def test_the_table_names_what_failed() -> None:
     told = in_words(LOCATED)
     assert "together" in told
     assert "b-2: not located: there is no mirror" in told
+    assert next(line for line in told.split("\n") if line.startswith("a/a")).split()[1:4] == ["2", "50.0", "100.0"]
+    assert "0.611" in told  # the mean reciprocal rank is no percentage
 
 
 def test_nothing_located_is_no_share() -> None:

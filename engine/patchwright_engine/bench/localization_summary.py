@@ -35,14 +35,14 @@ def summarize(located: Sequence[Located]) -> dict[str, Any]:
 
 
 def in_words(located: Sequence[Located]) -> str:
-    """The table that a person reads: percent, a line a repository."""
+    """The table that a person reads: percent (but for the mean reciprocal rank), a line a repository."""
     summary = summarize(located)
     rows = [["", "n", *_TABLE, "seconds"]]
     for name, shares in [*summary["by_repo"].items(), ("together", summary["overall"])]:
-        cells = [_percent(shares[key]) for key in _TABLE]
+        cells = [_shown(key, shares[key]) for key in _TABLE]
         rows.append([name, str(shares["instances"]), *cells, _seconds(shares["seconds_median"])])
     intervals = summary["overall"]["intervals"]
-    spans = ["-".join(map(_percent, intervals[key])) if key in intervals else "" for key in _TABLE]
+    spans = ["-".join(_shown(key, end) for end in intervals.get(key, ())) for key in _TABLE]
     rows.append(["95 % interval", "", *spans, ""])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -104,8 +104,10 @@ def _intervals(located: Sequence[Located]) -> dict[str, tuple[float, float]]:
     return intervals
 
 
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f}"
+def _shown(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if name == "mrr" else f"{100 * value:.1f}"
 
 
 def _seconds(seconds: float | None) -> str:
