@@ -74,6 +74,8 @@ def main() -> int:
     parser.add_argument("--scratch", type=Path, metavar="DIR")
     arguments = parser.parse_args()
     runs = 2 if arguments.quick else 5
+    if arguments.scratch is not None:
+        arguments.scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.scratch, ignore_cleanup_errors=True) as name:
         scratch = Path(name).resolve()
         root = scratch / "tree"
