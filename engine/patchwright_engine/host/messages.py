@@ -21,8 +21,8 @@ from patchwright_engine.types import FileEdit, Fix, RepoPath
 
 
 @dataclass(frozen=True, slots=True)
-class StartFix:
-    """Start a fix job. Answered at once with {"trace": path}; events follow."""
+class _OnIssue:
+    """What every job about an issue is told: what the user means, and what their buffers hold now."""
 
     id: int
     job: str
@@ -30,10 +30,16 @@ class StartFix:
     origin: str = "text"
     path: str | None = None
     line: int | None = None
-    test_command: str | None = None
-    budget: str = "standard"
     overlays: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Open buffers: path to the pieces of its text, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartFix(_OnIssue):
+    """Start a fix job. Answered at once with {"trace": path}; events follow."""
+
+    test_command: str | None = None
+    budget: str = "standard"
     seed: int = 0
     model: str | None = None
     python: str | None = None
@@ -42,26 +48,18 @@ class StartFix:
 
 
 @dataclass(frozen=True, slots=True)
+class StartLocate(_OnIssue):
+    """Rank the places an issue may come from, as a job, without a model. Answered at once; the end event has them."""
+
+    top: int = 10
+
+
+@dataclass(frozen=True, slots=True)
 class StartIndex:
     """Build or refresh the index as a job."""
 
     id: int
     job: str
-
-
-@dataclass(frozen=True, slots=True)
-class StartLocate:
-    """Rank the places an issue may come from, as a job, without a model. Answered at once; the end event has them."""
-
-    id: int
-    job: str
-    text: str
-    origin: str = "text"
-    path: str | None = None
-    line: int | None = None
-    overlays: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """As in `StartFix`."""
-    top: int = 10
 
 
 @dataclass(frozen=True, slots=True)
