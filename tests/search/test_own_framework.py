@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import sympy_collector
 from patchwright_engine.control import CancelToken
 from patchwright_engine.model.backend import CompletionRequest
 from patchwright_engine.pipeline import FixRequest, run_fix
@@ -246,38 +247,12 @@ def test_djangos_own_repository(search: Search) -> None:
     assert path == "tests/sums/test_add_2_3_returns_1.py"
 
 
-SYMPY_RUNTESTS = """\
-import sys
-
-
-class SymPyTests:
-    def __init__(self, reporter, seed=None):
-        self._reporter = reporter
-
-    def matches(self, function):
-        return True
-
-    def test_file(self, filename):
-        names = {"__file__": filename}
-        with open(filename) as file:
-            exec(compile(file.read(), filename, "exec"), names)
-        for test in [f for name, f in names.items() if name.startswith("test_") and self.matches(f)]:
-            self._reporter.entering_test(test)
-            try:
-                test()
-            except Exception:
-                self._reporter.test_exception(sys.exc_info())
-            else:
-                self._reporter.test_pass()
-"""
-
-
 def test_a_project_with_sympys_bin_test(search: Search, without_pytest: Path) -> None:
     files = {
         "bin/test": "",
         "sympy/__init__.py": "from sympy.core.calc import add\n",
         "sympy/testing/__init__.py": "",
-        "sympy/testing/runtests.py": SYMPY_RUNTESTS,
+        "sympy/testing/runtests.py": sympy_collector.RUNTESTS,
         "sympy/testing/pytest.py": "def raises(expected, code):\n    pass\n",
         "sympy/core/__init__.py": "",
         "sympy/core/calc.py": ADD,

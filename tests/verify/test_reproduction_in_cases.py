@@ -9,6 +9,7 @@ from textwrap import dedent, indent
 
 import pytest
 
+import sympy_collector
 from patchwright_engine.control import CancelToken
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.types import RepoPath, Snapshot
@@ -326,41 +327,6 @@ def test_a_case_of_django_that_shows_nothing_is_refused(
 # SymPy, whose test tools are part of the project
 
 
-RUNTESTS = """\
-import sys
-
-
-class SymPyTests:
-    def __init__(self, reporter, seed=None):
-        self._reporter = reporter
-
-    def matches(self, function):
-        return True
-
-    def test_file(self, filename):
-        names = {"__file__": filename}
-        try:
-            with open(filename) as file:
-                exec(compile(file.read(), filename, "exec"), names)
-        except ImportError:
-            self._reporter.import_error(filename, sys.exc_info())
-            return
-        except Exception:
-            self._reporter.test_exception(sys.exc_info())
-        tests = [f for name, f in names.items() if name.startswith("test_") and self.matches(f)]
-        self._reporter.entering_filename(filename, len(tests))
-        for test in tests:
-            self._reporter.entering_test(test)
-            try:
-                test()
-            except AssertionError:
-                self._reporter.test_fail(sys.exc_info())
-            except Exception:
-                self._reporter.test_exception(sys.exc_info())
-            else:
-                self._reporter.test_pass()
-        self._reporter.leaving_filename()
-"""
 RAISES = """\
 class Failed(Exception):
     pass
@@ -377,7 +343,7 @@ SYMPY = {
     "bin/test": "",
     "sympy/__init__.py": "from sympy.core.calc import gcd\n",
     "sympy/testing/__init__.py": "",
-    "sympy/testing/runtests.py": RUNTESTS,
+    "sympy/testing/runtests.py": sympy_collector.RUNTESTS,
     "sympy/testing/pytest.py": RAISES,
     "sympy/core/__init__.py": "",
     "sympy/core/calc.py": "def gcd(a, b):\n    while b:\n        a, b = b, a % b\n    return b\n",
