@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patchwright_engine.index.postings import B_FILES, B_UNITS, FIELD_WEIGHTS, K1, MAX_PARTS, Postings, Scores
+from patchwright_engine.index.postings import B_FILES, B_UNITS, K1, MAX_PARTS, Postings, Scores
+from patchwright_engine.index.postings_part import FIELD_WEIGHTS
 from patchwright_engine.index.vectors import make_vectors
 from patchwright_engine.syntax.parse import parse_symbols
 from patchwright_engine.types import RepoPath

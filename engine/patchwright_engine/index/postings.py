@@ -1,32 +1,33 @@
 """Which units say which term: BM25 over all units and files of a view in milliseconds.
 
-Held in memory, made from the packed vectors of the files: parts that are never changed, in which what left the view is
-dead. Invariant: scores do not depend on how files are spread over parts.
+Held in memory, made from the packed vectors of the files: parts (`postings_part.py`) that are never changed, in which
+what left the view is dead. Invariant: scores do not depend on how files are spread over parts.
 """
 
-import math
-from array import array
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy
-from numpy.typing import NDArray
 
-from patchwright_engine.index.vectors import FIELDS, Vectors, term_key, unpack
+from patchwright_engine.index.postings_part import Floats, Held, Integers, Part
+from patchwright_engine.index.vectors import FIELDS, term_key
 
 K1 = 1.2
 B_FILES = 0.75
 B_UNITS = 0.6
-FIELD_WEIGHTS = {"code": 1.0, "text": 1.0, "name": 3.0}
 MAX_PARTS = 8
-"""More are made into one: each costs a look-up for every term."""
+"""More small ones are made into one: each costs a look-up for every query."""
+PART_FILES = 4_000
+"""Of a full part, which is never merged; making one takes some 200 bytes a file for each kilobyte of source."""
+BEST_UNITS = 10
+RARE_NAMES = 30
+RARE_WORDS = 12
+"""Files that may hold a term for it to count as rare, as part of what units are called and anywhere."""
+RARE_WEIGHT = 4.0
+"""A term of a query counts no more than this where it is rare: once is telling already."""
 
 Load = Callable[[Sequence[int]], Iterable[tuple[int, bytes]]]
 """Packed vectors of the asked-for files, in any order; a file that has none may be left out."""
-Floats = NDArray[numpy.float64]
-Integers = NDArray[numpy.int64]
-Kind = TypeVar("Kind", bound=numpy.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +43,31 @@ class UnitScore:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What shares a term with the query; unnormalised."""
+    """What shares a term with the query; unnormalised. Files by the caller's numbers."""
 
     files: Mapping[int, float]
     units: tuple[UnitScore, ...]
     """Best first."""
+    fields: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    """Files by what they say in one field alone."""
+    best_units: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+    """The scores of a file's best `BEST_UNITS` units, best first."""
+    coverage: Mapping[int, float] = field(default_factory=dict)
+    """How much of the query one unit of the file holds at best, by the weight and rarity of its terms; 0-1."""
+    rare_names: Mapping[int, float] = field(default_factory=dict)
+    """The most telling term that the file's units are called by, among terms in few files."""
+    rare_words: Mapping[int, float] = field(default_factory=dict)
+    """What all terms together say that few files hold."""
+    file_mass: float = 0.0
+    """Weight and rarity of the query's terms together, over files; a score over it is comparable between queries."""
+    unit_mass: float = 0.0
 
 
 class Postings:
     """The terms of a set of files. Not for several threads at once."""
 
     def __init__(self) -> None:
-        self._parts: list[_Part] = []
+        self._parts: list[Part] = []
 
     @property
     def files(self) -> frozenset[int]:
@@ -68,161 +82,159 @@ class Postings:
         # A part that is mostly dead costs more than making its living files anew.
         self._parts = [part for part in self._parts if 2 * len(part.alive) > part.size]
         missing = wanted - self.files
-        if len(self._parts) >= MAX_PARTS and missing:
-            self._parts.sort(key=lambda part: part.size)
-            missing = missing.union(*(part.alive for part in self._parts[:-1]))
-            del self._parts[:-1]
-        if missing:
-            self._parts.append(_Part(load(sorted(missing))))
+        small = [part for part in self._parts if 2 * len(part.alive) <= PART_FILES]
+        if missing and len(small) >= MAX_PARTS:
+            largest = max(small, key=lambda part: part.size)
+            missing = missing.union(*(part.alive for part in small if part is not largest))
+            self._parts = [part for part in self._parts if part not in small or part is largest]
+        ordered = sorted(missing)
+        for start in range(0, len(ordered), PART_FILES):
+            self._parts.append(Part(load(ordered[start : start + PART_FILES])))
 
     def search(self, query: Mapping[str, float], top_units: int = 2_000) -> Scores:
-        """BM25 of every file and unit; `query` gives each term's weight.
+        """BM25 of every file and unit; `query` gives each term's weight."""
+        return self.search_many([query], top_units)[0]
+
+    def search_many(
+        self, queries: Sequence[Mapping[str, float]], top_units: int = 2_000, among: Collection[int] | None = None
+    ) -> tuple[Scores, ...]:
+        """The same for several queries that share terms, at little more than the cost of all their terms once.
 
         Fields are weighed before the counts saturate (Robertson et al., "Simple BM25 extension to multiple weighted
-        fields", 2004).
+        fields", 2004). `among` names the files whose units are told; all files are scored.
         """
-        terms = [(weight, _keys(term)) for term, weight in query.items()]
-        found = [_Found(part, terms) for part in self._parts]
+        terms = list(dict.fromkeys(term for query in queries for term in query))
         units = sum(part.units for part in self._parts)
-        files = sum(len(part.alive) for part in self._parts)
-        if not units:
-            return Scores({}, ())
-        unit_words = sum(part.unit_words for part in self._parts) / units or 1.0
-        file_words = sum(part.file_words for part in self._parts) / files or 1.0
-        for position, (weight, _) in enumerate(terms):
-            unit_idf = weight * _idf(sum(one.unit_frequency(position) for one in found), units)
-            file_idf = weight * _idf(sum(one.file_frequency(position) for one in found), files)
-            for one in found:
-                one.add(position, unit_idf, file_idf, unit_words, file_words)
-        best = [unit for one in found for unit in one.best_units(top_units)]
-        best.sort(key=lambda unit: (-unit.score, unit.file, unit.symbol))
-        return Scores({file: score for one in found for file, score in one.file_scores()}, tuple(best[:top_units]))
+        if not units or not terms:
+            return tuple(Scores({}, ()) for _ in queries)
+        keys = numpy.array([term_key(term) for term in terms], numpy.uint32)
+        found = [part.find(keys) for part in self._parts]
+        rarity = _Rarity(self._parts, found, len(terms))
+        for held in found:
+            _weigh(held, rarity)
+        weights = [numpy.array([query.get(term, 0.0) for term in terms]) for query in queries]
+        chosen = frozenset(among) if among is not None else None
+        return tuple(_scores(found, rarity, one, top_units, chosen) for one in weights)
 
 
-class _Part:
-    """Some files' units with their terms in order."""
+class _Rarity:
+    """How rare each term is, and how long documents are, over all parts."""
 
-    def __init__(self, packed: Iterable[tuple[int, bytes]]) -> None:
-        numbers: list[int] = []
-        every: list[Vectors] = []
-        for number, content in packed:
-            numbers.append(number)
-            every.append(unpack(content))
-        self.size = len(numbers)
-        self._numbers = numbers
-        self.alive = frozenset(numbers)
-        sizes = [len(vectors.symbols) for vectors in every]
-        self.file_of = numpy.repeat(numpy.arange(len(every)), sizes)
-        self.symbol_of = _joined([vectors.symbols for vectors in every], numpy.int32)
-        self.nested = _joined([vectors.nested for vectors in every], numpy.uint8).astype(numpy.bool_)
-        self.lengths = _joined([vectors.lengths for vectors in every], numpy.uint32).astype(numpy.float64)
-        own = numpy.where(self.nested, 0.0, self.lengths)
-        self.file_lengths = numpy.bincount(self.file_of, own, minlength=len(every))
-        self._alive_units = numpy.ones(len(self.file_of), numpy.bool_)
-        self._count_words()
-        entries = [numpy.diff(numpy.frombuffer(vectors.offsets, numpy.uint32)) for vectors in every]
-        unit_of = numpy.repeat(
-            numpy.arange(len(self.file_of), dtype=numpy.uint32), numpy.concatenate(entries) if entries else []
-        )
-        keys = _joined([vectors.keys for vectors in every], numpy.uint32)
-        counts = _joined([vectors.counts for vectors in every], numpy.uint8)
-        # One sort of plain numbers is several times faster than an indirect one.
-        together = (keys.astype(numpy.uint64) << numpy.uint64(32)) | numpy.arange(len(keys), dtype=numpy.uint64)
-        together.sort()
-        order = (together & numpy.uint64(0xFFFFFFFF)).astype(numpy.int64)
-        self._unit_of, self._counts = unit_of[order], counts[order]
-        ordered = (together >> numpy.uint64(32)).astype(numpy.uint32)
-        self._keys, starts = numpy.unique(ordered, return_index=True)
-        self._starts = numpy.append(starts, len(ordered))
-
-    def keep(self, wanted: frozenset[int]) -> None:
-        """Let the files outside `wanted` die."""
-        if self.alive <= wanted:
-            return
-        self.alive &= wanted
-        living = numpy.array([number in self.alive for number in self._numbers], numpy.bool_)
-        self._alive_units = living[self.file_of]
-        self._count_words()
-
-    def number_of(self, file: int) -> int:
-        return self._numbers[file]
-
-    def of(self, keys: Iterable[tuple[int, float]]) -> tuple[Integers, Floats]:
-        """Units that hold any of the terms, ascending, with the sum of their weighted counts."""
-        units, counts = [], []
-        for key, weight in keys:
-            place = int(numpy.searchsorted(self._keys, numpy.uint32(key)))
-            if place < len(self._keys) and self._keys[place] == key:
-                span = slice(int(self._starts[place]), int(self._starts[place + 1]))
-                units.append(self._unit_of[span])
-                counts.append(self._counts[span] * weight)
-        if not units:
-            return numpy.zeros(0, numpy.int64), numpy.zeros(0)
-        all_units, all_counts = numpy.concatenate(units), numpy.concatenate(counts)
-        living = self._alive_units[all_units]
-        distinct, inverse = numpy.unique(all_units[living], return_inverse=True)
-        return distinct.astype(numpy.int64), _sums(inverse, all_counts[living], len(distinct))
-
-    def _count_words(self) -> None:
-        own = self._alive_units & ~self.nested
-        self.units = int(self._alive_units.sum())
-        self.unit_words = float(self.lengths[self._alive_units].sum())
-        self.file_words = float(self.lengths[own].sum())
+    def __init__(self, parts: Sequence[Part], found: Sequence[Held], terms: int) -> None:
+        units, files = sum(part.units for part in parts), sum(len(part.alive) for part in parts)
+        self.unit_words = sum(part.unit_words for part in parts) / units or 1.0
+        self.file_words = sum(part.file_words for part in parts) / files or 1.0
+        totals = sum((part.field_words for part in parts), numpy.zeros(len(FIELDS)))
+        self.field_words: Floats = numpy.maximum(totals / files, 1e-9)
+        self.file_frequency = sum((_count(held.file_term, terms) for held in found), numpy.zeros(terms))
+        self.units = _idf(sum((_count(held.term, terms) for held in found), numpy.zeros(terms)), units)
+        self.files = _idf(self.file_frequency, files)
+        self.field_frequency = [
+            sum((_count(held.file_term[held.file_counts[number] > 0], terms) for held in found), numpy.zeros(terms))
+            for number in range(len(FIELDS))
+        ]
+        self.fields = [_idf(frequency, files) for frequency in self.field_frequency]
 
 
-class _Found:
-    """The query's terms in one part, and the scores as they add up."""
-
-    def __init__(self, part: _Part, terms: Iterable[tuple[float, tuple[tuple[int, float], ...]]]) -> None:
-        self._part = part
-        self._units = [part.of(keys) for _, keys in terms]
-        self._files = [self._by_file(units, counts) for units, counts in self._units]
-        self._unit_scores = numpy.zeros(len(part.file_of))
-        self._file_scores = numpy.zeros(part.size)
-
-    def unit_frequency(self, term: int) -> int:
-        return len(self._units[term][0])
-
-    def file_frequency(self, term: int) -> int:
-        return len(self._files[term][0])
-
-    def add(self, term: int, unit_idf: float, file_idf: float, unit_words: float, file_words: float) -> None:
-        """Add what one term says, its rarity being known over all parts."""
-        units, counts = self._units[term]
-        norm = K1 * (1 - B_UNITS + B_UNITS * self._part.lengths[units] / unit_words)
-        self._unit_scores[units] += unit_idf * counts * (K1 + 1) / (counts + norm)
-        files, counts = self._files[term]
-        spread = K1 * (1 - B_FILES + B_FILES * self._part.file_lengths[files] / file_words)
-        self._file_scores[files] += file_idf * counts * (K1 + 1) / (counts + spread)
-
-    def best_units(self, count: int) -> Iterator[UnitScore]:
-        scores = self._unit_scores
-        chosen = numpy.argpartition(-scores, count)[:count] if len(scores) > count else numpy.arange(len(scores))
-        for unit in chosen[scores[chosen] > 0].tolist():
-            file = self._part.number_of(int(self._part.file_of[unit]))
-            yield UnitScore(file, int(self._part.symbol_of[unit]), float(scores[unit]))
-
-    def file_scores(self) -> Iterator[tuple[int, float]]:
-        for file in numpy.flatnonzero(self._file_scores).tolist():
-            yield self._part.number_of(file), float(self._file_scores[file])
-
-    def _by_file(self, units: Integers, counts: Floats) -> tuple[Integers, Floats]:
-        whole = ~self._part.nested[units]
-        files, inverse = numpy.unique(self._part.file_of[units[whole]], return_inverse=True)
-        return files, _sums(inverse, counts[whole], len(files))
+def _weigh(held: Held, rarity: _Rarity) -> None:
+    """What each entry adds to its unit's and file's score for a term of weight 1."""
+    part = held.part
+    lengths = part.lengths[held.unit] / rarity.unit_words
+    held.unit_gain = rarity.units[held.term] * _saturated(held.count, lengths, B_UNITS)
+    lengths = part.file_lengths[held.file] / rarity.file_words
+    held.file_gain = rarity.files[held.file_term] * _saturated(held.file_count, lengths, B_FILES)
+    for number, said in enumerate(held.file_counts):
+        lengths = part.field_lengths[number][held.file] / rarity.field_words[number]
+        held.field_gain[number] = rarity.fields[number][held.file_term] * _saturated(said, lengths, B_FILES)
 
 
-def _keys(term: str) -> tuple[tuple[int, float], ...]:
-    return tuple((term_key(term, name), FIELD_WEIGHTS[name]) for name in FIELDS)
+def _saturated(counts: Floats, lengths: Floats, b: float) -> Floats:
+    """Counts in documents of such `lengths` (1 is the mean), each worth less than the one before; `b` as in BM25."""
+    return counts * (K1 + 1) / (counts + K1 * (1 - b + b * lengths))
 
 
-def _idf(frequency: int, documents: int) -> float:
-    return math.log(1 + (documents - frequency + 0.5) / (frequency + 0.5))
+def _scores(
+    found: Sequence[Held], rarity: _Rarity, weights: Floats, top_units: int, among: frozenset[int] | None
+) -> Scores:
+    unit_mass, file_mass = float(weights @ rarity.units), float(weights @ rarity.files)
+    name_rarity = numpy.where(rarity.field_frequency[FIELDS.index("name")] <= RARE_NAMES, rarity.fields[2], 0.0)
+    word_rarity = numpy.where(rarity.file_frequency <= RARE_WORDS, rarity.files, 0.0)
+    few = numpy.minimum(weights, RARE_WEIGHT)
+    files: dict[int, float] = {}
+    fields: dict[str, dict[int, float]] = {name: {} for name in FIELDS}
+    best_units: dict[int, tuple[float, ...]] = {}
+    coverage: dict[int, float] = {}
+    rare_names: dict[int, float] = {}
+    rare_words: dict[int, float] = {}
+    units: list[UnitScore] = []
+    for held in found:
+        part, size = held.part, held.part.size
+        own, own_files = weights[held.term] > 0, weights[held.file_term] > 0
+        unit, term = held.unit[own], held.term[own]
+        file, file_term = held.file[own_files], held.file_term[own_files]
+        scores = _sums(unit, held.unit_gain[own] * weights[term], len(part.file_of))
+        covered = _sums(unit, rarity.units[term] * weights[term], len(part.file_of))
+        by_file = numpy.zeros(size)
+        numpy.maximum.at(by_file, part.file_of, covered)
+        coverage.update(part.told(by_file / (unit_mass or 1.0)))
+        file_weight = weights[file_term]
+        files.update(part.told(_sums(file, held.file_gain[own_files] * file_weight, size)))
+        for number, name in enumerate(FIELDS):
+            gain = held.field_gain[number][own_files]
+            fields[name].update(part.told(_sums(file, gain * file_weight, size)))
+        rare_words.update(part.told(_sums(file, (few * word_rarity)[file_term], size)))
+        named = held.file_counts[FIELDS.index("name")][own_files] > 0
+        by_file = numpy.zeros(size)
+        numpy.maximum.at(by_file, file[named], (few * name_rarity)[file_term[named]])
+        rare_names.update(part.told(by_file))
+        best_units.update(_best_by_file(part, scores))
+        units += _best_units(part, scores, top_units, among)
+    units.sort(key=_best_first)
+    return Scores(
+        files, tuple(units[:top_units]), fields, best_units, coverage, rare_names, rare_words, file_mass, unit_mass
+    )
 
 
-def _joined(parts: Sequence["array[int]"], kind: type[Kind]) -> NDArray[Kind]:
-    return numpy.concatenate([numpy.frombuffer(part, kind) for part in parts]) if parts else numpy.zeros(0, kind)
+def _best_first(unit: UnitScore) -> tuple[float, int, int]:
+    return -unit.score, unit.file, unit.symbol
 
 
-def _sums(inverse: Integers, counts: Floats, size: int) -> Floats:
-    return numpy.bincount(inverse, counts, minlength=size).astype(numpy.float64)
+def _best_units(part: Part, scores: Floats, count: int, among: frozenset[int] | None) -> list[UnitScore]:
+    if among is not None:
+        wanted = numpy.array([number in among for number in part.numbers], numpy.bool_)
+        scores = numpy.where(wanted[part.file_of], scores, 0.0)
+    places = numpy.flatnonzero(scores)
+    if len(places) > count:
+        places = places[numpy.argpartition(-scores[places], count)[:count]]
+    files, symbols, values = part.file_of[places].tolist(), part.symbol_of[places].tolist(), scores[places].tolist()
+    return [
+        UnitScore(part.numbers[file], symbol, value) for file, symbol, value in zip(files, symbols, values, strict=True)
+    ]
+
+
+def _best_by_file(part: Part, scores: Floats) -> dict[int, tuple[float, ...]]:
+    places = numpy.flatnonzero(scores)
+    if not len(places):
+        return {}
+    places = places[numpy.lexsort((-scores[places], part.file_of[places]))]
+    files = part.file_of[places]
+    starts = numpy.flatnonzero(numpy.diff(files, prepend=-1))
+    ends = numpy.append(starts[1:], len(files)).tolist()
+    values = scores[places]
+    return {
+        part.numbers[file]: tuple(values[start : min(end, start + BEST_UNITS)].tolist())
+        for file, start, end in zip(files[starts].tolist(), starts.tolist(), ends, strict=True)
+    }
+
+
+def _count(terms: Integers, size: int) -> Floats:
+    return numpy.bincount(terms, minlength=size).astype(numpy.float64)
+
+
+def _sums(places: Integers, values: Floats, size: int) -> Floats:
+    return numpy.bincount(places, values, size).astype(numpy.float64, copy=False)
+
+
+def _idf(frequency: Floats, documents: int) -> Floats:
+    rarity: Floats = numpy.log(1 + (documents - frequency + 0.5) / (frequency + 0.5))
+    return rarity

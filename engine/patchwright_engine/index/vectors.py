@@ -1,7 +1,7 @@
 """What each unit of a file says, packed: a unit is a function, the own text of a class, or what is outside both.
 
-A term is its 32-bit hash, apart for each field, so that files can be read in any process without a shared vocabulary;
-two terms of a large project rarely meet, and then cost a little precision. Invariant: equal content gives equal bytes.
+A term is its 32-bit hash, so that files can be read in any process without a shared vocabulary; two terms of a large
+project rarely meet, and then cost a little precision. Invariant: equal content gives equal bytes.
 """
 
 import struct
@@ -9,17 +9,20 @@ import sys
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
 from patchwright_engine.index.lexical import WORD, word_terms
 
-FIELDS = {"code": 0, "text": 0x9E3779B9, "name": 0x85EBCA6B}
-"""Fields of a unit and the seed of their hashes: code itself, comments and strings, what the unit is called."""
+FIELDS = ("code", "text", "name")
+"""Fields of a unit: code itself, comments and strings, what the unit is called."""
 MAX_COUNT = 255
-_HEADER = struct.Struct("<II")
+_HEADER = struct.Struct("<IIIIII")
+_KINDS = "iBIIIIBBB"
+_LEVEL = 1
+"""Of compression: higher levels save little on hashes and cost a cold index much."""
 _BLANK = bytes(byte if byte == 0x0A else 0x20 for byte in range(256))
 
 
@@ -38,35 +41,42 @@ class Spanned(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """The units of one file: `keys[offsets[i]:offsets[i + 1]]` with `counts` are unit i's."""
+    """The units of one file. Entries follow each other unit by unit, `sizes[i]` of them for unit i."""
 
+    totals: tuple[int, int, int]
+    """Terms of the whole file, by field."""
     symbols: "array[int]"
     """Position of each unit's symbol among the file's symbols; the last unit, the rest of the file, has -1."""
     nested: "array[int]"
     """1 for a unit whose text is part of another unit's, so that a sum over the file must leave it out."""
     lengths: "array[int]"
     """In words."""
-    offsets: "array[int]"
-    keys: "array[int]"
-    counts: "array[int]"
+    sizes: "array[int]"
+    terms: "array[int]"
+    """The distinct terms of the file."""
+    places: "array[int]"
+    """Of each entry: its term's place in `terms`."""
+    code: "array[int]"
+    """Of each entry: how often the term stands in the field, as are the next two."""
+    text: "array[int]"
+    name: "array[int]"
 
 
 @lru_cache(maxsize=200_000)
-def word_keys(word: str, seed: int) -> tuple[int, ...]:
-    """The hashes of one word's terms in the field of `seed`."""
-    return tuple(zlib.crc32(term.encode(), seed) for term in word_terms(word))
+def word_keys(word: str) -> tuple[int, ...]:
+    """The hashes of one word's terms."""
+    return tuple(term_key(term) for term in word_terms(word))
 
 
-def term_key(term: str, field: str) -> int:
-    """The hash of one term in one field."""
-    return zlib.crc32(term.encode(), FIELDS[field])
+def term_key(term: str) -> int:
+    """The hash of one term."""
+    return zlib.crc32(term.encode())
 
 
 def make_vectors(source: bytes, symbols: Sequence[Spanned], texts: Iterable[tuple[int, int]]) -> bytes:
     """Pack the units of a file. `texts` are the byte ranges of comments and strings."""
     code, text = _split(source, texts)
-    vectors = Vectors(*(array(kind) for kind in "iBIIIB"))
-    vectors.offsets.append(0)
+    units = _Units()
     covered = bytearray(len(code))
     function_end = 0
     for position, symbol in enumerate(symbols):
@@ -77,12 +87,11 @@ def make_vectors(source: bytes, symbols: Sequence[Spanned], texts: Iterable[tupl
         nested = first < function_end
         if symbol.kind != "class":
             function_end = max(function_end, last)
-        said = {"code": _joined(code, own), "text": _joined(text, own), "name": symbol.name}
-        _add(vectors, position, nested, said)
+        units.add(position, nested, (_joined(code, own), _joined(text, own), symbol.name))
         covered[first:last] = b"\1" * (last - first)
     rest = [line for line, inside in enumerate(covered) if not inside]
-    _add(vectors, -1, False, {"code": _joined(code, rest), "text": _joined(text, rest)})
-    return _pack(vectors)
+    units.add(-1, False, (_joined(code, rest), _joined(text, rest), ""))
+    return _pack(units.vectors())
 
 
 def unpack(packed: bytes) -> Vectors:
@@ -92,20 +101,61 @@ def unpack(packed: bytes) -> Vectors:
         ValueError: these are not its bytes.
     """
     try:
-        units, entries = _HEADER.unpack_from(packed)
-        vectors = Vectors(*(array(kind) for kind in "iBIIIB"))
-        place = _HEADER.size
-        for part, count in zip(_parts(vectors), (units, units, units, units + 1, entries, entries), strict=True):
-            end = place + count * part.itemsize
-            part.frombytes(packed[place:end])
-            if len(part) != count:
-                raise ValueError("cut short")
-            if sys.byteorder == "big":
-                part.byteswap()
-            place = end
-    except struct.error as error:
-        raise ValueError(str(error)) from error
-    return vectors
+        content = zlib.decompress(packed)
+        units, terms, entries, *totals = _HEADER.unpack_from(content)
+    except (zlib.error, struct.error) as error:
+        raise ValueError(f"not packed vectors: {error}") from error
+    arrays = [array(kind) for kind in _KINDS]
+    place = _HEADER.size
+    for part, count in zip(arrays, (units,) * 4 + (terms,) + (entries,) * 4, strict=True):
+        end = place + count * part.itemsize
+        if end > len(content):
+            raise ValueError("not packed vectors: cut short")
+        part.frombytes(content[place:end])
+        if sys.byteorder == "big":
+            part.byteswap()
+        place = end
+    return Vectors((totals[0], totals[1], totals[2]), *arrays)
+
+
+class _Units:
+    """The units of one file as they are read."""
+
+    def __init__(self) -> None:
+        self._arrays = [array(kind) for kind in _KINDS]
+        self._terms: dict[int, int] = {}
+        self._totals = [0, 0, 0]
+
+    def add(self, position: int, nested: bool, said: Sequence[str]) -> None:
+        """One more unit; `said` is its text by field."""
+        symbols, every_nested, lengths, sizes, _, places, *every_count = self._arrays
+        terms = self._terms
+        length = 0
+        counted: list[dict[int, int]] = []
+        for field, part in enumerate(said):
+            counts: dict[int, int] = {}
+            words = Counter(WORD.findall(part))
+            for word, times in words.items():
+                length += times
+                for key in word_keys(word):
+                    place = terms.setdefault(key, len(terms))
+                    counts[place] = counts.get(place, 0) + times
+            counted.append(counts)
+            if not nested:
+                self._totals[field] += sum(counts.values())
+        held = list(dict.fromkeys(place for counts in counted for place in counts))
+        symbols.append(position)
+        every_nested.append(nested)
+        lengths.append(length)
+        sizes.append(len(held))
+        places.extend(held)
+        for counts, target in zip(counted, every_count, strict=True):
+            target.extend(min(counts.get(place, 0), MAX_COUNT) for place in held)
+
+    def vectors(self) -> Vectors:
+        self._arrays[4].extend(self._terms)
+        first, second, third = self._totals
+        return Vectors((first, second, third), *self._arrays)
 
 
 def _split(source: bytes, texts: Iterable[tuple[int, int]]) -> tuple[list[str], list[str]]:
@@ -131,37 +181,24 @@ def _own_lines(symbols: Sequence[Spanned], position: int, last: int) -> list[int
     return [*own, *range(line, last)]
 
 
-def _add(vectors: Vectors, position: int, nested: bool, said: Mapping[str, str]) -> None:
-    """One more unit; `said` is its text by field."""
-    counts: Counter[int] = Counter()
-    length = 0
-    for field, part in said.items():
-        seed = FIELDS[field]
-        words = Counter(WORD.findall(part))
-        length += words.total()
-        for word, times in words.items():
-            for key in word_keys(word, seed):
-                counts[key] += times
-    vectors.symbols.append(position)
-    vectors.nested.append(nested)
-    vectors.lengths.append(length)
-    vectors.keys.extend(counts)
-    vectors.counts.extend(min(count, MAX_COUNT) for count in counts.values())
-    vectors.offsets.append(len(vectors.keys))
-
-
 def _joined(lines: Sequence[str], chosen: Iterable[int]) -> str:
     return "\n".join(lines[number] for number in chosen)
 
 
-def _parts(vectors: Vectors) -> "tuple[array[int], ...]":
-    return vectors.symbols, vectors.nested, vectors.lengths, vectors.offsets, vectors.keys, vectors.counts
-
-
 def _pack(vectors: Vectors) -> bytes:
-    parts = _parts(vectors)
+    arrays = (
+        vectors.symbols,
+        vectors.nested,
+        vectors.lengths,
+        vectors.sizes,
+        vectors.terms,
+        vectors.places,
+        vectors.code,
+        vectors.text,
+        vectors.name,
+    )
     if sys.byteorder == "big":
-        for part in parts:
+        for part in arrays:
             part.byteswap()
-    header = _HEADER.pack(len(vectors.symbols), len(vectors.keys))
-    return header + b"".join(part.tobytes() for part in parts)
+    header = _HEADER.pack(len(vectors.symbols), len(vectors.terms), len(vectors.places), *vectors.totals)
+    return zlib.compress(b"".join((header, *(part.tobytes() for part in arrays))), _LEVEL)

@@ -10,23 +10,28 @@ import sqlite3
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar, cast
 
 from patchwright_engine.config import folders
 from patchwright_engine.control import CancelToken, Progress, ProgressSink, ignore_progress
 from patchwright_engine.index.build import make_records
 from patchwright_engine.index.graph import ModuleMap
+from patchwright_engine.index.import_graph import ImportGraph, read_imports
+from patchwright_engine.index.lexical_search import LexicalScores, LexicalSearch
 from patchwright_engine.index.records import Record, Skipped, SourceFile
+from patchwright_engine.index.shown import Shown
 from patchwright_engine.index.store import Store, delete_database
+from patchwright_engine.index.used_names import UsedNames
 from patchwright_engine.syntax.languages import language_of
 from patchwright_engine.syntax.parse import Import
 from patchwright_engine.types import RepoPath, Snapshot, Symbol
 
-if TYPE_CHECKING:
-    from patchwright_engine.index.postings import Postings
+Value = TypeVar("Value")
+BATCH = 250
+"""Names asked for at a time: three spellings each, of which old SQLite takes 999."""
 
 BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA, None})
 """Codes that a new database cures; a locked, full or read-only one is left alone (None: our own version check)."""
@@ -51,17 +56,6 @@ class IndexReport:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LexicalScores:
-    """BM25 of what shares a term with a query, unnormalised."""
-
-    files: Mapping[RepoPath, float]
-    symbols: Mapping[Symbol, float]
-    """Functions, and classes by what is in none of their methods."""
-    outside: Mapping[RepoPath, float]
-    """What a file says outside its functions and classes."""
-
-
 def open_index(root: Path, cache_dir: Path | None = None) -> "Index":
     """The index of a workspace. Its database lies below `cache_dir` (default: the user's cache folder).
 
@@ -79,9 +73,10 @@ class Index:
         self._notes: list[str] = []
         self._lock = threading.RLock()
         self._snapshot: Snapshot | None = None
-        self._modules: ModuleMap | None = None
-        self._importers: dict[RepoPath, tuple[RepoPath, ...]] | None = None
-        self._postings: Postings | None = None
+        self._view = Shown({})
+        self._lexical = LexicalSearch()
+        self._imports = ImportGraph()
+        self._used = UsedNames()
         self._store = self._open(location)
 
     def __enter__(self) -> "Index":
@@ -108,62 +103,83 @@ class Index:
             except sqlite3.Error as error:
                 self._recover(error)
                 report = self._refresh(snapshot, cancel, progress or ignore_progress)
-        return IndexReport(
-            files=report.files,
-            symbols=report.symbols,
-            bytes=report.bytes,
-            seconds=time.perf_counter() - started,
-            cache_hits=report.cache_hits,
-            skipped=report.skipped,
-            skipped_files=report.skipped_files,
-            notes=tuple(self._notes),
-        )
+        return replace(report, seconds=time.perf_counter() - started, notes=tuple(self._notes))
 
     def files(self) -> tuple[RepoPath, ...]:
         """All indexed files, sorted."""
-        return tuple(path for (path,) in self._rows("SELECT path FROM current ORDER BY path"))
+        return self._view.files
+
+    def of_files(self, make: Callable[[tuple[RepoPath, ...]], Value]) -> Value:
+        """`make(index.files())`, made once for as long as the set of files stays the same.
+
+        For what depends on paths alone: `index.of_files(PathWords)`. `make` itself is the key, so it must not be a
+        lambda or another function made anew each time.
+        """
+        with self._lock:
+            made = self._view.made
+            if make not in made:
+                made[make] = make(self._view.files)
+            return cast("Value", made[make])
 
     def symbols(self, path: RepoPath) -> tuple[Symbol, ...]:
         """The symbols of one file in source order; empty for an unknown file."""
-        return self._symbols("WHERE path = ? ORDER BY position", (path,))
+        with self._lock:
+            known = self._view.symbols
+            if path not in known:
+                found = self._symbols("WHERE path = ? ORDER BY position", (path,))
+                self._view.symbols[path] = found  # Of the view that answered: a broken store brings a new one.
+            return self._view.symbols[path]
 
     def find_symbols(self, name: str) -> tuple[Symbol, ...]:
         """Symbols called `name`, by last component ('parse') or by the end of the qualified name ('Parser.parse').
 
         A last component may lack its '?' or '!', as it does in text about Ruby.
         """
-        last = name.rpartition(".")[2]
-        found = self._symbols("WHERE last IN (?, ?, ?) ORDER BY path, position", (last, f"{last}?", f"{last}!"))
-        if last == name:
-            return found
-        return tuple(symbol for symbol in found if f".{symbol.name}".rstrip("?!").endswith(f".{name}".rstrip("?!")))
+        return self.find_all_symbols((name,))[name]
+
+    def find_all_symbols(self, names: Collection[str]) -> dict[str, tuple[Symbol, ...]]:
+        """What `find_symbols` says of each of `names`, at a fraction of the cost of asking one by one."""
+        found: dict[str, tuple[Symbol, ...]] = {}
+        wanted = list(dict.fromkeys(names))
+        for start in range(0, len(wanted), BATCH):
+            batch = wanted[start : start + BATCH]
+            endings = {f"{name.rpartition('.')[2]}{end}" for name in batch for end in ("", "?", "!")}
+            by_last: defaultdict[str, list[tuple[int, Symbol]]] = defaultdict(list)
+            marks = ",".join("?" * len(endings))
+            rows = self._symbols(f"WHERE last IN ({marks}) ORDER BY path, position", list(endings))
+            for order, symbol in enumerate(rows):
+                by_last[symbol.name.rpartition(".")[2]].append((order, symbol))
+            found.update((name, _called(name, by_last)) for name in batch)
+        return found
 
     def imports(self, path: RepoPath) -> tuple[Import, ...]:
         """The imports of one file as written."""
         rows = self._rows("SELECT imports FROM current JOIN parsed ON parsed.id = file WHERE path = ?", (path,))
-        return _imports(rows[0][0]) if rows else ()
+        return read_imports(rows[0][0]) if rows else ()
 
     def imported_files(self, path: RepoPath) -> tuple[RepoPath, ...]:
         """Files of the workspace that `path` imports."""
-        modules = self.modules()
-        found = (target for item in self.imports(path) for target in modules.targets(path, item))
-        return tuple(dict.fromkeys(found))
+        return self._ask(lambda store: self._graph().imported(store, path))
 
     def importers(self, path: RepoPath) -> tuple[RepoPath, ...]:
         """Files of the workspace that import `path`, sorted."""
-        with self._lock:
-            if self._importers is None:
-                self._importers = self._reverse_imports()
-            return self._importers.get(path, ())
+        return self._ask(lambda store: self._graph().importers(store, path))
 
     def references(self, name: str) -> tuple[tuple[RepoPath, int], ...]:
         """Places (file, 1-based line) that use something called `name`, by last component."""
         last = name.rpartition(".")[2]
-        rows = self._rows(
-            "SELECT path, refs FROM current JOIN parsed ON parsed.id = file WHERE instr(refs, ?) ORDER BY path",
-            (f"{json.dumps(last)}:",),
-        )
-        return tuple((path, line) for path, refs in rows for line in json.loads(refs).get(last, ()))
+        return tuple((path, line) for path in self.users(last) for line in self.names_used(path).get(last, ()))
+
+    def users(self, name: str) -> tuple[RepoPath, ...]:
+        """Files that use something called `name`, by last component, sorted."""
+        last = name.rpartition(".")[2]
+
+        def ask(store: Store) -> tuple[RepoPath, ...]:
+            paths = self._view.paths
+            self._used.update(store, paths)
+            return tuple(sorted(path for file in self._used.users(last) for path in paths.get(file, ())))
+
+        return self._ask(ask)
 
     def names_used(self, path: RepoPath) -> dict[str, tuple[int, ...]]:
         """Every name that a file uses (last components), with the lines."""
@@ -172,25 +188,23 @@ class Index:
 
     def modules(self) -> ModuleMap:
         """Module names of the files in view."""
-        with self._lock:
-            if self._modules is None:
-                self._modules = ModuleMap(self.files())
-            return self._modules
+        return self.of_files(ModuleMap)
 
     def search(self, query: Mapping[str, float]) -> LexicalScores:
         """Score every file, and the functions and classes that fit best, by the terms of `query` with their weights."""
-        with self._lock:
-            try:
-                return self._search(query)
-            except sqlite3.Error as error:
-                if self._snapshot is None:
-                    raise
-                self._recover(error)
-                self._refresh(self._snapshot, CancelToken(), ignore_progress)
-                return self._search(query)
+        return self.search_many((query,))[0]
+
+    def search_many(
+        self, queries: Sequence[Mapping[str, float]], among: Collection[RepoPath] | None = None
+    ) -> tuple[LexicalScores, ...]:
+        """The same for several queries, which costs little more than one with all their terms.
+
+        `among` names the files whose functions and classes are told; all files are scored.
+        """
+        return self._ask(lambda store: self._lexical.search(store, self._view.paths, queries, among))
 
     def _refresh(self, snapshot: Snapshot, cancel: CancelToken, progress: ProgressSink) -> IndexReport:
-        self._snapshot, self._modules, self._importers = snapshot, None, None
+        self._snapshot = snapshot
         sources = _source_files(snapshot)
         known = self._store.ids(source.key for source in sources)
         rows = {source.path: known[source.key] for source in sources if source.key in known}
@@ -207,6 +221,7 @@ class Index:
             done += len(batch)
             progress(Progress("index", f"indexed {done} of {len(missing)} changed files"))
         self._store.show(rows)
+        self._view = self._view.followed_by(rows)
         self._store.forget_stale()
         [(files, symbols, size)] = self._store.rows(
             "SELECT count(*), total(symbol_count), total(size) FROM current JOIN parsed ON parsed.id = file"
@@ -214,41 +229,24 @@ class Index:
         skipped.sort(key=lambda one: one.path)
         return IndexReport(files, int(symbols), int(size), 0.0, hits, len(skipped), tuple(skipped))
 
-    def _search(self, query: Mapping[str, float]) -> LexicalScores:
-        from patchwright_engine.index.postings import Postings  # numpy takes a tenth of a second: only for a search
-
-        postings = self._postings = self._postings or Postings()
-        paths: defaultdict[int, list[RepoPath]] = defaultdict(list)
-        for path, file in self._rows("SELECT path, file FROM current ORDER BY path"):
-            paths[file].append(path)
-        try:
-            postings.update(paths, self._store.vectors)
-        except ValueError as error:
-            raise sqlite3.DatabaseError(f"damaged vectors: {error}") from error
-        scores = postings.search(query)
-        units: defaultdict[int, dict[int, float]] = defaultdict(dict)
-        for unit in scores.units:
-            units[unit.file][unit.symbol] = unit.score
-        symbols: dict[Symbol, float] = {}
-        for path, positions in ((path, found) for file, found in units.items() for path in paths[file]):
-            own = self.symbols(path)
-            symbols.update({own[at]: score for at, score in positions.items() if 0 <= at < len(own)})
-        return LexicalScores(
-            files={path: score for file, score in scores.files.items() for path in paths[file]},
-            symbols=symbols,
-            outside={path: found[-1] for file, found in units.items() if -1 in found for path in paths[file]},
-        )
+    def _graph(self) -> ImportGraph:
+        self._imports.show(self._view.shown, self.modules())
+        return self._imports
 
     def _rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self._ask(lambda store: store.rows(sql, values))
+
+    def _ask(self, ask: Callable[[Store], Value]) -> Value:
+        """The answer of `ask`; where the store turns out to be broken, that of a new one."""
         with self._lock:
             try:
-                return self._store.rows(sql, values)
+                return ask(self._store)
             except sqlite3.Error as error:
                 if self._snapshot is None:
                     raise
                 self._recover(error)
                 self._refresh(self._snapshot, CancelToken(), ignore_progress)
-                return self._store.rows(sql, values)
+                return ask(self._store)
 
     def _symbols(self, condition: str, values: Sequence[object]) -> tuple[Symbol, ...]:
         rows = self._rows(
@@ -257,15 +255,6 @@ class Index:
             values,
         )
         return tuple(Symbol(*row) for row in rows)
-
-    def _reverse_imports(self) -> dict[RepoPath, tuple[RepoPath, ...]]:
-        modules = self.modules()
-        importers: defaultdict[RepoPath, set[RepoPath]] = defaultdict(set)
-        for path, text in self._rows("SELECT path, imports FROM current JOIN parsed ON parsed.id = file"):
-            for item in _imports(text):
-                for target in modules.targets(path, item):
-                    importers[target].add(path)
-        return {target: tuple(sorted(paths)) for target, paths in importers.items()}
 
     def _open(self, location: Path) -> Store:
         try:
@@ -284,7 +273,8 @@ class Index:
     def _recover(self, error: sqlite3.Error) -> None:
         """Replace a database that failed while in use: rebuilt when broken, else one in memory."""
         location = self._store.location
-        self._postings = None
+        self._view, self._lexical = Shown({}), LexicalSearch()  # They know contents by rows that are gone.
+        self._imports, self._used = ImportGraph(), UsedNames()
         self._store.close()
         if location is not None and _is_broken(error):
             try:
@@ -306,8 +296,13 @@ def _source_files(snapshot: Snapshot) -> list[SourceFile]:
     ]
 
 
-def _imports(text: str) -> tuple[Import, ...]:
-    return tuple(Import(module, tuple(names), line) for module, names, line in json.loads(text))
+def _called(name: str, by_last: Mapping[str, Sequence[tuple[int, Symbol]]]) -> tuple[Symbol, ...]:
+    """Those of the symbols, given by last component with their order, that `name` means."""
+    last = name.rpartition(".")[2]
+    found = sorted((item for end in ("", "?", "!") for item in by_last.get(last + end, ())), key=lambda item: item[0])
+    if last == name:
+        return tuple(symbol for _, symbol in found)
+    return tuple(symbol for _, symbol in found if f".{symbol.name}".rstrip("?!").endswith(f".{name}".rstrip("?!")))
 
 
 def _is_broken(error: sqlite3.Error) -> bool:

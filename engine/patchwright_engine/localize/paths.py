@@ -1,7 +1,7 @@
 """Signals: paths and modules that the issue names, and words it shares with the words of a path."""
 
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
@@ -41,15 +41,42 @@ def named_files(mentions: Mentions, index: Index, matcher: PathMatcher) -> dict[
     return scores
 
 
+class PathWords:
+    """The words of all paths of a view: made once (`index.of_files(PathWords)`), asked for each issue."""
+
+    def __init__(self, files: Iterable[RepoPath]) -> None:
+        self._paths: defaultdict[str, list[RepoPath]] = defaultdict(list)
+        self._files = 0
+        of_part: dict[str, frozenset[str]] = {}
+        """Folders are shared by many paths, so their words are read once."""
+        for path in files:
+            self._files += 1
+            *folders, name = path.split("/")
+            parts = (*folders, _stem(name))
+            for part in parts:
+                if part not in of_part:
+                    of_part[part] = frozenset(term_counts(part))
+            for word in frozenset().union(*(of_part[part] for part in parts)):
+                self._paths[word].append(path)
+
+    def score(self, terms: Mapping[str, float]) -> dict[RepoPath, float]:
+        """How much of a file's path the words cover, rare path words first; 0-1."""
+        scores: defaultdict[RepoPath, float] = defaultdict(float)
+        for word, weight in terms.items():
+            found = self._paths.get(word, ())
+            worth = math.log(1 + self._files / len(found)) * min(1.0, weight / 2) if found else 0.0
+            for path in found if worth else ():
+                scores[path] += worth
+        best = max(scores.values(), default=1.0)
+        return {path: score / best for path, score in scores.items()}
+
+
 def path_words(terms: Mapping[str, float], files: Iterable[RepoPath]) -> dict[RepoPath, float]:
     """How much of a file's path the issue's words cover, rare path words first; 0-1."""
-    words = {path: frozenset(term_counts(str(PurePosixPath(path).with_suffix("")))) for path in files}
-    frequency = Counter(word for found in words.values() for word in found)
-    rarity = {word: math.log(1 + len(words) / count) for word, count in frequency.items()}
-    scores: dict[RepoPath, float] = {}
-    for path, found in words.items():
-        hit = sum(rarity[word] * min(1.0, terms[word] / 2) for word in found if word in terms)
-        if hit:
-            scores[path] = hit
-    best = max(scores.values(), default=1.0)
-    return {path: score / best for path, score in scores.items()}
+    return PathWords(files).score(terms)
+
+
+def _stem(name: str) -> str:
+    """A file's name without its extension, as `PurePath.stem` has it."""
+    dot = name.rfind(".")
+    return name[:dot] if 0 < dot < len(name) - 1 else name

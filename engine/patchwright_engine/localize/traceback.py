@@ -40,14 +40,16 @@ class PathMatcher:
     def __init__(self, files: Iterable[RepoPath]) -> None:
         self._by_name: defaultdict[str, list[RepoPath]] = defaultdict(list)
         for path in files:
-            self._by_name[PurePosixPath(path).name].append(path)
+            self._by_name[path.rpartition("/")[2]].append(path)
 
     def match(self, text: str) -> RepoPath | None:
         """The file `text` names, or None when there is none or more than one candidate."""
         wanted = [part for part in text.replace("\\", "/").split("/") if part not in ("", ".", "..", "~")]
         if not wanted:
             return None
-        scored = [(_common_ending(wanted, PurePosixPath(path).parts), path) for path in self._by_name[wanted[-1]]]
+        scored = [
+            (_common_ending(wanted, PurePosixPath(path).parts), path) for path in self._by_name.get(wanted[-1], ())
+        ]
         if not scored:
             return None
         best = max(length for length, _ in scored)
