@@ -4,6 +4,7 @@ A term is its 32-bit hash, so that files can be read in any process without a sh
 project rarely meet, and then cost a little precision. Invariant: equal content gives equal bytes.
 """
 
+import re
 import struct
 import sys
 import zlib
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate, chain, repeat
 from typing import Protocol
 
 from patchwright_engine.index.lexical import WORD, word_terms
@@ -23,6 +25,8 @@ _HEADER = struct.Struct("<IIIIII")
 _KINDS = "iBIIIIBBB"
 _LEVEL = 1
 """Of compression: higher levels save little on hashes and cost a cold index much."""
+_WORD = re.compile(WORD.pattern.encode())
+_OUTSIDE = re.compile(b"\0+")
 _BLANK = bytes(byte if byte == 0x0A else 0x20 for byte in range(256))
 
 
@@ -63,9 +67,9 @@ class Vectors:
 
 
 @lru_cache(maxsize=200_000)
-def word_keys(word: str) -> tuple[int, ...]:
+def word_keys(word: bytes) -> tuple[int, ...]:
     """The hashes of one word's terms."""
-    return tuple(term_key(term) for term in word_terms(word))
+    return tuple(term_key(term) for term in word_terms(word.decode("ascii")))
 
 
 def term_key(term: str) -> int:
@@ -76,21 +80,24 @@ def term_key(term: str) -> int:
 def make_vectors(source: bytes, symbols: Sequence[Spanned], texts: Iterable[tuple[int, int]]) -> bytes:
     """Pack the units of a file. `texts` are the byte ranges of comments and strings."""
     code, text = _split(source, texts)
+    starts = [0, *accumulate(map((1).__add__, map(len, source.split(b"\n"))))]
+    lines = len(starts) - 1
     units = _Units()
-    covered = bytearray(len(code))
+    covered = bytearray(lines)
     function_end = 0
     for position, symbol in enumerate(symbols):
         if symbol.kind == "variable":
             continue
-        first, last = symbol.start_line - 1, min(symbol.end_line, len(code))
-        own = _own_lines(symbols, position, last) if symbol.kind == "class" else range(first, last)
+        first, last = symbol.start_line - 1, min(symbol.end_line, lines)
+        own = _own_lines(symbols, position, last) if symbol.kind == "class" else [(first, last)]
         nested = first < function_end
         if symbol.kind != "class":
             function_end = max(function_end, last)
-        units.add(position, nested, (_joined(code, own), _joined(text, own), symbol.name))
+        spans = [(starts[start], starts[end]) for start, end in own if start < end]
+        units.add(position, nested, (_cut(code, spans), _cut(text, spans), symbol.name.encode()))
         covered[first:last] = b"\1" * (last - first)
-    rest = [line for line, inside in enumerate(covered) if not inside]
-    units.add(-1, False, (_joined(code, rest), _joined(text, rest), ""))
+    spans = [(starts[match.start()], starts[match.end()]) for match in _OUTSIDE.finditer(covered)]
+    units.add(-1, False, (_cut(code, spans), _cut(text, spans), b""))
     return _pack(units.vectors())
 
 
@@ -118,71 +125,89 @@ def unpack(packed: bytes) -> Vectors:
     return Vectors((totals[0], totals[1], totals[2]), *arrays)
 
 
+class _Places(dict[bytes, tuple[int, ...]]):
+    """Where the terms of a word stand among those of the file; a new word gets places when first asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.terms: dict[int, int] = {}
+
+    def __missing__(self, word: bytes) -> tuple[int, ...]:
+        terms = self.terms
+        places = self[word] = tuple([terms.setdefault(key, len(terms)) for key in word_keys(word)])
+        return places
+
+
 class _Units:
     """The units of one file as they are read."""
 
     def __init__(self) -> None:
         self._arrays = [array(kind) for kind in _KINDS]
-        self._terms: dict[int, int] = {}
+        self._places = _Places()
         self._totals = [0, 0, 0]
 
-    def add(self, position: int, nested: bool, said: Sequence[str]) -> None:
+    def add(self, position: int, nested: bool, said: Sequence[bytes]) -> None:
         """One more unit; `said` is its text by field."""
         symbols, every_nested, lengths, sizes, _, places, *every_count = self._arrays
-        terms = self._terms
         length = 0
-        counted: list[dict[int, int]] = []
+        counted: list[Counter[int]] = []
         for field, part in enumerate(said):
-            counts: dict[int, int] = {}
-            words = Counter(WORD.findall(part))
-            for word, times in words.items():
-                length += times
-                for key in word_keys(word):
-                    place = terms.setdefault(key, len(terms))
-                    counts[place] = counts.get(place, 0) + times
+            words = _WORD.findall(part)
+            length += len(words)
+            # Nothing here is a loop of Python's own: this is half of what a cold index costs beyond parsing.
+            counts = Counter(chain.from_iterable(map(self._places.__getitem__, words)))
             counted.append(counts)
             if not nested:
-                self._totals[field] += sum(counts.values())
-        held = list(dict.fromkeys(place for counts in counted for place in counts))
+                self._totals[field] += counts.total()
+        held: dict[int, int] = {}
+        for counts in counted:
+            held |= counts
         symbols.append(position)
         every_nested.append(nested)
         lengths.append(length)
         sizes.append(len(held))
         places.extend(held)
         for counts, target in zip(counted, every_count, strict=True):
-            target.extend(min(counts.get(place, 0), MAX_COUNT) for place in held)
+            target.frombytes(_as_bytes(list(map(counts.get, held, repeat(0)))) if counts else bytes(len(held)))
 
     def vectors(self) -> Vectors:
-        self._arrays[4].extend(self._terms)
+        self._arrays[4].extend(self._places.terms)
         first, second, third = self._totals
         return Vectors((first, second, third), *self._arrays)
 
 
-def _split(source: bytes, texts: Iterable[tuple[int, int]]) -> tuple[list[str], list[str]]:
-    """The lines of the file twice: without its comments and strings, and those alone."""
+def _as_bytes(counts: list[int]) -> bytes:
+    try:
+        return bytes(counts)
+    except ValueError:
+        return bytes(min(count, MAX_COUNT) for count in counts)
+
+
+def _split(source: bytes, texts: Iterable[tuple[int, int]]) -> tuple[bytes, bytes]:
+    """The file twice, every byte in its place: without its comments and strings, and those alone."""
     code, text = bytearray(source), bytearray(source.translate(_BLANK))
     for start, end in texts:
         text[start:end] = source[start:end]
         code[start:end] = source[start:end].translate(_BLANK)
-    return code.decode("utf-8", "replace").split("\n"), text.decode("utf-8", "replace").split("\n")
+    return bytes(code), bytes(text)
 
 
-def _own_lines(symbols: Sequence[Spanned], position: int, last: int) -> list[int]:
-    """Lines of a class that are in none of the definitions inside it."""
+def _own_lines(symbols: Sequence[Spanned], position: int, last: int) -> list[tuple[int, int]]:
+    """Ranges of lines of a class that are in none of the definitions inside it."""
     outer = symbols[position]
-    own: list[int] = []
+    own: list[tuple[int, int]] = []
     line = outer.start_line - 1
     for inner in symbols[position + 1 :]:
         if inner.start_line > outer.end_line:
             break
         if inner.kind != "variable":
-            own += range(line, inner.start_line - 1)
+            own.append((line, inner.start_line - 1))
             line = max(line, inner.end_line)
-    return [*own, *range(line, last)]
+    return [*own, (line, last)]
 
 
-def _joined(lines: Sequence[str], chosen: Iterable[int]) -> str:
-    return "\n".join(lines[number] for number in chosen)
+def _cut(source: bytes, spans: Sequence[tuple[int, int]]) -> bytes:
+    return b"\n".join(source[start:end] for start, end in spans)
 
 
 def _pack(vectors: Vectors) -> bytes:
