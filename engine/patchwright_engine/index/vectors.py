@@ -19,6 +19,8 @@ from patchwright_engine.index.lexical import WORD, word_terms
 FIELDS = {"code": 0, "text": 0x9E3779B9, "name": 0x85EBCA6B}
 """Fields of a unit and the seed of their hashes: code itself, comments and strings, what the unit is called."""
 MAX_COUNT = 255
+LONG_LINE = 400
+"""Bytes. Minified code has thousands of functions in one line, whose words are those of the first that begins there."""
 _HEADER = struct.Struct("<II")
 _BLANK = bytes(byte if byte == 0x0A else 0x20 for byte in range(256))
 
@@ -68,12 +70,17 @@ def make_vectors(source: bytes, symbols: Sequence[Spanned], texts: Iterable[tupl
     vectors = Vectors(*(array(kind) for kind in "iBIIIB"))
     vectors.offsets.append(0)
     covered = bytearray(len(code))
+    long = {number for number, line in enumerate(source.split(b"\n")) if len(line) > LONG_LINE}
+    unsaid = set(long)
     function_end = 0
     for position, symbol in enumerate(symbols):
         if symbol.kind == "variable":
             continue
         first, last = symbol.start_line - 1, min(symbol.end_line, len(code))
         own = _own_lines(symbols, position, last) if symbol.kind == "class" else range(first, last)
+        if long:
+            own = [line for line in own if line not in long or line in unsaid]
+            unsaid.difference_update(own)
         nested = first < function_end
         if symbol.kind != "class":
             function_end = max(function_end, last)
@@ -122,8 +129,9 @@ def _own_lines(symbols: Sequence[Spanned], position: int, last: int) -> list[int
     outer = symbols[position]
     own: list[int] = []
     line = outer.start_line - 1
-    for inner in symbols[position + 1 :]:
-        if inner.start_line > outer.end_line:
+    for place in range(position + 1, len(symbols)):
+        inner = symbols[place]
+        if inner.start_line >= outer.end_line and not inner.name.startswith(f"{outer.name}."):
             break
         if inner.kind != "variable":
             own += range(line, inner.start_line - 1)

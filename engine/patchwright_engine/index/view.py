@@ -10,24 +10,27 @@ import sqlite3
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from patchwright_engine.config import folders
 from patchwright_engine.control import CancelToken, Progress, ProgressSink, ignore_progress
 from patchwright_engine.index.build import make_records
 from patchwright_engine.index.graph import ModuleMap
-from patchwright_engine.index.records import Record, Skipped, SourceFile
-from patchwright_engine.index.store import Store, delete_database
+from patchwright_engine.index.lease import delete_database
+from patchwright_engine.index.records import Record, SourceFile
+from patchwright_engine.index.store import Store
 from patchwright_engine.syntax.languages import language_of
 from patchwright_engine.syntax.parse import Import
-from patchwright_engine.types import RepoPath, Snapshot, Symbol
+from patchwright_engine.types import RepoPath, Skipped, Snapshot, Symbol
 
 if TYPE_CHECKING:
     from patchwright_engine.index.postings import Postings
 
+Answer = TypeVar("Answer")
 BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA, None})
 """Codes that a new database cures; a locked, full or read-only one is left alone (None: our own version check)."""
 
@@ -103,11 +106,7 @@ class Index:
         """
         started = time.perf_counter()
         with self._lock:
-            try:
-                report = self._refresh(snapshot, cancel, progress or ignore_progress)
-            except sqlite3.Error as error:
-                self._recover(error)
-                report = self._refresh(snapshot, cancel, progress or ignore_progress)
+            report = self._mending(lambda: self._refresh(snapshot, cancel, progress or ignore_progress), asking=False)
         return IndexReport(
             files=report.files,
             symbols=report.symbols,
@@ -180,33 +179,22 @@ class Index:
     def search(self, query: Mapping[str, float]) -> LexicalScores:
         """Score every file, and the functions and classes that fit best, by the terms of `query` with their weights."""
         with self._lock:
-            try:
-                return self._search(query)
-            except sqlite3.Error as error:
-                if self._snapshot is None:
-                    raise
-                self._recover(error)
-                self._refresh(self._snapshot, CancelToken(), ignore_progress)
-                return self._search(query)
+            return self._mending(lambda: self._search(query))
 
     def _refresh(self, snapshot: Snapshot, cancel: CancelToken, progress: ProgressSink) -> IndexReport:
-        self._snapshot, self._modules, self._importers = snapshot, None, None
         sources = _source_files(snapshot)
         known = self._store.ids(source.key for source in sources)
         rows = {source.path: known[source.key] for source in sources if source.key in known}
         hits = len(rows)
         missing = [source for source in sources if source.path not in rows and _is_utf8(source.path)]
         skipped = [Skipped(s.path, "its name is not UTF-8") for s in sources if not _is_utf8(s.path)]
-        done = 0
-        for batch in make_records(missing, cancel):
-            records = [record for _, record in batch if isinstance(record, Record)]
-            skipped += [record for _, record in batch if isinstance(record, Skipped)]
-            self._store.add(records)
-            ids = self._store.ids(record.key for record in records)
-            rows.update({source.path: ids[record.key] for source, record in batch if isinstance(record, Record)})
-            done += len(batch)
-            progress(Progress("index", f"indexed {done} of {len(missing)} changed files"))
-        self._store.show(rows)
+        skipped += [one for one in snapshot.skipped if one.path.endswith("/") or language_of(one.path) is not None]
+        skipped += self._learn(missing, rows, cancel, progress)
+        while lost := frozenset(self._store.show(rows)):  # Forgotten by another process since we looked.
+            rows = {path: row for path, row in rows.items() if path not in lost}
+            missing = [source for source in sources if source.path in lost]
+            skipped += self._learn(missing, rows, CancelToken(), ignore_progress)
+        self._snapshot, self._modules, self._importers = snapshot, None, None
         self._store.forget_stale()
         [(files, symbols, size)] = self._store.rows(
             "SELECT count(*), total(symbol_count), total(size) FROM current JOIN parsed ON parsed.id = file"
@@ -214,12 +202,45 @@ class Index:
         skipped.sort(key=lambda one: one.path)
         return IndexReport(files, int(symbols), int(size), 0.0, hits, len(skipped), tuple(skipped))
 
+    def _learn(
+        self, sources: Sequence[SourceFile], rows: dict[RepoPath, int], cancel: CancelToken, progress: ProgressSink
+    ) -> list[Skipped]:
+        """Read and store `sources`, equal contents once; note each one's row, or why it has none."""
+        alike: defaultdict[str, list[SourceFile]] = defaultdict(list)
+        for source in sources:
+            alike[source.key].append(source)
+        waiting = list(alike.values())
+        skipped: list[Skipped] = []
+        while waiting:
+            groups = {group[0].path: group for group in waiting}
+            waiting = []
+            done = len(sources) - sum(map(len, groups.values()))
+            for batch in make_records([group[0] for group in groups.values()], cancel):
+                records = [record for _, record in batch if isinstance(record, Record)]
+                self._store.add(records)
+                ids = self._store.ids(record.key for record in records)
+                for source, record in batch:
+                    first, *others = groups[source.path]
+                    if isinstance(record, Skipped):
+                        skipped.append(record)
+                        waiting += [[other] for other in others]
+                    elif record.key not in ids:
+                        waiting.append([first, *others])
+                    elif record.key != source.key:  # It has changed since the snapshot; the others may not have.
+                        rows[source.path] = ids[record.key]
+                        waiting += [others] if others else []
+                    else:
+                        rows.update((one.path, ids[record.key]) for one in (first, *others))
+                done += sum(len(groups[source.path]) for source, _ in batch)
+                progress(Progress("index", f"indexed {done - sum(map(len, waiting))} of {len(sources)} changed files"))
+        return skipped
+
     def _search(self, query: Mapping[str, float]) -> LexicalScores:
         from patchwright_engine.index.postings import Postings  # numpy takes a tenth of a second: only for a search
 
         postings = self._postings = self._postings or Postings()
         paths: defaultdict[int, list[RepoPath]] = defaultdict(list)
-        for path, file in self._rows("SELECT path, file FROM current ORDER BY path"):
+        for path, file in self._store.rows("SELECT path, file FROM current ORDER BY path"):
             paths[file].append(path)
         try:
             postings.update(paths, self._store.vectors)
@@ -241,14 +262,7 @@ class Index:
 
     def _rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
-            try:
-                return self._store.rows(sql, values)
-            except sqlite3.Error as error:
-                if self._snapshot is None:
-                    raise
-                self._recover(error)
-                self._refresh(self._snapshot, CancelToken(), ignore_progress)
-                return self._store.rows(sql, values)
+            return self._mending(lambda: self._store.rows(sql, values))
 
     def _symbols(self, condition: str, values: Sequence[object]) -> tuple[Symbol, ...]:
         rows = self._rows(
@@ -275,27 +289,53 @@ class Index:
             except sqlite3.Error as error:
                 if not _is_broken(error):
                     raise
-                delete_database(location)
-                return Store(location)
+                return _rebuild(location)
         except (OSError, sqlite3.Error) as error:
-            self._notes.append(f"The index is kept in memory only, since {location.parent} is not usable: {error}.")
-            return Store(None)
+            return self._in_memory(location, error)
 
-    def _recover(self, error: sqlite3.Error) -> None:
+    def _in_memory(self, location: Path, error: Exception) -> Store:
+        self._notes.append(
+            f"The index is kept in memory only and made anew each time, since {location.parent} is not usable: {error}."
+            " Free some space there, make the folder writable, or close other windows that use it; PATCHWRIGHT_HOME"
+            " names another place for it."
+        )
+        return Store(None)
+
+    def _mending(self, work: Callable[[], Answer], *, asking: bool = True) -> Answer:
+        """Do `work`; a database that fails is replaced, for a question with its view, and the work done again."""
+        attempt = 0
+        while True:
+            try:
+                if attempt and asking and self._snapshot is not None:
+                    self._refresh(self._snapshot, CancelToken(), ignore_progress)
+                return work()
+            except sqlite3.Error as error:
+                attempt += 1
+                if attempt == 3:
+                    raise
+                self._recover(error, rebuild=attempt == 1)
+
+    def _recover(self, error: sqlite3.Error, *, rebuild: bool) -> None:
         """Replace a database that failed while in use: rebuilt when broken, else one in memory."""
         location = self._store.location
         self._postings = None
         self._store.close()
-        if location is not None and _is_broken(error):
+        reason: Exception = error
+        if location is not None and rebuild and _is_broken(error):
             try:
-                delete_database(location)
-                self._store = Store(location)
+                self._store = _rebuild(location)
                 self._notes.append("The index was broken and has been rebuilt.")
                 return
-            except (OSError, sqlite3.Error):
-                pass  # Then memory, as below.
-        self._notes.append(f"The index is kept in memory only, since its file failed: {error}.")
-        self._store = Store(None)
+            except (OSError, sqlite3.Error) as failure:
+                reason = failure
+        self._store = self._in_memory(location, reason) if location is not None else Store(None)
+
+
+def _rebuild(location: Path) -> Store:
+    """The database made anew; as it is where another process has it open, which may have rebuilt it already."""
+    with suppress(BlockingIOError):
+        delete_database(location)
+    return Store(location)
 
 
 def _source_files(snapshot: Snapshot) -> list[SourceFile]:
