@@ -66,6 +66,14 @@ class Issue:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file that was left out, or a folder (its path ends with '/') that was not entered, and why."""
+
+    path: RepoPath
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """One immutable view of a workspace: disk plus unsaved buffers.
 
@@ -76,6 +84,8 @@ class Snapshot:
     revision: str
     files: Mapping[RepoPath, str]
     overlays: Mapping[RepoPath, bytes] = field(default_factory=dict)
+    skipped: tuple[Skipped, ...] = ()
+    """What no ignore rule hides and is missing all the same."""
 
     def read_bytes(self, path: RepoPath) -> bytes:
         """Content of one file, the unsaved buffer before the disk.

@@ -10,8 +10,8 @@ import pytest
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import Cancelled
 from patchwright_engine.index import build
-from patchwright_engine.index.records import Record, Skipped, SourceFile, make_record
-from patchwright_engine.types import RepoPath
+from patchwright_engine.index.records import Record, SourceFile, make_record
+from patchwright_engine.types import RepoPath, Skipped
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def test_a_program_named_by_the_repository_is_not_run(repository: Path, tmp_path
     git(repository, "config", "core.fsmonitor", str(hook))
     from patchwright_engine.workspace.scan import scan
 
-    assert "pkg/a.py" in scan(repository)
+    assert "pkg/a.py" in scan(repository).files
     assert not mark.exists()
 
 

@@ -24,12 +24,12 @@ def test_ignore_rules_hide_files_and_nested_rules_add_to_them(tmp_path: Path, wi
     (tmp_path / "sub" / ".gitignore").write_text("gen.py\n/top.txt\n")
     if with_git:
         subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    assert scan(tmp_path) == (".gitignore", "a.py", "keep.log", "sub/.gitignore", "sub/c.py")
+    assert scan(tmp_path).files == (".gitignore", "a.py", "keep.log", "sub/.gitignore", "sub/c.py")
 
 
 def test_without_git_caches_and_environments_are_left_out(tmp_path: Path) -> None:
     tree(tmp_path, "a.py", "node_modules/m/i.js", ".venv/lib/x.py", "p.egg-info/PKG-INFO", "b/__pycache__/c.py")
-    assert scan(tmp_path) == ("a.py",)
+    assert scan(tmp_path).files == ("a.py",)
 
 
 def test_tracked_files_count_even_when_a_rule_would_ignore_them(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_tracked_files_count_even_when_a_rule_would_ignore_them(tmp_path: Path) 
     subprocess.run(["git", "add", "-A"], cwd=tmp_path, check=True)
     (tmp_path / ".gitignore").write_text("build/\n")
     (tmp_path / "gone.py").unlink()
-    assert scan(tmp_path) == (".gitignore", "build/a.py")
+    assert scan(tmp_path).files == (".gitignore", "build/a.py")
 
 
 def test_links_out_of_the_root_are_left_out_and_those_inside_stay(tmp_path: Path) -> None:
@@ -48,14 +48,14 @@ def test_links_out_of_the_root_are_left_out_and_those_inside_stay(tmp_path: Path
     (root / "inside.py").symlink_to("real.py")
     (root / "outside.py").symlink_to(tmp_path / "secret.py")
     (root / "broken.py").symlink_to("nowhere.py")
-    assert scan(root) == ("inside.py", "real.py")
+    assert scan(root).files == ("inside.py", "real.py")
 
 
 def test_names_with_spaces_quotes_and_umlauts_are_kept(tmp_path: Path) -> None:
     names = ['a "b".py', "c d.py", "é.py"]
     tree(tmp_path, *names)
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    assert scan(tmp_path) == tuple(sorted(names))
+    assert scan(tmp_path).files == tuple(sorted(names))
 
 
 def test_generated_modules_are_found_but_secrets_and_environments_are_not(tmp_path: Path) -> None:

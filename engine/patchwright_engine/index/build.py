@@ -12,7 +12,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 
 from patchwright_engine.control import CancelToken
-from patchwright_engine.index.records import Record, Skipped, SourceFile, make_record
+from patchwright_engine.index.records import Record, SourceFile, make_record
+from patchwright_engine.types import Skipped
 
 POOL_FROM = 200
 """Below this many files starting processes costs more than it saves (about 2 ms a file, 0.3 s a pool)."""

@@ -6,6 +6,7 @@ are plain text and numbers that may cross a process boundary.
 
 import hashlib
 import json
+import os
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from patchwright_engine.index.vectors import make_vectors
 from patchwright_engine.syntax.languages import grammar_version, language_of, languages, query_text
 from patchwright_engine.syntax.parse import parse_symbols
-from patchwright_engine.types import RepoPath
+from patchwright_engine.types import RepoPath, Skipped
 
 MAX_BYTES = 1_000_000
 """Larger source files are generated or data; tree-sitter would need twenty times their size in memory."""
@@ -61,14 +62,6 @@ class Record:
     """What each unit says (`vectors.py`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A source file that is not in the index, and why."""
-
-    path: RepoPath
-    reason: str
-
-
 def record_key(path: RepoPath, digest: str) -> str:
     """The key of a content in a language."""
     language = language_of(path)
@@ -114,5 +107,7 @@ def make_record(file: SourceFile) -> Record | Skipped:
 
 
 def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MAX_BYTES + 1)
+    """The start of a file; at once, for a pipe may have taken its place."""
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+    with open(file, "rb") as opened:
+        return opened.read(MAX_BYTES + 1)

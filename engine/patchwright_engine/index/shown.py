@@ -10,9 +10,11 @@ from patchwright_engine.types import RepoPath, Symbol
 class Shown:
     """One view of a store."""
 
-    def __init__(self, shown: Mapping[RepoPath, int]) -> None:
+    def __init__(self, shown: Mapping[RepoPath, int], digests: Mapping[RepoPath, str] | None = None) -> None:
         self.shown = shown
         """Path to the store's row of its content."""
+        self.digests = digests or {}
+        """Content hashes of the files whose row is that of just this content."""
         self.files = tuple(sorted(shown))
         self.made: dict[Callable[..., object], object] = {}
         self.symbols: dict[RepoPath, tuple[Symbol, ...]] = {}
@@ -25,9 +27,9 @@ class Shown:
             paths[self.shown[path]].append(path)
         return dict(paths)
 
-    def followed_by(self, shown: Mapping[RepoPath, int]) -> "Shown":
+    def followed_by(self, shown: Mapping[RepoPath, int], digests: Mapping[RepoPath, str]) -> "Shown":
         """The next view, with what is still true of it."""
-        new = Shown(shown)
+        new = Shown(shown, digests)
         if new.files == self.files:
             new.made = self.made
         new.symbols = {path: found for path, found in self.symbols.items() if shown.get(path) == self.shown[path]}

@@ -1,14 +1,18 @@
 """The SQLite side of the index: parsed contents by key, and this connection's view of which file holds which.
 
 Invariant: the file on disk holds only what is keyed by content and schema version; which path has which
-content lives in a temporary table of the connection, so two editors with different unsaved texts share it.
+content lives in a temporary table of the connection, so two editors with different unsaved texts share it. From `show`
+on, questions are answered from one unchanging state of the file, whatever this or another process writes or forgets.
 """
 
+import errno
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from patchwright_engine.index.lease import Lease
 from patchwright_engine.index.records import Record, schema_version
 from patchwright_engine.types import RepoPath
 
@@ -35,42 +39,42 @@ KEEP_AT_LEAST = 2_000
 
 
 class Store:
-    """One open database. Raises sqlite3.Error; `view.py` decides what an error means."""
+    """One open database. Raises sqlite3.Error and OSError; `view.py` decides what an error means."""
 
     def __init__(self, location: Path | None) -> None:
         """`location` is the database file, or None for one in memory."""
         self.location = location
-        self._connection = sqlite3.connect(
-            ":memory:" if location is None else location, timeout=10.0, isolation_level=None, check_same_thread=False
-        )
-        try:
+        with ExitStack() as opened:
+            if location is not None:
+                opened.callback(Lease(location).end)
+            self._writer = self._reader = opened.enter_context(closing(_connect(location)))
             self._prepare()
-        except BaseException:
-            self._connection.close()
-            raise
+            if location is not None:
+                self._reader = opened.enter_context(closing(_connect(location)))
+            self._reader.executescript(VIEW)
+            self._shown: dict[RepoPath, int] = {}
+            self._opened = opened.pop_all()
 
     def close(self) -> None:
-        self._connection.close()
+        self._opened.close()
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """All rows of one query."""
-        return self._connection.execute(sql, values).fetchall()
+        """All rows of one query about the view."""
+        return self._reader.execute(sql, values).fetchall()
 
     def ids(self, keys: Iterable[str]) -> dict[str, int]:
-        """The row of each known key."""
+        """The row of each key that is known now."""
         known: dict[str, int] = {}
         wanted = list(dict.fromkeys(keys))
         for start in range(0, len(wanted), 500):
             batch = wanted[start : start + 500]
             marks = ",".join("?" * len(batch))
-            known.update(self.rows(f"SELECT key, id FROM parsed WHERE key IN ({marks})", batch))
+            known.update(self._writer.execute(f"SELECT key, id FROM parsed WHERE key IN ({marks})", batch))
         return known
 
     def add(self, records: Iterable[Record]) -> None:
         """Store records in one transaction; those another process stored meanwhile are left as they are."""
-        connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with self._writing() as connection:
             for record in records:
                 cursor = connection.execute(
                     "INSERT OR IGNORE INTO parsed(key, size, symbol_count, refs, imports, vectors)"
@@ -102,10 +106,6 @@ class Store:
                             for position, row in enumerate(record.symbols)
                         ],
                     )
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
 
     def vectors(self, files: Sequence[int]) -> Iterator[tuple[int, bytes]]:
         """The packed vectors of some rows; a row that is gone is left out."""
@@ -113,51 +113,72 @@ class Store:
             batch = files[start : start + 500]
             yield from self.rows(f"SELECT id, vectors FROM parsed WHERE id IN ({','.join('?' * len(batch))})", batch)
 
-    def show(self, files: Mapping[RepoPath, int]) -> None:
-        """Make `files` (path to row) the view of this connection."""
-        self._connection.execute("BEGIN")
-        self._connection.execute("DELETE FROM current")
-        self._connection.executemany("INSERT INTO current VALUES (?, ?)", files.items())
-        self._connection.execute("COMMIT")
+    def show(self, files: Mapping[RepoPath, int]) -> list[RepoPath]:
+        """Make `files` (path to row) the view that questions are about.
+
+        Returns the paths whose rows another process has forgotten meanwhile; the view lacks them.
+        """
+        reader = self._reader
+        if reader.in_transaction:
+            reader.execute("COMMIT")
+        reader.execute("BEGIN")
+        shown = self._shown
+        reader.executemany("DELETE FROM current WHERE path = ?", [(path,) for path in shown if path not in files])
+        changed = [(path, row) for path, row in files.items() if shown.get(path) != row]
+        reader.executemany("INSERT OR REPLACE INTO current VALUES (?, ?)", changed)
+        lost = self.rows("SELECT path FROM current WHERE file NOT IN (SELECT id FROM parsed)")
+        reader.executemany("DELETE FROM current WHERE path = ?", lost)
+        self._shown = dict(files)
+        for (path,) in lost:
+            del self._shown[path]
+        if reader is self._writer:  # In memory nobody else writes.
+            reader.execute("COMMIT")
+        return [path for (path,) in lost]
 
     def forget_stale(self) -> None:
         """Drop the oldest contents out of view once they outnumber what is worth keeping."""
-        (total,) = self.rows("SELECT count(*) FROM parsed")[0]
-        (shown,) = self.rows("SELECT count(*) FROM current")[0]
+        [(shown,)] = self.rows("SELECT count(*) FROM current")
+        [(total,)] = self._writer.execute("SELECT count(*) FROM parsed")
         surplus = total - max(KEEP_AT_LEAST, KEEP_STALE * shown)
         if surplus <= 0:
             return
-        stale = self.rows(
-            "SELECT id FROM parsed WHERE id NOT IN (SELECT file FROM current) ORDER BY id LIMIT ?", (surplus,)
-        )
-        self._connection.execute("BEGIN IMMEDIATE")
+        viewed = {file for (file,) in self.rows("SELECT file FROM current")}
+        with self._writing() as connection:
+            oldest = connection.execute("SELECT id FROM parsed ORDER BY id").fetchall()
+            stale = [row for row in oldest if row[0] not in viewed][:surplus]
+            connection.executemany("DELETE FROM symbol WHERE file = ?", stale)
+            connection.executemany("DELETE FROM parsed WHERE id = ?", stale)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction that writes: all of it or nothing."""
+        self._writer.execute("BEGIN IMMEDIATE")
         try:
-            self._connection.executemany("DELETE FROM symbol WHERE file = ?", stale)
-            self._connection.executemany("DELETE FROM parsed WHERE id = ?", stale)
+            yield self._writer
+            self._writer.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._writer.in_transaction:  # A full disk has ended it already.
+                self._writer.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
 
     def _prepare(self) -> None:
-        execute = self._connection.execute
-        if self.location is not None:
-            execute("PRAGMA journal_mode = WAL")
-        execute("PRAGMA synchronous = NORMAL")
-        execute("PRAGMA temp_store = MEMORY")
-        execute("BEGIN IMMEDIATE")
-        if not self.rows("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'meta'"):
-            for statement in TABLES.split(";"):
-                execute(statement)
-            execute("INSERT INTO meta VALUES (?)", (schema_version(),))
-        found = self.rows("SELECT schema FROM meta")
-        execute("COMMIT")
+        execute = self._writer.execute
+        if self.location is not None and execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+            raise OSError(errno.ENOTSUP, "its file system cannot share a database")
+        with self._writing():
+            if not execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'meta'").fetchone():
+                for statement in TABLES.split(";"):
+                    execute(statement)
+                execute("INSERT INTO meta VALUES (?)", (schema_version(),))
+            found = execute("SELECT schema FROM meta").fetchall()
         if found != [(schema_version(),)]:
             raise sqlite3.DatabaseError("another schema version")
-        self._connection.executescript(VIEW)
 
 
-def delete_database(location: Path) -> None:
-    """Remove a database with its journal files; missing ones are fine. Raises OSError."""
-    for suffix in ("", "-wal", "-shm"):
-        location.with_name(location.name + suffix).unlink(missing_ok=True)
+def _connect(location: Path | None) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        ":memory:" if location is None else location, timeout=10.0, isolation_level=None, check_same_thread=False
+    )
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection

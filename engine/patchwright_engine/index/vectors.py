@@ -21,6 +21,8 @@ from patchwright_engine.index.lexical import WORD, word_terms
 FIELDS = ("code", "text", "name")
 """Fields of a unit: code itself, comments and strings, what the unit is called."""
 MAX_COUNT = 255
+LONG_LINE = 400
+"""Bytes. Minified code has thousands of functions in one line, whose words are those of the first that begins there."""
 _HEADER = struct.Struct("<IIIIII")
 _KINDS = "iBIIIIBBB"
 _LEVEL = 1
@@ -80,16 +82,23 @@ def term_key(term: str) -> int:
 def make_vectors(source: bytes, symbols: Sequence[Spanned], texts: Iterable[tuple[int, int]]) -> bytes:
     """Pack the units of a file. `texts` are the byte ranges of comments and strings."""
     code, text = _split(source, texts)
-    starts = [0, *accumulate(map((1).__add__, map(len, source.split(b"\n"))))]
-    lines = len(starts) - 1
+    sizes = [len(line) for line in source.split(b"\n")]
+    starts = [0, *accumulate(map((1).__add__, sizes))]
+    lines = len(sizes)
     units = _Units()
     covered = bytearray(lines)
+    long = frozenset(number for number, size in enumerate(sizes) if size > LONG_LINE) if max(sizes) > LONG_LINE else ()
+    unsaid = set(long)
     function_end = 0
     for position, symbol in enumerate(symbols):
         if symbol.kind == "variable":
             continue
         first, last = symbol.start_line - 1, min(symbol.end_line, lines)
         own = _own_lines(symbols, position, last) if symbol.kind == "class" else [(first, last)]
+        if long:
+            said = [line for start, end in own for line in range(start, end) if line not in long or line in unsaid]
+            unsaid.difference_update(said)
+            own = [(line, line + 1) for line in said]
         nested = first < function_end
         if symbol.kind != "class":
             function_end = max(function_end, last)
@@ -197,8 +206,9 @@ def _own_lines(symbols: Sequence[Spanned], position: int, last: int) -> list[tup
     outer = symbols[position]
     own: list[tuple[int, int]] = []
     line = outer.start_line - 1
-    for inner in symbols[position + 1 :]:
-        if inner.start_line > outer.end_line:
+    for place in range(position + 1, len(symbols)):
+        inner = symbols[place]
+        if inner.start_line >= outer.end_line and not inner.name.startswith(f"{outer.name}."):
             break
         if inner.kind != "variable":
             own.append((line, inner.start_line - 1))

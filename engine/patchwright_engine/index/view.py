@@ -11,49 +11,26 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from patchwright_engine.config import folders
-from patchwright_engine.control import CancelToken, Progress, ProgressSink, ignore_progress
-from patchwright_engine.index.build import make_records
+from patchwright_engine.control import CancelToken, ProgressSink, ignore_progress
 from patchwright_engine.index.graph import ModuleMap
 from patchwright_engine.index.import_graph import ImportGraph, read_imports
 from patchwright_engine.index.lexical_search import LexicalScores, LexicalSearch
-from patchwright_engine.index.records import Record, Skipped, SourceFile
+from patchwright_engine.index.opening import open_store, replace_store
+from patchwright_engine.index.refresh import IndexReport, bring
 from patchwright_engine.index.shown import Shown
-from patchwright_engine.index.store import Store, delete_database
+from patchwright_engine.index.store import Store
 from patchwright_engine.index.used_names import UsedNames
-from patchwright_engine.syntax.languages import language_of
 from patchwright_engine.syntax.parse import Import
 from patchwright_engine.types import RepoPath, Snapshot, Symbol
 
 Value = TypeVar("Value")
 BATCH = 250
 """Names asked for at a time: three spellings each, of which old SQLite takes 999."""
-
-BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA, None})
-"""Codes that a new database cures; a locked, full or read-only one is left alone (None: our own version check)."""
-
-
-@dataclass(frozen=True, slots=True)
-class IndexReport:
-    """What one refresh did."""
-
-    files: int
-    """Source files now in the index."""
-    symbols: int
-    bytes: int
-    """Size of those files together."""
-    seconds: float
-    cache_hits: int
-    """Files whose content was known already."""
-    skipped: int
-    """Source files left out."""
-    skipped_files: tuple[Skipped, ...] = ()
-    """The same by name, with the reason of each."""
-    notes: tuple[str, ...] = ()
 
 
 def open_index(root: Path, cache_dir: Path | None = None) -> "Index":
@@ -67,7 +44,7 @@ def open_index(root: Path, cache_dir: Path | None = None) -> "Index":
 
 
 class Index:
-    """What the workspace's source files define, use and say. Answers are about the snapshot last refreshed from."""
+    """What the workspace's source files define, use and say. Values are about the snapshot last refreshed from."""
 
     def __init__(self, location: Path) -> None:
         self._notes: list[str] = []
@@ -77,7 +54,7 @@ class Index:
         self._lexical = LexicalSearch()
         self._imports = ImportGraph()
         self._used = UsedNames()
-        self._store = self._open(location)
+        self._store = open_store(location, self._notes)
 
     def __enter__(self) -> "Index":
         return self
@@ -98,11 +75,7 @@ class Index:
         """
         started = time.perf_counter()
         with self._lock:
-            try:
-                report = self._refresh(snapshot, cancel, progress or ignore_progress)
-            except sqlite3.Error as error:
-                self._recover(error)
-                report = self._refresh(snapshot, cancel, progress or ignore_progress)
+            report = self._mending(lambda: self._refresh(snapshot, cancel, progress or ignore_progress), asking=False)
         return replace(report, seconds=time.perf_counter() - started, notes=tuple(self._notes))
 
     def files(self) -> tuple[RepoPath, ...]:
@@ -204,30 +177,9 @@ class Index:
         return self._ask(lambda store: self._lexical.search(store, self._view.paths, queries, among))
 
     def _refresh(self, snapshot: Snapshot, cancel: CancelToken, progress: ProgressSink) -> IndexReport:
+        self._view, report = bring(self._store, snapshot, self._view, cancel, progress)
         self._snapshot = snapshot
-        sources = _source_files(snapshot)
-        known = self._store.ids(source.key for source in sources)
-        rows = {source.path: known[source.key] for source in sources if source.key in known}
-        hits = len(rows)
-        missing = [source for source in sources if source.path not in rows and _is_utf8(source.path)]
-        skipped = [Skipped(s.path, "its name is not UTF-8") for s in sources if not _is_utf8(s.path)]
-        done = 0
-        for batch in make_records(missing, cancel):
-            records = [record for _, record in batch if isinstance(record, Record)]
-            skipped += [record for _, record in batch if isinstance(record, Skipped)]
-            self._store.add(records)
-            ids = self._store.ids(record.key for record in records)
-            rows.update({source.path: ids[record.key] for source, record in batch if isinstance(record, Record)})
-            done += len(batch)
-            progress(Progress("index", f"indexed {done} of {len(missing)} changed files"))
-        self._store.show(rows)
-        self._view = self._view.followed_by(rows)
-        self._store.forget_stale()
-        [(files, symbols, size)] = self._store.rows(
-            "SELECT count(*), total(symbol_count), total(size) FROM current JOIN parsed ON parsed.id = file"
-        )
-        skipped.sort(key=lambda one: one.path)
-        return IndexReport(files, int(symbols), int(size), 0.0, hits, len(skipped), tuple(skipped))
+        return report
 
     def _graph(self) -> ImportGraph:
         self._imports.show(self._view.shown, self.modules())
@@ -239,14 +191,7 @@ class Index:
     def _ask(self, ask: Callable[[Store], Value]) -> Value:
         """The answer of `ask`; where the store turns out to be broken, that of a new one."""
         with self._lock:
-            try:
-                return ask(self._store)
-            except sqlite3.Error as error:
-                if self._snapshot is None:
-                    raise
-                self._recover(error)
-                self._refresh(self._snapshot, CancelToken(), ignore_progress)
-                return ask(self._store)
+            return self._mending(lambda: ask(self._store))
 
     def _symbols(self, condition: str, values: Sequence[object]) -> tuple[Symbol, ...]:
         rows = self._rows(
@@ -256,44 +201,25 @@ class Index:
         )
         return tuple(Symbol(*row) for row in rows)
 
-    def _open(self, location: Path) -> Store:
-        try:
-            location.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    def _mending(self, work: Callable[[], Value], *, asking: bool = True) -> Value:
+        """Do `work`; a database that fails is replaced, for a question with its view, and the work done again."""
+        attempt = 0
+        while True:
             try:
-                return Store(location)
+                if attempt and asking and self._snapshot is not None:
+                    self._refresh(self._snapshot, CancelToken(), ignore_progress)
+                return work()
             except sqlite3.Error as error:
-                if not _is_broken(error):
+                attempt += 1
+                if attempt == 3:
                     raise
-                delete_database(location)
-                return Store(location)
-        except (OSError, sqlite3.Error) as error:
-            self._notes.append(f"The index is kept in memory only, since {location.parent} is not usable: {error}.")
-            return Store(None)
+                self._recover(error, rebuild=attempt == 1)
 
-    def _recover(self, error: sqlite3.Error) -> None:
+    def _recover(self, error: sqlite3.Error, *, rebuild: bool) -> None:
         """Replace a database that failed while in use: rebuilt when broken, else one in memory."""
-        location = self._store.location
         self._view, self._lexical = Shown({}), LexicalSearch()  # They know contents by rows that are gone.
         self._imports, self._used = ImportGraph(), UsedNames()
-        self._store.close()
-        if location is not None and _is_broken(error):
-            try:
-                delete_database(location)
-                self._store = Store(location)
-                self._notes.append("The index was broken and has been rebuilt.")
-                return
-            except (OSError, sqlite3.Error):
-                pass  # Then memory, as below.
-        self._notes.append(f"The index is kept in memory only, since its file failed: {error}.")
-        self._store = Store(None)
-
-
-def _source_files(snapshot: Snapshot) -> list[SourceFile]:
-    return [
-        SourceFile(path, snapshot.root / path, digest, snapshot.overlays.get(path))
-        for path, digest in snapshot.files.items()
-        if language_of(path) is not None
-    ]
+        self._store = replace_store(self._store, error, self._notes, rebuild=rebuild)
 
 
 def _called(name: str, by_last: Mapping[str, Sequence[tuple[int, Symbol]]]) -> tuple[Symbol, ...]:
@@ -303,17 +229,3 @@ def _called(name: str, by_last: Mapping[str, Sequence[tuple[int, Symbol]]]) -> t
     if last == name:
         return tuple(symbol for _, symbol in found)
     return tuple(symbol for _, symbol in found if f".{symbol.name}".rstrip("?!").endswith(f".{name}".rstrip("?!")))
-
-
-def _is_broken(error: sqlite3.Error) -> bool:
-    code = getattr(error, "sqlite_errorcode", None)
-    return (code & 0xFF if code is not None else None) in BROKEN
-
-
-def _is_utf8(path: RepoPath) -> bool:
-    """SQLite stores text as UTF-8; a file name that is not stays out of the index."""
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

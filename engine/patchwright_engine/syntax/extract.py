@@ -14,6 +14,10 @@ from patchwright_engine.syntax.languages import LanguageEntry
 from patchwright_engine.types import RepoPath, Symbol
 
 MAX_SIGNATURE = 300
+MAX_HEAD = 1_200
+"""Bytes looked at for a signature: a thousand names may share one statement of a megabyte."""
+MAX_DEPTH = 40
+"""Definitions inside one another; what is deeper was generated, and its qualified names would outgrow the file."""
 _CLASS, _FUNCTION, _VARIABLE, _CONTAINER = range(4)
 _RANK = {
     "definition.class": _CLASS,
@@ -142,7 +146,7 @@ def symbols_of(path: RepoPath, source: bytes, found: Found) -> tuple[Symbol, ...
         while around and (around[-1][0] <= node.start_byte or around[-1][3] == body_start >= 0):
             around.pop()  # Two names of one body, as in `typedef struct a {...} b`, stand side by side.
         name = _name(source, item)
-        if not name:
+        if not name or len(around) >= MAX_DEPTH:
             continue
         qualified = f"{around[-1][1]}.{name}" if around else name
         kind = item.capture.partition(".")[2]
@@ -234,10 +238,12 @@ def _signature(source: bytes, item: _Defined, body: tree_sitter.Node | None, sta
     node = item.node
     if body is not None and item.capture != "definition.variable":
         end = body.start_byte
+    elif node.end_byte > start + MAX_HEAD:
+        end = node.end_byte  # Cut below; asking for the last of very many children takes long.
     else:
         last = node.named_child(node.named_child_count - 1) if node.named_child_count else None
         end = last.end_byte if last is not None else node.end_byte
-    head = source[start : max(start, end)]
+    head = source[start : max(start, min(end, start + MAX_HEAD))]
     if item.capture == "definition.variable":
         head = head.partition(b"\n")[0]
     ends = ": " if item.capture == "definition.variable" else ":;= "

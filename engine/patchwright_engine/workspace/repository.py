@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput
 from patchwright_engine.syntax.languages import language_of
 from patchwright_engine.types import RepoPath
@@ -63,11 +64,12 @@ def is_tracked(root: Path, path: RepoPath) -> bool:
         return False
 
 
-def run_git(root: Path, *arguments: str) -> bytes:
+def run_git(root: Path, *arguments: str, cancel: CancelToken | None = None) -> bytes:
     """Standard output of one read-only git command at `root`.
 
     Raises:
         OSError: git is missing, `root` is no work tree, or the command failed.
+        Cancelled: the token was cancelled, and git was ended.
     """
     try:
         import git
@@ -87,12 +89,18 @@ def run_git(root: Path, *arguments: str) -> bytes:
             # core.fsmonitor may name a program in the repository's own configuration; in a partial clone git would
             # fetch what it lacks.
             command = ["git", "-c", "core.fsmonitor=false", "-c", "protocol.allow=never", *arguments]
-            output = repository.git.execute(
-                command, env=environment, stdout_as_string=False, strip_newline_in_stdout=False
-            )
+            process = repository.git.execute(command, env=environment, as_process=True)
+            forget = cancel.on_cancel(process.kill) if cancel is not None else None
+            output, _ = process.communicate()
+            status = process.returncode
     except (git.exc.GitError, ValueError) as error:
         raise OSError(f"git {arguments[0]} failed in {root}") from error
-    return output if isinstance(output, bytes) else str(output).encode("utf-8", "surrogateescape")
+    if cancel is not None and forget is not None:
+        forget()
+        cancel.check()
+    if status != 0:
+        raise OSError(f"git {arguments[0]} failed in {root}")
+    return bytes(output)
 
 
 def _git_top(folder: Path) -> Path | None:

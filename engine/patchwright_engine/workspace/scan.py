@@ -1,43 +1,22 @@
 """List the files of a workspace that count: what git tracks or would track, else what no ignore rule hides.
 
-Invariant: every path returned is a regular file (or a link to one) inside the root, and the order is fixed.
+The files of checked-out submodules count too: what the project runs and tests may need them. A repository that merely
+lies inside is one of its own. Invariant: every file returned is a regular file (or a link to one) inside the root, and
+the order is fixed; what is left out without an ignore rule is named with its reason.
 """
 
+import errno
 import os
+import re
 import stat
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import pathspec
-
-from patchwright_engine.types import RepoPath
+from patchwright_engine.control import CancelToken
+from patchwright_engine.types import RepoPath, Skipped
 from patchwright_engine.workspace.repository import is_git, run_git
-
-BUILT_IN_IGNORES = (
-    ".git/",
-    ".hg/",
-    ".svn/",
-    "node_modules/",
-    "__pycache__/",
-    "*.py[co]",
-    ".venv/",
-    "venv/",
-    ".env/",
-    ".tox/",
-    ".nox/",
-    ".eggs/",
-    ".mypy_cache/",
-    ".pytest_cache/",
-    ".ruff_cache/",
-    ".hypothesis/",
-    ".idea/",
-    ".vscode/",
-    "build/",
-    "dist/",
-    "*.egg-info/",
-)
-"""Used where there is no git to ask; git users have rules of their own."""
+from patchwright_engine.workspace.walk import LOOKS, Listing, walk
 
 _COMPILED = (".so", ".pyd", ".dylib", ".dll")
 _GENERATED = (".py", *_COMPILED)
@@ -46,6 +25,9 @@ MAX_GENERATED_BYTES = 1 << 30
 """All generated files of a workspace together."""
 MAX_TEXT_BYTES = 1 << 20
 """One generated file that is not compiled."""
+_TRACKED = re.compile(r"(\d{6}) [0-9a-f]{40,64} [0-3]")
+_SUBMODULE = "160000"
+"""What git's index says a submodule is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +39,26 @@ class Generated:
     """Those too large or too many: what imports them fails."""
 
 
-def scan(root: Path) -> tuple[RepoPath, ...]:
-    """All files of the workspace that are not ignored, sorted. Links that leave `root` are left out."""
+def scan(root: Path, cancel: CancelToken | None = None) -> Listing:
+    """All files of the workspace that are not ignored. Links that leave `root` are left out.
+
+    Raises:
+        Cancelled: the token was cancelled.
+    """
+    cancel = cancel or CancelToken()
     real_root = root.resolve()
-    return tuple(path for path in list_entries(root) if _is_inner_file(real_root, f"{root}/{path}"))
+    entries = _list_entries(root, cancel)
+    files: list[RepoPath] = []
+    skipped = list(entries.skipped)
+    for number, path in enumerate(entries.files):
+        if number % LOOKS == 0:
+            cancel.check()
+        found = _look_at(real_root, f"{root}/{path}", path)
+        if found is path:
+            files.append(path)
+        elif isinstance(found, Skipped):
+            skipped.append(found)
+    return Listing(tuple(files), tuple(sorted(skipped, key=lambda one: one.path)))
 
 
 def directory_links(root: Path, files: Container[RepoPath] = ()) -> tuple[RepoPath, ...]:
@@ -71,7 +69,7 @@ def directory_links(root: Path, files: Container[RepoPath] = ()) -> tuple[RepoPa
     real_root = root.resolve()
     return tuple(
         path
-        for path in list_entries(root)
+        for path in _list_entries(root).files
         if path not in files
         and (root / path).is_symlink()
         and (root / path).is_dir()
@@ -113,7 +111,7 @@ def _importable(root: Path, names: list[str]) -> list[str]:
     """Those of the ignored entries that an import could reach, sorted; those of metadata one by one."""
     if not names:
         return []
-    sources = [path for path in list_entries(root) if path.endswith(".py")]
+    sources = [path for path in _list_entries(root).files if path.endswith(".py")]
     folders = {"", "src", *(path.rpartition("/")[0] for path in sources)}
     packages = {path.rpartition("/")[0] for path in sources if PurePosixPath(path).name == "__init__.py"}
     found: list[str] = []
@@ -137,15 +135,51 @@ def _regular_size(path: str) -> int | None:
     return info.st_size if stat.S_ISREG(info.st_mode) else None
 
 
-def list_entries(root: Path) -> tuple[RepoPath, ...]:
-    """Every non-ignored entry, links and vanished files included, sorted."""
+def _list_entries(root: Path, cancel: CancelToken | None = None) -> Listing:
+    """Every non-ignored entry, links and vanished files included."""
     if is_git(root):
         try:
-            output = run_git(root, "ls-files", "-c", "-o", "--exclude-standard", "-z")
-            return tuple(sorted({RepoPath(name) for name in _split(output)}))
+            return _ask_git(root, cancel)
         except OSError:
             pass  # A repository git refuses (broken, foreign owner) is still a folder of files.
-    return tuple(sorted(_walk(root, PurePosixPath(), [pathspec.GitIgnoreSpec.from_lines(BUILT_IN_IGNORES)])))
+    return walk(root, cancel)
+
+
+def _ask_git(root: Path, cancel: CancelToken | None) -> Listing:
+    """What git tracks or would track, in the repository and its submodules. Raises OSError where git refuses."""
+    files: set[RepoPath] = set()
+    skipped: list[Skipped] = []
+    waiting = [PurePosixPath()]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            output = run_git(root / folder, "ls-files", "-c", "-o", "-s", "--exclude-standard", "-z", cancel=cancel)
+        except OSError:
+            if folder == PurePosixPath():
+                raise
+            skipped.append(Skipped(RepoPath(f"{folder}/"), "a submodule that git cannot read"))
+            continue
+        prefix = "" if folder == PurePosixPath() else f"{folder}/"
+        for name in _split(output):
+            info, _, tracked = name.partition("\t")
+            mode = _TRACKED.fullmatch(info)
+            path = RepoPath(prefix + (tracked if mode else name))
+            if mode and mode[1] == _SUBMODULE:
+                if _is_checked_out(root / path):
+                    waiting.append(PurePosixPath(path))
+                else:
+                    reason = "a submodule that is not checked out: git submodule update --init gets it"
+                    skipped.append(Skipped(RepoPath(f"{path}/"), reason))
+            elif path.endswith("/"):
+                reason = "a git repository of its own, no submodule: open it as a workspace"
+                skipped.append(Skipped(path, reason))
+            else:
+                files.add(path)
+    return Listing(tuple(sorted(files)), tuple(skipped))
+
+
+def _is_checked_out(submodule: Path) -> bool:
+    return not submodule.is_symlink() and submodule.is_dir() and is_git(submodule)
 
 
 def is_inside(real_root: Path, entry: Path) -> bool:
@@ -160,60 +194,31 @@ def _split(output: bytes) -> Iterable[str]:
     return (os.fsdecode(name) for name in output.split(b"\0") if name)
 
 
-def _is_inner_file(real_root: Path, entry: str) -> bool:
+def _look_at(real_root: Path, entry: str, path: RepoPath) -> RepoPath | Skipped | None:
+    """`path` itself for a file that counts; None for what is gone, or listed elsewhere."""
     try:
         mode = os.lstat(entry).st_mode
     except OSError:
-        return False
+        return None
     if stat.S_ISREG(mode):
-        return True
-    return stat.S_ISLNK(mode) and Path(entry).is_file() and is_inside(real_root, Path(entry))
+        return path
+    if stat.S_ISLNK(mode):
+        return _look_through(real_root, entry, path)
+    return None if stat.S_ISDIR(mode) else Skipped(path, "neither a file nor a folder")
 
 
-def _walk(root: Path, folder: PurePosixPath, specs: list[pathspec.GitIgnoreSpec]) -> Iterator[RepoPath]:
-    """Depth-first; each `.gitignore` adds a spec whose patterns are anchored at its own folder."""
-    specs = [*specs, *_own_rules(root, folder)]
+def _look_through(real_root: Path, link: str, path: RepoPath) -> RepoPath | Skipped | None:
     try:
-        entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
-    except OSError:
-        return
-    for entry in entries:
-        path = folder / entry.name
-        is_folder = entry.is_dir(follow_symlinks=False)
-        if _ignored(f"{path}/" if is_folder else str(path), specs):
-            continue
-        if is_folder:
-            yield from _walk(root, path, specs)
-        else:
-            yield RepoPath(str(path))
-
-
-def _own_rules(root: Path, folder: PurePosixPath) -> list[pathspec.GitIgnoreSpec]:
-    try:
-        lines = (root / folder / ".gitignore").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    prefix = "" if folder == PurePosixPath() else f"{folder}/"
-    rules = [_anchored(line, prefix) for line in lines if line.strip() and not line.startswith("#")]
-    try:
-        return [pathspec.GitIgnoreSpec.from_lines(rules)]
-    except ValueError:  # One malformed pattern; git would skip that line, we skip the file.
-        return []
-
-
-def _anchored(line: str, prefix: str) -> str:
-    """A rule of a nested `.gitignore` as the root's `.gitignore` would say it."""
-    if not prefix:
-        return line
-    negated, body = ("!", line[1:]) if line.startswith("!") else ("", line)
-    anchored = "/" in body.rstrip().rstrip("/")
-    return f"{negated}/{prefix}{body.lstrip('/')}" if anchored else f"{negated}/{prefix}**/{body}"
-
-
-def _ignored(path: str, specs: list[pathspec.GitIgnoreSpec]) -> bool:
-    """The deepest spec with an opinion decides, as git does."""
-    for spec in reversed(specs):
-        verdict = spec.check_file(path).include
-        if verdict is not None:
-            return verdict
-    return False
+        target = Path(link).resolve(strict=True)
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return Skipped(path, "a link that leads nowhere")
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
+        circle = isinstance(error, RuntimeError) or error.errno == errno.ELOOP
+        return Skipped(path, "a link that leads in a circle" if circle else f"cannot be read: {error.strerror}")
+    is_folder = stat.S_ISDIR(mode)
+    if not target.is_relative_to(real_root):
+        return Skipped(RepoPath(f"{path}/") if is_folder else path, "a link out of the workspace")
+    if is_folder:
+        return None  # Its files are listed where they are.
+    return path if stat.S_ISREG(mode) else Skipped(path, "neither a file nor a folder")

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from patchwright_engine.control import CancelToken
+from patchwright_engine.control import CancelToken, Progress, ProgressSink, ignore_progress
 from patchwright_engine.errors import BadInput
-from patchwright_engine.types import RepoPath, Snapshot
+from patchwright_engine.types import RepoPath, Skipped, Snapshot
 from patchwright_engine.workspace.scan import scan
 
 BLOCK = 1 << 20
@@ -23,11 +23,14 @@ BATCH = 128
 
 
 def take_snapshot(
-    root: Path, overlays: Mapping[RepoPath, str] | None = None, cancel: CancelToken | None = None
+    root: Path,
+    overlays: Mapping[RepoPath, str] | None = None,
+    cancel: CancelToken | None = None,
+    progress: ProgressSink = ignore_progress,
 ) -> Snapshot:
     """Hash every non-ignored file below `root`, unsaved buffers before the disk.
 
-    Files that vanish or cannot be read while this runs are left out.
+    Files that vanish while this runs are left out; those that cannot be read are named in `skipped`.
 
     Raises:
         BadInput: an overlay's path leaves the root.
@@ -40,35 +43,49 @@ def take_snapshot(
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
             raise BadInput(f"{path} is outside the workspace {root}", "Open the file's own folder as a workspace.")
     cancel.check()
-    paths = [path for path in scan(root) if path not in buffers]
+    listing = scan(root, cancel)
+    paths = [path for path in listing.files if path not in buffers]
+    skipped = [one for one in listing.skipped if one.path not in buffers]
     hashes = {path: hashlib.sha256(content).hexdigest() for path, content in buffers.items()}
     batches = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
     with ThreadPoolExecutor(max_workers=4) as pool:  # Reading and sha256 both release the GIL.
+        done = 0
         for batch in pool.map(partial(_hash_files, root, cancel=cancel), batches):
-            hashes.update(batch)
+            hashes.update((path, found) for path, found in batch.items() if isinstance(found, str))
+            skipped += [found for found in batch.values() if isinstance(found, Skipped)]
+            done += BATCH
+            progress(Progress("index", f"read {min(done, len(paths))} of {len(paths)} files"))
     files = dict(sorted(hashes.items()))
-    return Snapshot(root=root, revision=_revision(files), files=files, overlays=buffers)
+    return Snapshot(root, _revision(files), files, buffers, tuple(sorted(skipped, key=lambda one: one.path)))
 
 
 def check_fresh(snapshot: Snapshot, paths: Iterable[RepoPath]) -> tuple[RepoPath, ...]:
     """Those of `paths` whose content on disk is not what the snapshot holds (unsaved buffers included)."""
-    return tuple(path for path in dict.fromkeys(paths) if _hash_file(snapshot.root, path) != snapshot.files.get(path))
+    held = {path: snapshot.files.get(path) for path in paths}
+    return tuple(path for path, digest in held.items() if _digest(snapshot.root, path) != digest)
 
 
-def _hash_files(root: Path, paths: Iterable[RepoPath], cancel: CancelToken) -> Mapping[RepoPath, str]:
-    hashes = {}
+def _digest(root: Path, path: RepoPath) -> str | None:
+    try:
+        return _hash_file(root, path)
+    except OSError:
+        return None
+
+
+def _hash_files(root: Path, paths: Iterable[RepoPath], cancel: CancelToken) -> Mapping[RepoPath, str | Skipped]:
+    hashes: dict[RepoPath, str | Skipped] = {}
     for path in paths:
-        digest = _hash_file(root, path, cancel)
-        if digest is not None:
-            hashes[path] = digest
+        try:
+            hashes[path] = _hash_file(root, path, cancel)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            continue
+        except OSError as error:
+            hashes[path] = Skipped(path, f"cannot be read: {error.strerror}")
     return hashes
 
 
-def _hash_file(root: Path, path: RepoPath, cancel: CancelToken | None = None) -> str | None:
-    try:
-        file = os.open(f"{root}/{path}", _READ)  # no Path, no file object: they take longer than the hashing
-    except OSError:
-        return None
+def _hash_file(root: Path, path: RepoPath, cancel: CancelToken | None = None) -> str:
+    file = os.open(f"{root}/{path}", _READ)  # no Path, no file object: they take longer than the hashing
     try:
         digest = hashlib.sha256()
         while block := os.read(file, BLOCK):
@@ -76,8 +93,6 @@ def _hash_file(root: Path, path: RepoPath, cancel: CancelToken | None = None) ->
             if cancel is not None:
                 cancel.check()
         return digest.hexdigest()
-    except OSError:
-        return None
     finally:
         os.close(file)
 
