@@ -11,7 +11,7 @@ from patchwright_engine.control import CancelToken
 from patchwright_engine.index import open_index
 from patchwright_engine.index.graph import ModuleMap
 from patchwright_engine.localize import locate
-from patchwright_engine.localize.combine import is_aside
+from patchwright_engine.localize.file_signals import is_aside
 from patchwright_engine.repair.apply import build_patch, is_judging_file
 from patchwright_engine.repair.refusal import Refusal
 from patchwright_engine.syntax.parse import FileSyntax, Import, has_syntax_error, parse_symbols

@@ -4,9 +4,10 @@ Each issue is located in its base commit's source files with the history before 
 Invariant: an instance that cannot be set up is reported as such and is in no share.
 """
 
+import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from patchwright_engine.bench.instances import LocalizationInstance
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import PatchwrightError
 from patchwright_engine.index import open_index
-from patchwright_engine.localize import locate
+from patchwright_engine.localize.combine import Signals, gather, rank
 from patchwright_engine.syntax.languages import language_of
 from patchwright_engine.types import Issue
 from patchwright_engine.workspace.snapshot import take_snapshot
@@ -34,6 +35,8 @@ class Work:
     cache: Path
     """Below it the index of each repository, shared by its instances: most files are the same in all."""
     scratch: Path
+    signals: Path | None = None
+    """Folder for what the ranking was made from, one file an instance: the weights are learned from these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +68,23 @@ def locate_instance(work: Work) -> Located:
         with tempfile.TemporaryDirectory(dir=work.scratch, prefix="tree-") as name:
             tree = Path(name) / instance.repo.rpartition("/")[2]
             check_out_sources(mirror, instance.base_commit, tree, lambda path: language_of(path) is not None)
-            return _locate(instance, tree, work.cache / instance.repo.replace("/", "+"))
+            return _locate(work, tree)
     except (PatchwrightError, OSError) as error:
         return Located(instance.instance_id, instance.repo, problem=str(error))
 
 
-def _locate(instance: LocalizationInstance, tree: Path, index_name: Path) -> Located:
+def _locate(work: Work, tree: Path) -> Located:
+    instance, index_name = work.instance, work.cache / work.instance.repo.replace("/", "+")
     started = time.perf_counter()
     snapshot = take_snapshot(tree)
     with open_index(index_name, index_name.parent) as index:
         report = index.refresh(snapshot, CancelToken())
         indexed = time.perf_counter()
-        ranking = locate(Issue(instance.problem), snapshot, index, RANKED)
+        signals = gather(Issue(instance.problem), snapshot, index, RANKED, CancelToken())
+        ranking = rank(signals, None, RANKED)
         seconds = time.perf_counter() - indexed
+    if work.signals is not None:
+        write_signals(work.signals, instance, signals)
     files = [item.path for item in ranking.files]
     symbols = list(dict.fromkeys(f"{item.symbol.path}::{item.symbol.name}" for item in ranking.symbols))
     return Located(
@@ -91,6 +98,23 @@ def _locate(instance: LocalizationInstance, tree: Path, index_name: Path) -> Loc
         seconds=round(seconds, 4),
         index_seconds=round(indexed - started, 3),
     )
+
+
+def write_signals(folder: Path, instance: LocalizationInstance, signals: Signals) -> None:
+    """Write what a ranking was made from, with the gold: {"repo","files","symbols","gold_files","gold_symbols"}."""
+    content = {
+        "instance_id": instance.instance_id,
+        "repo": instance.repo,
+        "gold_files": instance.gold_files,
+        "gold_symbols": instance.gold_symbols,
+        "files": {path: _rounded(own) for path, own in signals.files.items()},
+        "symbols": [[symbol.path, symbol.name, _rounded(own)] for symbol, own in signals.symbols.items()],
+    }
+    (folder / f"{instance.instance_id}.json").write_text(json.dumps(content), "utf-8")
+
+
+def _rounded(signals: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 5) for name, value in signals.items()}
 
 
 def _rank(ranked: Sequence[str], gold: str) -> int | None:

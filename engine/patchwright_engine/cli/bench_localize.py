@@ -12,7 +12,7 @@ from patchwright_engine.bench.workers import Died, in_processes
 from patchwright_engine.cli.bench_common import above_zero, choose, interruptible, teller, write_report
 from patchwright_engine.config import folders
 from patchwright_engine.control import CancelToken
-from patchwright_engine.errors import Cancelled
+from patchwright_engine.errors import BadInput, Cancelled
 from patchwright_engine.sandbox.output import visible
 
 
@@ -32,6 +32,12 @@ def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N instances")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="instances at a time (default: 1)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the report to this file too")
+    parser.add_argument(
+        "--signals",
+        type=Path,
+        metavar="DIR",
+        help="also write the signals of each instance's candidates into this folder",
+    )
     parser.set_defaults(run=run)
 
 
@@ -41,10 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
     above_zero("limit", arguments.limit)
     instances = choose(read_localization_instances(arguments.instances), arguments.only, arguments.limit)
     cache = folders().cache / "bench" / "index"
+    signals = _folder(arguments.signals)
     cancel, say = CancelToken(), teller()
     done: dict[str, Located] = {}
     with tempfile.TemporaryDirectory(prefix="patchwright-bench-") as scratch, interruptible(cancel):
-        works = [Work(instance, arguments.repos.absolute(), cache, Path(scratch)) for instance in instances]
+        works = [Work(one, arguments.repos.absolute(), cache, Path(scratch), signals) for one in instances]
         try:
             for work, result in in_processes(locate_instance, works, arguments.jobs, cancel):
                 located = _died(work, result) if isinstance(result, Died) else result
@@ -70,3 +77,14 @@ def _told(located: Located) -> str:
         return f"not located: {located.problem}"
     places = ", ".join(str(rank) if rank else "-" for rank in located.file_ranks)
     return f"fix at {places} of {located.indexed} files, indexed in {located.index_seconds:.1f} s"
+
+
+def _folder(path: Path | None) -> Path | None:
+    """The folder of `--signals`, made where it is missing."""
+    if path is None:
+        return None
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be made a folder: {error.strerror}. Give --signals another one.") from error
+    return path.absolute()

@@ -13,6 +13,7 @@ from patchwright_engine.types import RepoPath, Symbol
 
 if TYPE_CHECKING:
     from patchwright_engine.index.postings import Postings, Scores
+    from patchwright_engine.index.unit_terms import UnitTerms
 
 TOP_UNITS = 2_000
 BATCH = 400
@@ -45,6 +46,18 @@ class LexicalScores:
     """Weight and rarity of all the query's terms, over files: a score over it is comparable between queries."""
     unit_mass: float = 0.0
     """The same over units, for `symbols`, `outside` and `best_units`."""
+    rarity: Mapping[str, float] = field(default_factory=dict)
+    """Of each term of the query over files, 0 (all hold it) to 1 (none does)."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitTable:
+    """The units of some files and how often they say each of a few terms."""
+
+    paths: tuple[RepoPath, ...]
+    terms: tuple[str, ...]
+    rows: "UnitTerms"
+    """Its `file` counts in `paths`, its columns are `terms`."""
 
 
 class LexicalSearch:
@@ -61,13 +74,7 @@ class LexicalSearch:
         Raises:
             sqlite3.Error: the store is broken.
         """
-        from patchwright_engine.index.postings import Postings  # numpy takes a tenth of a second: only for a search
-
-        postings = self._postings = self._postings or Postings()
-        try:
-            postings.update(paths, store.vectors)
-        except ValueError as error:
-            raise sqlite3.DatabaseError(f"damaged vectors: {error}") from error
+        postings = self._updated(store, paths)
         inside = None
         if among is not None:
             wanted = frozenset(among)
@@ -75,6 +82,29 @@ class LexicalSearch:
         every = postings.search_many(queries, TOP_UNITS, inside)
         symbols = _symbols(store, {(unit.file, unit.symbol) for found in every for unit in found.units})
         return tuple(_told(found, paths, symbols, among) for found in every)
+
+    def unit_terms(self, store: Store, paths: Files, terms: Sequence[str], of: Collection[RepoPath]) -> UnitTable:
+        """What the units of the files `of` say of `terms`.
+
+        Raises:
+            sqlite3.Error: the store is broken.
+        """
+        file_of = {path: file for file, places in paths.items() for path in places}
+        chosen = [path for path in dict.fromkeys(of) if path in file_of]
+        # Equal files share one number, and its rows are told for the first of them only.
+        first = {file_of[path]: path for path in reversed(chosen)}
+        rows = self._updated(store, paths).unit_terms(terms, list(first))
+        return UnitTable(tuple(first.values()), tuple(terms), rows)
+
+    def _updated(self, store: Store, paths: Files) -> "Postings":
+        from patchwright_engine.index.postings import Postings  # numpy takes a tenth of a second: only for a search
+
+        self._postings = self._postings or Postings()
+        try:
+            self._postings.update(paths, store.vectors)
+        except ValueError as error:
+            raise sqlite3.DatabaseError(f"damaged vectors: {error}") from error
+        return self._postings
 
 
 def _told(
@@ -106,6 +136,7 @@ def _told(
         rare_words=_by_path(found.rare_words, paths),
         file_mass=found.file_mass,
         unit_mass=found.unit_mass,
+        rarity=found.rarity,
     )
 
 

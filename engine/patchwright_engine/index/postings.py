@@ -4,12 +4,14 @@ Held in memory, made from the packed vectors of the files: parts (`postings_part
 what left the view is dead. Invariant: scores do not depend on how files are spread over parts.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy
 
-from patchwright_engine.index.postings_part import Floats, Held, Integers, Part
+from patchwright_engine.index.postings_part import Floats, Held, Integers, Part, rarity_of
+from patchwright_engine.index.unit_terms import UnitTerms, unit_terms
 from patchwright_engine.index.vectors import FIELDS, term_key
 
 K1 = 1.2
@@ -61,6 +63,8 @@ class Scores:
     file_mass: float = 0.0
     """Weight and rarity of the query's terms together, over files; a score over it is comparable between queries."""
     unit_mass: float = 0.0
+    rarity: Mapping[str, float] = field(default_factory=dict)
+    """Of each term of the query over files: 0 for one that all hold, 1 for one that none holds."""
 
 
 class Postings:
@@ -114,7 +118,13 @@ class Postings:
             _weigh(held, rarity)
         weights = [numpy.array([query.get(term, 0.0) for term in terms]) for query in queries]
         chosen = frozenset(among) if among is not None else None
-        return tuple(_scores(found, rarity, one, top_units, chosen) for one in weights)
+        every = (_scores(found, rarity, one, top_units, chosen) for one in weights)
+        rare = dict(zip(terms, (rarity.files / rarity.most).tolist(), strict=True))
+        return tuple(replace(scores, rarity=rare) for scores in every)
+
+    def unit_terms(self, terms: Sequence[str], files: Sequence[int]) -> UnitTerms:
+        """How often every unit of `files` says each of `terms`."""
+        return unit_terms(self._parts, terms, files)
 
 
 class _Rarity:
@@ -127,13 +137,14 @@ class _Rarity:
         totals = sum((part.field_words for part in parts), numpy.zeros(len(FIELDS)))
         self.field_words: Floats = numpy.maximum(totals / files, 1e-9)
         self.file_frequency = sum((_count(held.file_term, terms) for held in found), numpy.zeros(terms))
-        self.units = _idf(sum((_count(held.term, terms) for held in found), numpy.zeros(terms)), units)
-        self.files = _idf(self.file_frequency, files)
+        self.units = rarity_of(sum((_count(held.term, terms) for held in found), numpy.zeros(terms)), units)
+        self.files = rarity_of(self.file_frequency, files)
+        self.most = math.log(1 + (files + 0.5) / 0.5)
         self.field_frequency = [
             sum((_count(held.file_term[held.file_counts[number] > 0], terms) for held in found), numpy.zeros(terms))
             for number in range(len(FIELDS))
         ]
-        self.fields = [_idf(frequency, files) for frequency in self.field_frequency]
+        self.fields = [rarity_of(frequency, files) for frequency in self.field_frequency]
 
 
 def _weigh(held: Held, rarity: _Rarity) -> None:
@@ -233,8 +244,3 @@ def _count(terms: Integers, size: int) -> Floats:
 
 def _sums(places: Integers, values: Floats, size: int) -> Floats:
     return numpy.bincount(places, values, size).astype(numpy.float64, copy=False)
-
-
-def _idf(frequency: Floats, documents: int) -> Floats:
-    rarity: Floats = numpy.log(1 + (documents - frequency + 0.5) / (frequency + 0.5))
-    return rarity

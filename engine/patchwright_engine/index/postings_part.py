@@ -129,6 +129,12 @@ class Part:
         self._counts = [_joined([getattr(vectors, name) for vectors in every], numpy.uint8)[order] for name in FIELDS]
 
 
+def rarity_of(frequency: Floats, documents: int) -> Floats:
+    """How much a term says that so many documents hold: BM25's inverse document frequency, never below 0."""
+    rarity: Floats = numpy.log(1 + (documents - frequency + 0.5) / (frequency + 0.5))
+    return rarity
+
+
 def _by_file(
     term: Integers, file: Integers, counts: Sequence[Floats], files: int
 ) -> tuple[Integers, Integers, list[Floats]]:

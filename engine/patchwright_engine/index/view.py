@@ -19,7 +19,7 @@ from patchwright_engine.config import folders
 from patchwright_engine.control import CancelToken, ProgressSink, ignore_progress
 from patchwright_engine.index.graph import ModuleMap
 from patchwright_engine.index.import_graph import ImportGraph, read_imports
-from patchwright_engine.index.lexical_search import LexicalScores, LexicalSearch
+from patchwright_engine.index.lexical_search import LexicalScores, LexicalSearch, UnitTable
 from patchwright_engine.index.opening import open_store, replace_store
 from patchwright_engine.index.refresh import IndexReport, bring
 from patchwright_engine.index.shown import Shown
@@ -175,6 +175,10 @@ class Index:
         `among` names the files whose functions and classes are told; all files are scored.
         """
         return self._ask(lambda store: self._lexical.search(store, self._view.paths, queries, among))
+
+    def unit_terms(self, terms: Sequence[str], of: Collection[RepoPath]) -> UnitTable:
+        """How often the functions and classes of the files `of` say each of `terms`; of equal files, the first."""
+        return self._ask(lambda store: self._lexical.unit_terms(store, self._view.paths, terms, of))
 
     def _refresh(self, snapshot: Snapshot, cancel: CancelToken, progress: ProgressSink) -> IndexReport:
         self._view, report = bring(self._store, snapshot, self._view, cancel, progress)

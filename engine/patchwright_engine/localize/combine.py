@@ -1,48 +1,39 @@
 """Rank files and symbols for an issue from all signals; no model.
 
-Reads top to bottom: cheap signals over all files, the import graph and single functions over the best of
-them, then symbols of the best files. Same snapshot and issue, same ranking.
+Reads top to bottom: cheap signals over all files pick candidates, all signals rank these, then the symbols of the
+best. Same snapshot and issue, same ranking.
 """
 
-import re
 import time
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from patchwright_engine.control import CancelToken
 from patchwright_engine.index import Index
-from patchwright_engine.localize.graph import graph_files
-from patchwright_engine.localize.lexical import lexical
+from patchwright_engine.localize.file_signals import candidate_signals, central_files, pick_candidates, read_signals
 from patchwright_engine.localize.mentions import read_mentions
-from patchwright_engine.localize.names import confidence, files_of_names, named_symbols
-from patchwright_engine.localize.paths import named_files, path_words
-from patchwright_engine.localize.traceback import Frame, PathMatcher, find_frames, traceback_files
-from patchwright_engine.syntax.languages import names_test
+from patchwright_engine.localize.symbol_signals import Evidence, symbol_signals
+from patchwright_engine.localize.weights import learned_weights, shares, weighted_sum
 from patchwright_engine.syntax.parse import enclosing_symbol
 from patchwright_engine.types import Issue, RankedFile, RankedSymbol, Ranking, RepoPath, Snapshot, Symbol
 
-WEIGHTS: Mapping[str, float] = {
-    "lexical": 1.0,
-    "functions": 0.9,
-    "names": 0.4,
-    "paths": 0.4,
-    "traceback": 0.5,
-    "path_words": 0.45,
-    "graph": 0.05,
-}
-"""Set by hand near the middle of a wide plateau on 73 SWE-bench instances of eight repositories."""
-SYMBOL_WEIGHTS: Mapping[str, float] = {"file": 1.0, "functions": 1.0, "names": 0.6, "traceback": 0.8, "place": 3.0}
-ASIDE_FACTOR = 0.3
-"""Tests, documentation and examples say much about an issue but are rarely what must change."""
-SYMBOL_FILES = 40
-ASIDE = re.compile(
-    r"(^|/)(tests?|testing|docs?|examples?|benchmarks?|asv_bench|samples|tutorials?|gallery|vendor|third_party)/"
-    r"|(^|/)(test_[^/]*|[^/]*_test|conftest|setup|conf)\.py$"
-)
+CANDIDATES = 100
+"""Files that all signals are read for; the file to change is among them for 97 of 100 real issues."""
+SYMBOL_FILES = 25
+PLACE_LOG_ODDS = 8.0
+"""Of the symbol that a diagnostic or selection points at: what the user points at comes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What speaks for the candidates, before it is weighed. This is what the weights are learned from."""
+
+    files: Mapping[RepoPath, Mapping[str, float]]
+    symbols: Mapping[Symbol, Mapping[str, float]]
 
 
 def locate(issue: Issue, snapshot: Snapshot, index: Index, top: int = 20, cancel: CancelToken | None = None) -> Ranking:
-    """Rank the `top` files and the `top` symbols that most likely must change.
+    """Rank the `top` files and the `top` symbols that most likely must change. Scores are shares of 1.
 
     `index` must have been refreshed from `snapshot`. No match at all gives empty rankings.
 
@@ -50,102 +41,53 @@ def locate(issue: Issue, snapshot: Snapshot, index: Index, top: int = 20, cancel
         Cancelled: the token was cancelled.
     """
     started = time.perf_counter()
-    cancel = cancel or CancelToken()
-    cancel.check()
-    mentions = read_mentions(issue)
-    files = index.files()
-    matcher = PathMatcher(files)
-    frames = find_frames(mentions.text, matcher)
-    if issue.path is not None and issue.path in snapshot.files:
-        frames = (*frames, Frame(issue.path, issue.line, None))
-    names = named_symbols(mentions, index, [path for path in files if not is_aside(path)])
-    words = lexical(index, mentions.terms)
-    functions = words.symbols
-    signals = {
-        "lexical": words.files,
-        "functions": _best_by_file(functions),
-        "names": files_of_names(names),
-        "paths": named_files(mentions, index, matcher),
-        "traceback": traceback_files(frames),
-        "path_words": path_words(mentions.terms, files),
-    }
-    cancel.check()
-    signals["graph"] = graph_files(_weighted(signals), index)
-    scores = _weighted(signals)
-    ranked = _best(scores, max(top, SYMBOL_FILES))
-    parts = _symbol_parts(ranked[:SYMBOL_FILES], index, functions, names, frames)
-    symbols = _rank_symbols(parts, scores, _place(issue, index))
+    signals = gather(issue, snapshot, index, max(top, CANDIDATES), cancel or CancelToken())
+    return replace(rank(signals, _place(issue, index), top), seconds=time.perf_counter() - started)
+
+
+def rank(signals: Signals, place: Symbol | None, top: int) -> Ranking:
+    """Weigh the signals; `place` is the symbol that the user points at."""
+    weights = learned_weights()
+    of_files = shares({path: weighted_sum(own, weights.files) for path, own in signals.files.items()})
+    log_odds = {symbol: weighted_sum(own, weights.symbols) for symbol, own in signals.symbols.items()}
+    pointed: dict[Symbol, dict[str, float]] = {}
+    if place is not None:
+        log_odds[place] = max(log_odds.values(), default=0.0) + PLACE_LOG_ODDS
+        pointed[place] = {"place": 1.0}
+    of_symbols = shares(log_odds)
+    files = sorted(of_files, key=lambda path: (-of_files[path], path))[:top]
+    symbols = sorted(of_symbols, key=lambda one: (-of_symbols[one], one.path, one.start_line, one.name))[:top]
     return Ranking(
-        files=tuple(
-            RankedFile(path, scores[path], {name: signal[path] for name, signal in signals.items() if path in signal})
-            for path in ranked[:top]
+        files=tuple(RankedFile(path, of_files[path], signals.files[path]) for path in files),
+        symbols=tuple(
+            RankedSymbol(one, of_symbols[one], {**signals.symbols.get(one, {}), **pointed.get(one, {})})
+            for one in symbols
         ),
-        symbols=tuple(symbols[:top]),
-        seconds=time.perf_counter() - started,
+        seconds=0.0,
     )
 
 
-def is_aside(path: RepoPath) -> bool:
-    """Whether a file is a test, documentation, an example, or other people's code."""
-    return ASIDE.search(path) is not None or names_test(path)
+def gather(issue: Issue, snapshot: Snapshot, index: Index, count: int, cancel: CancelToken) -> Signals:
+    """The signals of the `count` best candidates and of the symbols of the best of these.
 
+    Raises:
+        Cancelled: the token was cancelled.
+    """
+    from patchwright_engine.localize.units import fit_units  # numpy takes a tenth of a second: only for a search
 
-def _weighted(signals: Mapping[str, Mapping[RepoPath, float]]) -> dict[RepoPath, float]:
-    """Weighted sum of the signals, over the sum of all weights, so that scores stay within 0-1."""
-    total = sum(WEIGHTS.values())
-    scores: defaultdict[RepoPath, float] = defaultdict(float)
-    for name, signal in signals.items():
-        for path, value in signal.items():
-            scores[path] += WEIGHTS[name] * value / total
-    return {path: score * (ASIDE_FACTOR if is_aside(path) else 1.0) for path, score in scores.items()}
-
-
-def _best(scores: Mapping[RepoPath, float], count: int) -> list[RepoPath]:
-    return sorted(scores, key=lambda path: (-scores[path], path))[:count]
-
-
-def _best_by_file(functions: Mapping[Symbol, float]) -> dict[RepoPath, float]:
-    best: dict[RepoPath, float] = {}
-    for symbol, score in functions.items():
-        best[symbol.path] = max(best.get(symbol.path, 0.0), score)
-    return best
-
-
-def _symbol_parts(
-    paths: Sequence[RepoPath],
-    index: Index,
-    functions: Mapping[Symbol, float],
-    names: Mapping[Symbol, float],
-    frames: Sequence[Frame],
-) -> dict[Symbol, dict[str, float]]:
-    """The signals (0-1) of every symbol of `paths` that has any of its own."""
-    on_stack = _functions_on_stack(frames, index)
-    found: dict[Symbol, dict[str, float]] = {}
-    for path in paths:
-        for symbol in index.symbols(path):
-            parts = {
-                "functions": functions.get(symbol, 0.0),
-                "names": confidence(names.get(symbol, 0.0)),
-                "traceback": on_stack.get((path, symbol.name.rpartition(".")[2]), 0.0),
-            }
-            if any(parts.values()):
-                found[symbol] = parts
-    return found
-
-
-def _rank_symbols(
-    parts: Mapping[Symbol, Mapping[str, float]], file_score: Mapping[RepoPath, float], place: Symbol | None
-) -> list[RankedSymbol]:
-    best_file = max((file_score.get(symbol.path, 0.0) for symbol in parts), default=0.0) or 1.0
-    total = sum(SYMBOL_WEIGHTS.values())
-    ranked = []
-    for symbol in dict.fromkeys([*parts, *([place] if place else [])]):
-        signals = {**parts.get(symbol, {}), "file": file_score.get(symbol.path, 0.0) / best_file}
-        signals["place"] = float(symbol == place)
-        score = sum(SYMBOL_WEIGHTS[name] * value for name, value in signals.items()) / total
-        ranked.append(RankedSymbol(symbol, score, {name: value for name, value in signals.items() if value}))
-    ranked.sort(key=lambda item: (-item.score, item.symbol.path, item.symbol.start_line, item.symbol.name))
-    return ranked
+    cancel.check()
+    mentions = read_mentions(issue)
+    found = read_signals(issue, mentions, snapshot, index)
+    cancel.check()
+    candidates, worth = pick_candidates(found, count, index.of_files(central_files))
+    fit = fit_units(index, mentions, candidates)
+    cancel.check()
+    files = candidate_signals(index, found, candidates, worth, fit)
+    weights = learned_weights().files
+    log_odds = {path: weighted_sum(own, weights) for path, own in files.items()}
+    ranked = sorted(log_odds, key=lambda path: (-log_odds[path], path))[:SYMBOL_FILES]
+    evidence = Evidence(found.functions, fit, found.names, found.dotted, found.frames)
+    return Signals(files, symbol_signals(index, ranked, log_odds, evidence))
 
 
 def _place(issue: Issue, index: Index) -> Symbol | None:
@@ -153,20 +95,3 @@ def _place(issue: Issue, index: Index) -> Symbol | None:
     if issue.path is None or issue.line is None:
         return None
     return enclosing_symbol(index.symbols(issue.path), issue.line)
-
-
-def _functions_on_stack(frames: Sequence[Frame], index: Index) -> dict[tuple[RepoPath, str], float]:
-    scores: dict[tuple[RepoPath, str], float] = {}
-    for distance, frame in enumerate(reversed(frames)):
-        function = frame.function or _function_at(frame, index)
-        if function:
-            scores.setdefault((frame.path, function), 1.0 / (1 + 0.3 * distance))
-    return scores
-
-
-def _function_at(frame: Frame, index: Index) -> str | None:
-    """The function around a line that a panic or compiler names without it; Python names it, or it is a mere link."""
-    if frame.line is None or frame.path.endswith((".py", ".pyi")):
-        return None
-    symbol = enclosing_symbol(index.symbols(frame.path), frame.line)
-    return symbol.name.rpartition(".")[2] if symbol is not None else None

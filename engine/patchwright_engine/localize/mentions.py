@@ -25,6 +25,9 @@ PATH = re.compile(
 IMPORT = re.compile(r"^[ \t>.$]{0,16}(?:from\s+([\w.]+)\s+import|import\s+([\w.]+))", re.MULTILINE)
 COMMENT = re.compile(r"<!--.{0,2000}?-->", re.DOTALL)
 TITLE_WEIGHT = 3.0
+LEAD_TITLE_WEIGHT = 2.0
+LEAD_WORDS = 70
+"""Of prose after the title: what people write first is about the fault, what follows about how to see it."""
 MAX_TEXT = 60_000
 """Characters of an issue that are searched for; longer ones are logs whose start and end matter most."""
 
@@ -40,11 +43,30 @@ class Mentions:
     @cached_property
     def terms(self) -> dict[str, float]:
         """Search terms with their weight in the query: repeated ones count more, but ever less; the title counts."""
-        title = term_counts(self.title)
-        return {
-            term: min(count, 1 + count / 4) + (TITLE_WEIGHT if term in title else 0.0)
-            for term, count in term_counts(self.text).items()
-        }
+        return self._weighed(self.text, TITLE_WEIGHT)
+
+    @cached_property
+    def prose(self) -> str:
+        """The text without its code blocks."""
+        return FENCE.sub("\n", self.text)
+
+    @cached_property
+    def lead(self) -> str:
+        """The title and the first words of prose."""
+        rest = self.prose.removeprefix(self.title)
+        return f"{self.title}\n{' '.join(rest.split(None, LEAD_WORDS)[:LEAD_WORDS])}"
+
+    @cached_property
+    def title_terms(self) -> dict[str, float]:
+        return dict.fromkeys(term_counts(self.title), 1.0)
+
+    @cached_property
+    def lead_terms(self) -> dict[str, float]:
+        return self._weighed(self.lead, LEAD_TITLE_WEIGHT)
+
+    @cached_property
+    def prose_terms(self) -> dict[str, float]:
+        return self._weighed(self.prose, TITLE_WEIGHT)
 
     @cached_property
     def names(self) -> dict[str, float]:
@@ -58,11 +80,10 @@ class Mentions:
         for block in FENCE.findall(self.text):
             for name in IDENTIFIER.findall(block):
                 note(name, 0.5 if _is_compound(name) else 0.2)
-        prose = FENCE.sub("\n", self.text)
-        for span in CODE_SPAN.findall(prose):
+        for span in CODE_SPAN.findall(self.prose):
             for name in IDENTIFIER.findall(span):
                 note(name, 1.0)
-        for name in IDENTIFIER.findall(prose):
+        for name in IDENTIFIER.findall(self.prose):
             if _is_compound(name):
                 note(name, 0.8)
         for name in CALLED.findall(self.text):
@@ -86,6 +107,13 @@ class Mentions:
     def paths(self) -> Counter[str]:
         """Things that look like file paths, with '/' as separator."""
         return Counter(match.replace("\\", "/").strip("./~") for match in PATH.findall(self.text))
+
+    def _weighed(self, text: str, of_title: float) -> dict[str, float]:
+        counts = term_counts(text)
+        return {
+            term: min(counts[term], 1 + counts[term] / 4) + of_title * self.title_terms.get(term, 0.0)
+            for term in counts | self.title_terms
+        }
 
 
 def read_mentions(issue: Issue) -> Mentions:

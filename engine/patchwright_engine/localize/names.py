@@ -5,7 +5,7 @@ Invariant: a name that many files define says little about each, so its weight i
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Mapping
 
 from patchwright_engine.index import Index
 from patchwright_engine.localize.mentions import Mentions
@@ -15,23 +15,26 @@ MAX_DEFINITIONS = 60
 """A name defined more often than this (`get`, `__init__`) tells nothing on its own."""
 
 
-def named_symbols(mentions: Mentions, index: Index, relevant: Iterable[RepoPath]) -> dict[Symbol, float]:
+def named_symbols(mentions: Mentions, index: Index, relevant: Container[RepoPath]) -> dict[Symbol, float]:
     """Symbols of `relevant` files that the issue names, with how much that says (unnormalised, about 0-1)."""
-    inside = frozenset(relevant)
     scores: defaultdict[Symbol, float] = defaultdict(float)
-    for name, weight in mentions.names.items():
-        found = [symbol for symbol in index.find_symbols(name) if symbol.path in inside]
+    for name, symbols in index.find_all_symbols(mentions.names).items():
+        found = [symbol for symbol in symbols if symbol.path in relevant]
         if 0 < len(found) <= MAX_DEFINITIONS:
             for symbol in found:
-                scores[symbol] += weight / (1 + math.log(len(found)))
-    for dotted in mentions.dotted:
-        for depth in (2, 3):
-            parts = dotted.split(".")[-depth:]
-            if len(parts) < depth:
-                break
-            exact = [symbol for symbol in index.find_symbols(".".join(parts)) if symbol.path in inside]
-            for symbol in exact:
-                scores[symbol] += 1.0 / (1 + math.log(len(exact)))
+                scores[symbol] += mentions.names[name] / (1 + math.log(len(found)))
+    return dict(scores)
+
+
+def dotted_symbols(mentions: Mentions, index: Index, relevant: Container[RepoPath]) -> dict[Symbol, float]:
+    """Symbols of `relevant` files that the issue names with their class or module, as 'Parser.parse'."""
+    endings = (dotted.split(".")[-depth:] for dotted in mentions.dotted for depth in (2, 3))
+    wanted = dict.fromkeys(".".join(ending) for ending in endings)
+    scores: defaultdict[Symbol, float] = defaultdict(float)
+    for symbols in index.find_all_symbols(wanted).values():
+        exact = [symbol for symbol in symbols if symbol.path in relevant]
+        for symbol in exact:
+            scores[symbol] += 1.0 / (1 + math.log(len(exact)))
     return dict(scores)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 from patchwright_engine.index import Index
-from patchwright_engine.index.lexical import term_counts
+from patchwright_engine.index.lexical import WORD, term_counts, word_terms
 from patchwright_engine.localize.mentions import Mentions
 from patchwright_engine.localize.traceback import PathMatcher
 from patchwright_engine.types import RepoPath
@@ -70,10 +70,46 @@ class PathWords:
         best = max(scores.values(), default=1.0)
         return {path: score / best for path, score in scores.items()}
 
+    def files_with(self, word: str) -> int:
+        """How many paths hold a word."""
+        return len(self._paths.get(word, ()))
+
+
+class FileNames:
+    """Files by their name without extension: made once (`index.of_files(FileNames)`), asked for each issue."""
+
+    def __init__(self, files: Iterable[RepoPath]) -> None:
+        self._files: defaultdict[str, list[RepoPath]] = defaultdict(list)
+        for path in files:
+            name = _stem(path.rpartition("/")[2]).strip("_").lower()
+            if name != "init":
+                for spelling in {name, name.replace("_", "")}:
+                    self._files[spelling].append(path)
+
+    def score(self, text: str, rarity: Mapping[str, float]) -> dict[RepoPath, float]:
+        """Files that are called like a word of `text`, by how rare the word is (0-1) and how few files share the name.
+
+        'inspectdb' in prose means inspectdb.py, though nobody marks it as code.
+        """
+        scores: dict[RepoPath, float] = {}
+        for word in {word.lower().strip("_") for word in WORD.findall(text)}:
+            worth = max((rarity.get(term, 0.0) for term in word_terms(word)), default=0.0)
+            for spelling in {word, word.rstrip("s"), f"{word}s"} if worth else ():
+                found = self._files.get(spelling, ())
+                for path in found:
+                    scores[path] = max(scores.get(path, 0.0), worth / (1 + math.log(len(found))))
+        return scores
+
 
 def path_words(terms: Mapping[str, float], files: Iterable[RepoPath]) -> dict[RepoPath, float]:
     """How much of a file's path the issue's words cover, rare path words first; 0-1."""
     return PathWords(files).score(terms)
+
+
+def without_extension(path: RepoPath) -> str:
+    """A path without the extension of its file."""
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{_stem(name)}"
 
 
 def _stem(name: str) -> str:

@@ -2,18 +2,39 @@
 
 from collections.abc import Mapping
 
+_WORDS_OF_CODE = "its code has the issue's words"
+_WORDS_OF_FILE = "the file has the issue's words"
 WORDS: Mapping[str, str] = {
     "place": "you pointed at it",
     "traceback": "named in the traceback",
     "paths": "its path or module is named",
+    "dotted": "named in full",
     "names": "defines a name that the issue mentions",
-    "functions": "its code has the issue's words",
-    "lexical": "the file has the issue's words",
+    "file_name": "is called like a word of the issue",
+    "title_coverage": "fits the issue's title",
+    "context_title": "fits the issue's title",
+    "functions": _WORDS_OF_CODE,
+    "context": _WORDS_OF_CODE,
+    "context_lead": _WORDS_OF_CODE,
+    "context_prose": _WORDS_OF_CODE,
+    "coverage": _WORDS_OF_CODE,
+    "lexical_name": "its definitions have the issue's words",
+    "lexical": _WORDS_OF_FILE,
+    "lexical_code": _WORDS_OF_FILE,
+    "lexical_text": _WORDS_OF_FILE,
     "path_words": "its path has the issue's words",
+    "called": "used by suspected code of its file",
+    "class_context": "its class has the issue's words",
     "graph": "imports, or is imported by, suspected files",
+    "best_of_file": "fits best in its file",
     "file": "its file is suspected",
 }
 """By signal, the most telling first."""
+WITHOUT_WORDS = frozenset(
+    {"lexical_share", "size", "aside", "few", "lines", "class", "method", "function", "variable", "constructor"}
+    | {"file_odds"}
+)
+"""Signals that say what a place is, or repeat another one: no reasons."""
 ENOUGH = 0.3
 """A signal below this says too little to be a reason."""
 MOST = 3
@@ -24,4 +45,4 @@ def reasons(signals: Mapping[str, float]) -> tuple[str, ...]:
     telling = [name for name in WORDS if signals.get(name, 0.0) >= ENOUGH]
     if not telling:
         telling = sorted(WORDS.keys() & signals.keys(), key=lambda name: (-signals[name], name))[:1]
-    return tuple(WORDS[name] for name in telling[:MOST])
+    return tuple(dict.fromkeys(WORDS[name] for name in telling))[:MOST]

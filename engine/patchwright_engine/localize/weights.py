@@ -1,0 +1,42 @@
+"""What each signal is worth: read from `weights.toml`, which `benchmarks/learn_localization.py` wrote.
+
+Invariant: a ranking is a sum of signals times these weights; nothing else decides it.
+"""
+
+import math
+import tomllib
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """By signal: how many nats of log-odds one unit of it adds."""
+
+    files: Mapping[str, float]
+    symbols: Mapping[str, float]
+
+
+@lru_cache(maxsize=1)
+def learned_weights() -> Weights:
+    """The weights that ship with the engine."""
+    content = tomllib.loads(files("patchwright_engine.localize").joinpath("weights.toml").read_text("utf-8"))
+    return Weights(files=content["files"], symbols=content["symbols"])
+
+
+def weighted_sum(signals: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    """The log-odds of one place; signals without a weight count nothing."""
+    return sum(value * weights.get(name, 0.0) for name, value in signals.items())
+
+
+def shares(log_odds: Mapping[Key, float]) -> dict[Key, float]:
+    """Log-odds as shares of 1: how likely each is the place, if one of them is."""
+    best = max(log_odds.values(), default=0.0)
+    odds = {key: math.exp(value - best) for key, value in log_odds.items()}
+    total = sum(odds.values())
+    return {key: value / total for key, value in odds.items()}
