@@ -14,6 +14,7 @@ depends on the weights of files.
 import argparse
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +29,16 @@ WEIGHTS = Path(__file__).parents[1] / "engine/patchwright_engine/localize/weight
 EITHER_SIGN = frozenset({"size", "aside", "few", "lines", "class", "method", "function", "variable", "constructor"})
 """Signals that say what a place is, not what speaks for it."""
 PRIOR: Mapping[str, Mapping[str, float]] = {
-    "files": {"traceback": 2.0, "paths": 1.5},
+    "files": {"aside": -6.0, "traceback": 2.0, "paths": 1.5},
     "symbols": {"traceback": 2.0, "dotted": 1.0},
 }
 """Weights that hold until data contradict them: signals that are sure but rare in issues of mature projects."""
-L2 = {"files": 100.0, "symbols": 30.0}
+L2 = {"files": 30.0, "symbols": 30.0}
+FOLDS = 6
+FILES = 12
 ROUNDS = 400
+SMALL_STEP = 1e-4
+"""Learning ends when no scaled weight moves more."""
 
 Floats = NDArray[numpy.float64]
 Ranks = list[int | None]
@@ -151,18 +156,30 @@ def _rows(lists: Sequence[Sequence[tuple[str, Mapping[str, float]]]], gold: Sequ
 
 
 def cross_validated(rows: Rows, instances: Sequence[Mapping[str, Any]], kind: str) -> Floats:
-    """The log-odds of each row by weights learned from the other repositories."""
-    repository = numpy.array([one["repo"] for one in instances])[rows.of]
+    """The log-odds of each row by weights learned from other repositories."""
+    fold = numpy.array(folds([one["repo"] for one in instances]))[rows.of]
     log_odds = numpy.zeros(len(rows.of))
-    for name in sorted(set(repository)):
-        held_out = repository == name
+    for number in range(FOLDS):
+        held_out = fold == number
         log_odds[held_out] = rows.values[held_out] @ learn(rows, kind, ~held_out)
     return log_odds
+
+
+def folds(repositories: Sequence[str]) -> list[int]:
+    """A fold for each instance, all of a repository in the same one, the largest repositories first."""
+    sizes = [0] * FOLDS
+    of: dict[str, int] = {}
+    for name, count in sorted(Counter(repositories).items(), key=lambda item: (-item[1], item[0])):
+        of[name] = sizes.index(min(sizes))
+        sizes[of[name]] += count
+    return [of[name] for name in repositories]
 
 
 def learn(rows: Rows, kind: str, use: NDArray[numpy.bool_] | None = None) -> Floats:
     """Weights of the signals, by accelerated projected gradient (Beck and Teboulle 2009) on scaled signals."""
     use = numpy.ones(len(rows.of), numpy.bool_) if use is None else use
+    if kind == "symbols":  # The many wrong symbols of worse files teach nothing more.
+        use = use & (rows.gold | (rows.values[:, rows.names.index("file")] >= 1 / FILES))
     scale = rows.values[use].std(0) + 1e-6
     values, gold = rows.values[use] / scale, rows.gold[use]
     _, of = numpy.unique(rows.of[use], return_inverse=True)
@@ -181,7 +198,10 @@ def learn(rows: Rows, kind: str, use: NDArray[numpy.bool_] | None = None) -> Flo
             step /= 2
         next_momentum = (1 + math.sqrt(1 + 4 * momentum**2)) / 2
         ahead = following + (momentum - 1) / next_momentum * (following - weights)
+        still = numpy.abs(following - weights).max() < SMALL_STEP
         weights, momentum = following, next_momentum
+        if still:
+            break
     learned: Floats = weights / scale
     return learned
 

@@ -86,7 +86,9 @@ def gather(issue: Issue, snapshot: Snapshot, index: Index, count: int, cancel: C
     weights = learned_weights().files
     log_odds = {path: weighted_sum(own, weights) for path, own in files.items()}
     ranked = sorted(log_odds, key=lambda path: (-log_odds[path], path))[:SYMBOL_FILES]
-    evidence = Evidence(found.functions, fit, found.names, found.dotted, found.frames)
+    evidence = Evidence(
+        found.functions, fit, found.names, found.dotted, found.frames, mentions.names, found.signals["paths"]
+    )
     return Signals(files, symbol_signals(index, ranked, log_odds, evidence))
 
 

@@ -14,7 +14,7 @@ from patchwright_engine.localize.graph import graph_files
 from patchwright_engine.localize.lexical import normalised
 from patchwright_engine.localize.mentions import Mentions
 from patchwright_engine.localize.names import dotted_symbols, files_of_names, named_symbols
-from patchwright_engine.localize.paths import FileNames, PathWords, named_files
+from patchwright_engine.localize.paths import FileNames, PathWords, named_files, named_modules
 from patchwright_engine.localize.traceback import Frame, PathMatcher, find_frames, traceback_files
 from patchwright_engine.syntax.languages import names_test
 from patchwright_engine.types import Issue, RepoPath, Snapshot, Symbol
@@ -27,6 +27,8 @@ PICKING: Mapping[str, float] = {
     "functions": 0.9,
     "names": 0.4,
     "paths": 0.4,
+    "modules": 0.25,
+    "imported": 0.15,
     "traceback": 0.5,
     "path_words": 0.45,
 }
@@ -81,7 +83,9 @@ def read_signals(issue: Issue, mentions: Mentions, snapshot: Snapshot, index: In
             {symbol: names.get(symbol, 0.0) + dotted.get(symbol, 0.0) for symbol in names | dotted}
         ),
         "dotted": files_of_names(dotted),
-        "paths": named_files(mentions, index, matcher),
+        "paths": named_files(mentions, matcher),
+        "modules": named_modules(mentions.dotted - mentions.modules, index),
+        "imported": named_modules(mentions.modules, index),
         "traceback": traceback_files(frames),
         "path_words": index.of_files(PathWords).score(mentions.terms),
         "file_name": index.of_files(FileNames).score(mentions.lead, words.rarity),

@@ -11,31 +11,27 @@ from patchwright_engine.localize.mentions import Mentions
 from patchwright_engine.localize.traceback import PathMatcher
 from patchwright_engine.types import RepoPath
 
-MODULE_WEIGHT = 0.6
-IMPORT_WEIGHT = 0.35
-"""Code in an issue imports what it uses, which is near the fault more often than it is the fault."""
+OF_PACKAGE = 0.5
+"""What the name of a package says of its `__init__`, which mostly passes on what others define."""
 
 
-def named_files(mentions: Mentions, index: Index, matcher: PathMatcher) -> dict[RepoPath, float]:
-    """Files whose path (1.0) or module (less) the issue spells out."""
+def named_files(mentions: Mentions, matcher: PathMatcher) -> dict[RepoPath, float]:
+    """Files whose path the issue spells out."""
+    found = (matcher.match(text) for text in mentions.paths)
+    return {path: 1.0 for path in found if path is not None}
+
+
+def named_modules(names: Iterable[str], index: Index) -> dict[RepoPath, float]:
+    """Files that dotted names are or begin with, as 'pkg.mod' and 'pkg.mod.function' do; 0-1."""
     scores: dict[RepoPath, float] = {}
-
-    def note(path: RepoPath, score: float) -> None:
-        scores[path] = max(scores.get(path, 0.0), score)
-
-    for text in mentions.paths:
-        path = matcher.match(text)
-        if path is not None:
-            note(path, 1.0)
     modules = index.modules()
-    for dotted in mentions.dotted | mentions.modules:
-        weight = IMPORT_WEIGHT if dotted in mentions.modules else MODULE_WEIGHT
-        name = dotted
+    for name in names:
         while "." in name:
             found = modules.files_of(name)
             if found:
                 for path in found:
-                    note(path, weight * (0.5 if PurePosixPath(path).stem == "__init__" else 1.0))
+                    worth = OF_PACKAGE if PurePosixPath(path).stem == "__init__" else 1.0
+                    scores[path] = max(scores.get(path, 0.0), worth / len(found))
                 break
             name = name.rpartition(".")[0]
     return scores

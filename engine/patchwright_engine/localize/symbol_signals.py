@@ -33,6 +33,10 @@ class Evidence:
     names: Mapping[Symbol, float]
     dotted: Mapping[Symbol, float]
     frames: Sequence[Frame]
+    mentioned: Mapping[str, float]
+    """Names in the issue, with how surely they are meant as code."""
+    named_files: Mapping[RepoPath, float]
+    """Files whose path the issue spells out."""
 
 
 def symbol_signals(
@@ -62,6 +66,8 @@ def symbol_signals(
             own["traceback"] = on_stack.get((path, last), 0.0)
             if not any(own.values()):
                 continue
+            own["called_so"] = evidence.mentioned.get(last, 0.0)
+            own["named_file"] = evidence.named_files.get(path, 0.0)
             own["best_of_file"] = fits[at] / top
             own["called"] = called.get(at, 0.0)
             own["class_context"] = fits[place[parent]] if parent in place else 0.0

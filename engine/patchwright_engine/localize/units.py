@@ -19,6 +19,9 @@ from patchwright_engine.types import RepoPath
 
 K1 = 1.2
 B = 0.6
+SHORT_K1 = 0.8
+SHORT_B = 0.9
+"""For 'context_short': a term once in a short function says more than often in a long one."""
 PATH_WEIGHT = 1.5
 """Of a word of the path, as if the unit said it so many times."""
 
@@ -28,7 +31,7 @@ class UnitFit:
     """How the units of the candidates fit, by (path, position among the file's symbols; -1 for the rest of it)."""
 
     scores: Mapping[str, Mapping[tuple[RepoPath, int], float]]
-    """By signal: 'context' the whole issue, 'context_prose' without its code, 'context_lead' its first words,
+    """By signal: 'context' and 'context_short' the whole issue, 'context_prose' without its code, 'context_lead' its first words,
     'context_title' the title, 'coverage' and 'title_coverage' the share of prose and title that is found at all."""
     words: Mapping[RepoPath, int]
     """Of each file."""
@@ -57,9 +60,11 @@ def fit_units(index: Index, mentions: Mentions, paths: tuple[RepoPath, ...]) -> 
     lengths = (rows.lengths + path_words[rows.file]) / rows.mean_length
     rarity = _rarity(index, table)
     gain = rarity * counts * (K1 + 1) / (counts + K1 * (1 - B + B * lengths[:, None]))
+    short = rarity * counts * (SHORT_K1 + 1) / (counts + SHORT_K1 * (1 - SHORT_B + SHORT_B * lengths[:, None]))
     keys = [(table.paths[file], symbol) for file, symbol in zip(rows.file.tolist(), rows.symbol.tolist(), strict=True)]
     weights = {name: numpy.array([query.get(term, 0.0) for term in terms]) for name, query in queries.items()}
     found: dict[str, Floats] = {name: _normalised(gain @ weight) for name, weight in weights.items()}
+    found["context_short"] = _normalised(short @ weights["context"])
     for name, query in (("coverage", "context_prose"), ("title_coverage", "context_title")):
         mass = weights[query] * rarity
         found[name] = (counts > 0) @ mass / (mass.sum() or 1.0)
