@@ -255,8 +255,8 @@ def measured(every: Sequence[Ranks]) -> dict[str, float]:
 def write_weights(report: Mapping[str, Any]) -> None:
     """Replace the engine's weights, zeros left out."""
     lines = [
-        "# Nats of log-odds that one unit of a signal adds. Written by benchmarks/learn_localization.py, which says how,",
-        f"# from {report['learned_from']} issues of {report['repositories']} repositories. Not to be edited by hand.",
+        "# Nats of log-odds that one unit of a signal adds. benchmarks/learn_localization.py wrote this and says how,",
+        f"# from {report['learned_from']} issues of {report['repositories']} repositories. Not for hands.",
     ]
     for kind, weights in report["weights"].items():
         lines += ["", f"[{kind}]"]

@@ -1,5 +1,6 @@
 """Checkouts hold the files of one commit and nothing of what came after."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,15 @@ def test_sources_come_with_the_history_before_and_nothing_after(toy: Toy, mirror
     assert set(take_snapshot(tree).files) == {"calc.py", "tests/test_calc.py"}
     assert (tree / "calc.py").read_text() == CALC
     assert git(tree, "rev-list", "--all", "--reflog", "HEAD").split() == [toy.row["base_commit"]]
+
+
+def test_files_that_the_mirror_lacks_are_left_out(toy: Toy, mirror: Path, tmp_path: Path) -> None:
+    partial = shutil.copytree(mirror, tmp_path / "partial")
+    name = git(partial, "rev-parse", f"{toy.row['base_commit']}:tests/test_calc.py").strip()
+    (partial / "objects" / name[:2] / name[2:]).unlink()
+    check_out_sources(partial, toy.row["base_commit"], tmp_path / "calc")
+    assert (tmp_path / "calc" / "calc.py").read_text() == CALC
+    assert not (tmp_path / "calc" / "tests").exists()
 
 
 def test_a_fork_that_holds_the_commit_stands_in(toy: Toy, mirror: Path) -> None:

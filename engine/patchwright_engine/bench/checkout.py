@@ -61,6 +61,7 @@ def check_out_sources(
 
     The history is borrowed from the mirror: no ref leads to anything later, but who knows the name of a later commit
     finds it. So this is for code that reads history, never for code that runs what it finds; that is `check_out`'s.
+    Files that the mirror itself lacks, as one without its largest files does, are left out.
 
     Raises:
         EnvironmentProblem: git is missing or failed, or the disk cannot be written.
@@ -75,9 +76,12 @@ def check_out_sources(
         raise EnvironmentProblem(f"cannot write the checkout {destination}: {error}", "Free disk space.") from error
     _git(destination, "update-ref", "--no-deref", "HEAD", commit)
     _git(destination, "read-tree", commit)
-    tracked = _git(destination, "ls-files", "-z").split("\0")
-    chosen = [path for path in tracked if path and wanted(RepoPath(path))]
-    _git(destination, "checkout-index", "-z", "--stdin", given="".join(f"{path}\0" for path in chosen))
+    tracked = [entry.partition("\t") for entry in _git(destination, "ls-files", "-s", "-z").split("\0") if entry]
+    chosen = {path: head.split(" ")[1] for head, _, path in tracked if wanted(RepoPath(path))}
+    known = _git(destination, "cat-file", "--batch-check", given="".join(f"{name}\n" for name in chosen.values()))
+    held = {line.split(" ", 1)[0] for line in known.splitlines() if not line.endswith(" missing")}
+    paths = "".join(f"{path}\0" for path, name in chosen.items() if name in held)
+    _git(destination, "checkout-index", "-z", "--stdin", given=paths)
 
 
 def check_out(

@@ -31,8 +31,8 @@ class UnitFit:
     """How the units of the candidates fit, by (path, position among the file's symbols; -1 for the rest of it)."""
 
     scores: Mapping[str, Mapping[tuple[RepoPath, int], float]]
-    """By signal: 'context' and 'context_short' the whole issue, 'context_prose' without its code, 'context_lead' its first words,
-    'context_title' the title, 'coverage' and 'title_coverage' the share of prose and title that is found at all."""
+    """By signal: 'context' and 'context_short' the whole issue, 'context_prose' without its code, 'context_lead' its
+    first words, 'context_title' the title; 'coverage' and 'title_coverage' the share of prose and title found."""
     words: Mapping[RepoPath, int]
     """Of each file."""
 
