@@ -90,14 +90,20 @@ class TestReport:
     durations: Mapping[str, float] = field(default_factory=dict)
     """Seconds each test took, in the order they began; those that began and did not end are there too, and so is a file
     that was being imported when the run ended."""
-    calls: tuple[Frame, ...] = ()
-    """Functions of the workspace that the tests entered, each at its first line, when `record_calls` asked for it."""
+    functions: Mapping[str, frozenset[Frame]] = field(default_factory=dict)
+    """Test id → functions of the workspace that it entered, each at its first line, when `record_calls` asked for
+    it."""
     entered: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Test file → files of the workspace of which it entered a function, when `record_calls` asked for it."""
     tampering: frozenset[str] = frozenset()
     """What the tested code did to the run that judges it, each going on from "it"."""
     machinery: frozenset[str] | None = None
     """In the same words, how the test tools differed at the end: plugins and all. None for a run without its end."""
+
+    @property
+    def calls(self) -> frozenset[Frame]:
+        """Functions of the workspace that any of the tests entered."""
+        return frozenset().union(*self.functions.values())
 
     @property
     def summary(self) -> str:
@@ -226,8 +232,8 @@ def _read_report(run: RunReport, content: bytes, key: bytes, workspace: Path) ->
     results: dict[str, str] = {}
     failures: dict[str, TestFailure] = {}
     durations: dict[str, float] = {}
-    calls: dict[Frame, None] = {}
-    entered: dict[str, set[str]] = {}
+    told: list[Frame] = []
+    functions: dict[str, frozenset[Frame]] = {}
     notes: list[str] = []
     tampering: set[str] = set()
     machinery: frozenset[str] | None = None
@@ -257,12 +263,12 @@ def _read_report(run: RunReport, content: bytes, key: bytes, workspace: Path) ->
                 added = [f"adds the pytest plugin {visible(str(name))}" for name in record["plugins"]]
                 machinery = frozenset([*changed, *added])
             elif record["kind"] == "calls":
-                frames = [_frame(str(p), int(n), str(f), workspace) for p, n, f in record["calls"]]
-                calls.update(dict.fromkeys(frames))
-                entered.setdefault(identifier.partition("::")[0], set()).update(f.path for f in frames if f.inside)
+                told += [_frame(str(p), int(n), str(f), workspace) for p, n, f in record["functions"]]
+                called = frozenset(told[number] for number in record["calls"])
+                functions[identifier] = functions.get(identifier, frozenset()) | called
             if record.get("failure") is not None:
                 failures.setdefault(identifier, _failure(record["failure"], workspace))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
             continue  # Sealed, so from our own runner: one that met what it cannot describe.
     if sum(outcome == "passed" for outcome in results.values()) > _passed_by_summary(run.output):
         tampering.add(_DISAGREES)
@@ -274,11 +280,20 @@ def _read_report(run: RunReport, content: bytes, key: bytes, workspace: Path) ->
         problem,
         tuple(notes),
         durations=durations,
-        calls=tuple(calls),
-        entered={test: frozenset(paths) for test, paths in entered.items()},
+        functions=functions,
+        entered=_entered_files(functions),
         tampering=frozenset(tampering),
         machinery=machinery,
     )
+
+
+def _entered_files(functions: Mapping[str, frozenset[Frame]]) -> dict[str, frozenset[str]]:
+    """Test file → files of the workspace of which it entered a function."""
+    entered: dict[str, frozenset[str]] = {}
+    for test, frames in functions.items():
+        file = test.partition("::")[0]
+        entered[file] = entered.get(file, frozenset()) | {frame.path for frame in frames if frame.inside}
+    return entered
 
 
 def _passed_by_summary(output: str) -> float:
