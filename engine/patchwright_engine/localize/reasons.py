@@ -5,6 +5,7 @@ from collections.abc import Mapping
 WORDS: Mapping[str, str] = {
     "place": "you pointed at it",
     "traceback": "named in the traceback",
+    "execution": "runs in the failing test, rarely in passing ones",
     "paths": "its path or module is named",
     "names": "defines a name that the issue mentions",
     "functions": "its code has the issue's words",
