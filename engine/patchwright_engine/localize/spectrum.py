@@ -1,7 +1,7 @@
-"""Rank code by what failing tests enter and passing ones do not; arithmetic only, nothing is run here.
+"""Rank code by what failing tests run and passing ones do not; arithmetic only, nothing is run here.
 
 Ochiai's coefficient, as Abreu, Zoeteweij and van Gemund use it for faults (TAIC PART 2007):
-failed(e) / sqrt(all failed × (failed(e) + passed(e))). Functions are counted, not lines: see benchmarks/LOG.md.
+failed(e) / sqrt(all failed × (failed(e) + passed(e))), counted for lines: see benchmarks/LOG.md for functions alone.
 """
 
 import math
@@ -10,17 +10,21 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
+from typing import TypeVar
 
 from patchwright_engine.localize.combine import is_aside
 from patchwright_engine.syntax.parse import enclosing_symbol
 from patchwright_engine.types import RankedFile, RankedSymbol, Ranking, RepoPath, Symbol
 
 SIGNAL = "execution"
-FILE_WEIGHT = 0.5
-SYMBOL_WEIGHT = 0.5
+WEIGHT = 0.5
+"""Of the spectrum in the new score; equal parts lie in the middle of a wide plateau (benchmarks/LOG.md)."""
+_Key = TypeVar("_Key")
 
-Place = tuple[RepoPath, int]
+Function = tuple[RepoPath, int]
 """A function that a test entered: its file and first line."""
+Ran = Mapping[Function, Collection[int]]
+"""What one test ran: functions, and those of their lines that it ran, as far as they are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,79 +42,82 @@ def ochiai(failed: int, passed: int, all_failed: int) -> float:
 
 
 def spectrum_of(
-    failed: Sequence[Collection[Place]],
-    passed: Sequence[Collection[Place]],
-    symbols: Callable[[RepoPath], Sequence[Symbol]],
+    failed: Sequence[Ran], passed: Sequence[Ran], symbols: Callable[[RepoPath], Sequence[Symbol]]
 ) -> Spectrum:
-    """The spectrum of tests, each given by what it entered. `symbols` gives those of a file.
+    """The spectrum of tests, each given by what it ran. `symbols` gives those of a file.
 
-    What is entered counts for the innermost symbol around it, so a lambda counts for its function.
+    A symbol is as suspicious as its most suspicious line: a function that every test enters has branches that only
+    the failing one takes. A function counts for the innermost symbol around it, so a lambda counts for its function.
     """
-    suspected = {path for path, _ in set().union(*failed)}
-    places = {place for entered in (*failed, *passed) for place in entered if place[0] in suspected}
-    owners = _owners(places, symbols)
-    in_failed, in_passed = (_counts(tests, owners) for tests in (failed, passed))
-    found = {symbol: ochiai(count, in_passed[symbol], len(failed)) for symbol, count in in_failed.items()}
+    owners = _owners({function for ran in failed for function in ran}, symbols)
+    in_failed = Counter(place for ran in failed for place in _places(ran, owners))
+    in_passed = Counter(place for ran in passed for place in _places(ran, owners) if place in in_failed)
+    found: defaultdict[Symbol, float] = defaultdict(float)
     files: defaultdict[RepoPath, float] = defaultdict(float)
-    for symbol, score in found.items():
-        files[symbol.path] = max(files[symbol.path], score)
-    return Spectrum(found, dict(files))
+    for place, count in in_failed.items():
+        symbol = place[0]
+        found[symbol] = max(found[symbol], ochiai(count, in_passed[place], len(failed)))
+        files[symbol.path] = max(files[symbol.path], found[symbol])
+    return Spectrum(dict(found), dict(files))
 
 
 def with_spectrum(ranking: Ranking, spectrum: Spectrum) -> Ranking:
-    """`ranking` with what was seen to run as one more signal, `SIGNAL`; what no failing test enters keeps its own.
+    """`ranking` with what was seen to run as one more signal, `SIGNAL`, which weighs as much as all others together.
 
-    Suspects that the ranking does not have join it. Give a ranking that is deeper than what will be shown.
+    Both sides count relative to their best, so that it does not matter on which scale the ranking's scores are, nor
+    how many passing tests there are. Suspects that the ranking lacks join it; give one that is deeper than what will
+    be shown. Without any suspect it stays as it is.
     """
-    best_file = max((item.score for item in ranking.files), default=0.0) or 1.0
-    best_symbol = max((item.score for item in ranking.symbols), default=0.0) or 1.0
-    known_files = {item.path for item in ranking.files}
-    known_symbols = {item.symbol for item in ranking.symbols}
-    files = [*ranking.files, *(RankedFile(path, 0.0) for path in spectrum.files if path not in known_files)]
-    symbols = [*ranking.symbols, *(RankedSymbol(s, 0.0) for s in spectrum.symbols if s not in known_symbols)]
-    return replace(
-        ranking,
-        files=tuple(sorted((_file(item, best_file, spectrum) for item in files), key=lambda i: (-i.score, i.path))),
-        symbols=tuple(
-            sorted(
-                (_symbol(item, best_symbol, spectrum) for item in symbols),
-                key=lambda i: (-i.score, i.symbol.path, i.symbol.start_line, i.symbol.name),
-            )
-        ),
-    )
+    if not spectrum.symbols:
+        return ranking
+    files = {item.path: item for item in ranking.files}
+    symbols = {item.symbol: item for item in ranking.symbols}
+    file_scores = _together({path: item.score for path, item in files.items()}, spectrum.files)
+    symbol_scores = _together({symbol: item.score for symbol, item in symbols.items()}, spectrum.symbols)
+    ranked_files = [
+        RankedFile(path, score, _signals(files[path].signals if path in files else {}, spectrum.files.get(path)))
+        for path, score in file_scores.items()
+    ]
+    ranked_symbols = [
+        RankedSymbol(one, score, _signals(symbols[one].signals if one in symbols else {}, spectrum.symbols.get(one)))
+        for one, score in symbol_scores.items()
+    ]
+    ranked_files.sort(key=lambda item: (-item.score, item.path))
+    ranked_symbols.sort(key=lambda item: (-item.score, item.symbol.path, item.symbol.start_line, item.symbol.name))
+    return replace(ranking, files=tuple(ranked_files), symbols=tuple(ranked_symbols))
 
 
-def _file(item: RankedFile, best: float, spectrum: Spectrum) -> RankedFile:
-    seen = spectrum.files.get(item.path, 0.0)
-    score = (1 - FILE_WEIGHT) * item.score / best + FILE_WEIGHT * seen
-    return RankedFile(item.path, score, _signals(item.signals, seen))
+def _together(ranked: Mapping[_Key, float], seen: Mapping[_Key, float]) -> dict[_Key, float]:
+    """One score, 0-1, for everything that is in either."""
+    best, most = (max(scores.values(), default=0.0) or 1.0 for scores in (ranked, seen))
+    return {
+        key: (1 - WEIGHT) * ranked.get(key, 0.0) / best + WEIGHT * seen.get(key, 0.0) / most
+        for key in dict.fromkeys((*ranked, *seen))
+    }
 
 
-def _symbol(item: RankedSymbol, best: float, spectrum: Spectrum) -> RankedSymbol:
-    seen = spectrum.symbols.get(item.symbol, 0.0)
-    score = (1 - SYMBOL_WEIGHT) * item.score / best + SYMBOL_WEIGHT * seen
-    return RankedSymbol(item.symbol, score, _signals(item.signals, seen))
+def _signals(signals: Mapping[str, float], seen: float | None) -> Mapping[str, float]:
+    return signals if seen is None else {**signals, SIGNAL: seen}
 
 
-def _signals(signals: Mapping[str, float], seen: float) -> Mapping[str, float]:
-    return {**signals, SIGNAL: seen} if seen else signals
-
-
-def _owners(places: Iterable[Place], symbols: Callable[[RepoPath], Sequence[Symbol]]) -> dict[Place, Symbol]:
-    """The innermost symbol around each place of the project's own code; nothing for code outside symbols."""
-    owners: dict[Place, Symbol] = {}
-    for path, group in groupby(sorted(places), key=itemgetter(0)):
+def _owners(functions: Iterable[Function], symbols: Callable[[RepoPath], Sequence[Symbol]]) -> dict[Function, Symbol]:
+    """The innermost symbol around each function of the project's own code."""
+    owners: dict[Function, Symbol] = {}
+    for path, group in groupby(sorted(functions), key=itemgetter(0)):
         inside = () if is_aside(path) else symbols(path)
-        for place in group:
-            owner = enclosing_symbol(inside, place[1])
+        for function in group:
+            owner = enclosing_symbol(inside, function[1])
             if owner is not None:
-                owners[place] = owner
+                owners[function] = owner
     return owners
 
 
-def _counts(tests: Iterable[Collection[Place]], owners: Mapping[Place, Symbol]) -> Counter[Symbol]:
-    """How many tests entered each symbol."""
-    counts: Counter[Symbol] = Counter()
-    for entered in tests:
-        counts.update({owners[place] for place in entered if place in owners})
-    return counts
+def _places(ran: Ran, owners: Mapping[Function, Symbol]) -> set[tuple[Symbol, int]]:
+    """The places of suspected symbols that a test ran: where their functions begin, and lines."""
+    places: set[tuple[Symbol, int]] = set()
+    for function, lines in ran.items():
+        owner = owners.get(function)
+        if owner is not None:
+            places.add((owner, function[1]))
+            places.update((owner, line) for line in lines)
+    return places

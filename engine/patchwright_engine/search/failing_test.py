@@ -3,7 +3,6 @@
 The tests run in the sandbox, over a throw-away copy, like everything else. No model is asked.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,22 +10,21 @@ from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput, Cancelled, PatchwrightError
 from patchwright_engine.index import Index
 from patchwright_engine.localize import locate
-from patchwright_engine.localize.spectrum import Spectrum, spectrum_of, with_spectrum
+from patchwright_engine.localize.spectrum import with_spectrum
 from patchwright_engine.sandbox.select import select_sandbox
 from patchwright_engine.search.opening import Opening
+from patchwright_engine.search.ran import spectrum_in
 from patchwright_engine.types import Issue, Ranking, RepoPath, Snapshot
 from patchwright_engine.verify.choose import choose_environment
 from patchwright_engine.verify.discovery import named_selection
 from patchwright_engine.verify.execution import EXECUTION_SECONDS, Execution, execute
 from patchwright_engine.verify.kept import Bounds
-from patchwright_engine.verify.runs import Frame
 from patchwright_engine.verify.workspace import BOUNDS, WorkspaceCopy
 
 DEPTH = 100
 """Places of the issue's own ranking that what runs may bring to the top."""
-NAMING = (
-    "Name a test that fails because of the issue, e.g. --test tests/test_x.py::test_it, or the command that runs it."
-)
+NAMING = "Name a test that fails because of the issue: tests/test_x.py::test_it, or the command that runs it."
+
 PACKAGES = "If it cannot be run at all: --python names the interpreter that has the project's packages."
 _SHOWN = 3
 
@@ -48,7 +46,7 @@ class TestRun:
 
 
 def locate_with_test(
-    issue: Issue, snapshot: Snapshot, index: Index, top: int, test: TestRun, cancel: CancelToken
+    issue: Issue, snapshot: Snapshot, index: Index, test: TestRun, top: int, *, cancel: CancelToken
 ) -> Ranking:
     """As `locate`, with what the failing test runs as one more signal.
 
@@ -61,7 +59,7 @@ def locate_with_test(
 
 
 def follow(wanted: TestRun, snapshot: Snapshot, cancel: CancelToken) -> Execution:
-    """Run the tests that the user names, with their neighbours, and note what each enters.
+    """Run the tests that the user names, with their neighbours, and note what each runs.
 
     Raises:
         BadInput: no test is named, the interpreter or the runner cannot be used, or nothing fails.
@@ -82,11 +80,6 @@ def follow(wanted: TestRun, snapshot: Snapshot, cancel: CancelToken) -> Executio
     if execution.problem:
         raise BadInput(f"{execution.problem} ({', '.join(selection[:_SHOWN])})", f"{NAMING} {PACKAGES}")
     return execution
-
-
-def spectrum_in(index: Index, failed: Iterable[frozenset[Frame]], passed: Iterable[frozenset[Frame]]) -> Spectrum:
-    """The spectrum of tests, each given by the functions that it entered, over the symbols of the index."""
-    return spectrum_of([_places(one) for one in failed], [_places(one) for one in passed], index.symbols)
 
 
 def rank_by_test(opening: Opening) -> None:
@@ -119,7 +112,3 @@ def rank_by_test(opening: Opening) -> None:
         seconds=round(execution.seconds, 2),
         ranking=[[f.path, round(f.score, 4)] for f in job.ranking.files[:10]],
     )
-
-
-def _places(entered: frozenset[Frame]) -> frozenset[tuple[RepoPath, int]]:
-    return frozenset((RepoPath(frame.path), frame.line) for frame in entered if frame.inside)

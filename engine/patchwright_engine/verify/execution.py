@@ -1,4 +1,4 @@
-"""Run the tests that show a fault together with their neighbours, and note which functions each of them enters.
+"""Run the tests that show a fault together with their neighbours, and note what of the project each of them runs.
 
 The neighbours are the other tests of the same files: they share the failing tests' ways through the project, up to
 where the fault is. Invariant: only tests that were really seen to fail, or to pass, are told of.
@@ -17,13 +17,17 @@ EXECUTION_SECONDS = 60.0
 """For a run of the named tests' files. What ended by then counts."""
 
 
+Ran = Mapping[Frame, frozenset[int]]
+"""What a test ran: functions of the workspace, each at its first line → those of its lines that it ran."""
+
+
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What failing tests and their neighbours entered."""
+    """What failing tests and their neighbours ran."""
 
-    failed: Mapping[str, frozenset[Frame]] = field(default_factory=dict)
-    """Test id → functions of the workspace that it entered, each at its first line."""
-    passed: Mapping[str, frozenset[Frame]] = field(default_factory=dict)
+    failed: Mapping[str, Ran] = field(default_factory=dict)
+    """By test id."""
+    passed: Mapping[str, Ran] = field(default_factory=dict)
     problem: str = ""
     """Why nothing can be told, e.g. 'the named tests pass'; '' when something can."""
     seconds: float = 0.0
@@ -51,7 +55,7 @@ def execute(
 
     def run(names: Sequence[str]) -> TestReport:
         return run_tests(
-            sandbox, workspace, environment, names, cancel, timeout_seconds=timeout_seconds, record_calls=True
+            sandbox, workspace, environment, names, cancel, timeout_seconds=timeout_seconds, record_lines=True
         )
 
     whole = run(files)
@@ -63,12 +67,12 @@ def execute(
 
 def told(reports: Sequence[TestReport], selection: Sequence[str]) -> Execution:
     """What runs of the files of `selection`, or of it alone, tell of its tests that fail."""
-    failed: dict[str, frozenset[Frame]] = {}
-    passed: dict[str, frozenset[Frame]] = {}
+    failed: dict[str, Ran] = {}
+    passed: dict[str, Ran] = {}
     named = False
     for report in reports:
         for test, outcome in report.results.items():
-            entered = report.functions.get(test, frozenset())
+            entered = report.functions.get(test, {})
             mine = _is_named(test, selection)
             named |= mine
             if outcome == "passed":
@@ -79,12 +83,12 @@ def told(reports: Sequence[TestReport], selection: Sequence[str]) -> Execution:
     return Execution(failed, passed, _problem(reports, failed, named=named), seconds)
 
 
-def _problem(reports: Sequence[TestReport], failed: Mapping[str, frozenset[Frame]], *, named: bool) -> str:
+def _problem(reports: Sequence[TestReport], failed: Mapping[str, Ran], *, named: bool) -> str:
     if any(failed.values()):
         return ""
     if failed:
         return "the named tests fail before they enter any function of the project"
-    broken = next((failure for report in reports for failure in report.failures.values()), None)
+    broken = next((f for report in reports for name, f in report.failures.items() if name not in report.results), None)
     if named:
         return "the named tests do not fail here"
     if broken is not None:

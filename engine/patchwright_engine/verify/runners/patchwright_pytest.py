@@ -7,7 +7,6 @@ are gone from the environment and the disk, and the machinery is remembered, bef
 # ruff: noqa: ARG001 - pytest finds a hook's arguments by their names
 from __future__ import annotations
 
-import os
 import traceback
 from typing import Any
 
