@@ -18,9 +18,9 @@ from patchwright_engine.index import open_index
 from patchwright_engine.localize import locate
 from patchwright_engine.localize.spectrum import with_spectrum
 from patchwright_engine.sandbox.output import one_line
-from patchwright_engine.search.failing_test import TestRun, follow
+from patchwright_engine.search.failing_test import DEPTH, TestRun, follow
 from patchwright_engine.search.ran import spectrum_in
-from patchwright_engine.types import Issue, Snapshot
+from patchwright_engine.types import Issue, Ranking, Snapshot
 from patchwright_engine.verify.discovery import is_test_file
 from patchwright_engine.workspace.snapshot import take_snapshot
 
@@ -67,15 +67,15 @@ def execute_instance(work: ExecutedWork) -> Executed:
         name = work.cache / "index" / gold.repo.replace("/", "+")
         with open_index(name, name.parent) as index:
             report = index.refresh(snapshot, cancel)
-            ranking = locate(Issue(gold.problem), snapshot, index, RANKED)
-            alone = replace(ranks_in(ranking, gold), indexed=report.files, seconds=round(ranking.seconds, 4))
+            ranking = locate(Issue(gold.problem), snapshot, index, DEPTH)
+            alone = replace(ranks_in(_cut(ranking), gold), indexed=report.files, seconds=round(ranking.seconds, 4))
             command = failing_tests(work.instance, snapshot)
             try:
                 ran = follow(TestRun(command, str(prepared.python), None, work.timeout_seconds), snapshot, cancel)
             except PatchwrightError as error:
                 return Executed(gold.instance_id, alone, alone, problem=one_line(error.message))
             spectrum = spectrum_in(index, ran.failed.values(), ran.passed.values())
-            with_tests = replace(ranks_in(with_spectrum(ranking, spectrum), gold), indexed=report.files)
+            with_tests = replace(ranks_in(_cut(with_spectrum(ranking, spectrum)), gold), indexed=report.files)
     except (PatchwrightError, OSError) as error:
         located = Located(gold.instance_id, gold.repo, problem=str(error))
         return Executed(gold.instance_id, located, located, problem=str(error))
@@ -98,6 +98,10 @@ def failing_tests(instance: Instance, snapshot: Snapshot) -> str:
         else:
             names.update(dict.fromkeys(written))
     return shlex.join(names or written)
+
+
+def _cut(ranking: Ranking) -> Ranking:
+    return replace(ranking, files=ranking.files[:RANKED], symbols=ranking.symbols[:RANKED])
 
 
 def _nothing(message: str) -> None:

@@ -17,8 +17,10 @@ from patchwright_engine.syntax.parse import enclosing_symbol
 from patchwright_engine.types import RankedFile, RankedSymbol, Ranking, RepoPath, Symbol
 
 SIGNAL = "execution"
-WEIGHT = 0.5
-"""Of the spectrum in the new score; equal parts lie in the middle of a wide plateau (benchmarks/LOG.md)."""
+FILE_WEIGHT = 0.4
+"""Of the spectrum in a file's new score. Every file that a test touches by the way has some line of its own."""
+SYMBOL_WEIGHT = 0.5
+"""Of the spectrum in a symbol's. Both lie in the middle of a plateau (benchmarks/LOG.md)."""
 _Key = TypeVar("_Key")
 
 Function = tuple[RepoPath, int]
@@ -62,18 +64,23 @@ def spectrum_of(
 
 
 def with_spectrum(ranking: Ranking, spectrum: Spectrum) -> Ranking:
-    """`ranking` with what was seen to run as one more signal, `SIGNAL`, which weighs as much as all others together.
+    """`ranking` with what was seen to run as one more signal, `SIGNAL`, which weighs about as much as all others.
 
     Both sides count relative to their best, so that it does not matter on which scale the ranking's scores are, nor
-    how many passing tests there are. Suspects that the ranking lacks join it; give one that is deeper than what will
-    be shown. Without any suspect it stays as it is.
+    how many passing tests there are. A suspect that the ranking lacks joins it, as likely so far as the least of its
+    file; so give a ranking that is deeper than what will be shown. Without any suspect it stays as it is.
     """
     if not spectrum.symbols:
         return ranking
     files = {item.path: item for item in ranking.files}
     symbols = {item.symbol: item for item in ranking.symbols}
-    file_scores = _together({path: item.score for path, item in files.items()}, spectrum.files)
-    symbol_scores = _together({symbol: item.score for symbol, item in symbols.items()}, spectrum.symbols)
+    least: dict[RepoPath, float] = {}
+    for item in ranking.symbols:
+        least[item.symbol.path] = min(item.score, least.get(item.symbol.path, item.score))
+    so_far = {one: least.get(one.path, 0.0) for one in spectrum.symbols}
+    so_far.update((symbol, item.score) for symbol, item in symbols.items())
+    file_scores = _together({path: item.score for path, item in files.items()}, spectrum.files, FILE_WEIGHT)
+    symbol_scores = _together(so_far, spectrum.symbols, SYMBOL_WEIGHT)
     ranked_files = [
         RankedFile(path, score, _signals(files[path].signals if path in files else {}, spectrum.files.get(path)))
         for path, score in file_scores.items()
@@ -87,11 +94,11 @@ def with_spectrum(ranking: Ranking, spectrum: Spectrum) -> Ranking:
     return replace(ranking, files=tuple(ranked_files), symbols=tuple(ranked_symbols))
 
 
-def _together(ranked: Mapping[_Key, float], seen: Mapping[_Key, float]) -> dict[_Key, float]:
+def _together(ranked: Mapping[_Key, float], seen: Mapping[_Key, float], weight: float) -> dict[_Key, float]:
     """One score, 0-1, for everything that is in either."""
     best, most = (max(scores.values(), default=0.0) or 1.0 for scores in (ranked, seen))
     return {
-        key: (1 - WEIGHT) * ranked.get(key, 0.0) / best + WEIGHT * seen.get(key, 0.0) / most
+        key: (1 - weight) * ranked.get(key, 0.0) / best + weight * seen.get(key, 0.0) / most
         for key in dict.fromkeys((*ranked, *seen))
     }
 

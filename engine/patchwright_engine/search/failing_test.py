@@ -21,7 +21,7 @@ from patchwright_engine.verify.execution import EXECUTION_SECONDS, Execution, ex
 from patchwright_engine.verify.kept import Bounds
 from patchwright_engine.verify.workspace import BOUNDS, WorkspaceCopy
 
-DEPTH = 100
+DEPTH = 1_000
 """Places of the issue's own ranking that what runs may bring to the top."""
 NAMING = "Name a test that fails because of the issue: tests/test_x.py::test_it, or the command that runs it."
 
@@ -103,8 +103,10 @@ def rank_by_test(opening: Opening) -> None:
     except PatchwrightError as error:  # What is wrong with the command is told when it is run as the user gave it.
         job.trace.step("execution", problem=error.message)
         return
-    spectrum = spectrum_in(job.index, execution.failed.values(), execution.passed.values())
-    job.ranking = with_spectrum(job.ranking, spectrum)
+    kept = len(job.ranking.files), len(job.ranking.symbols)
+    deep = locate(job.issue, job.snapshot, job.index, DEPTH, job.cancel)
+    ranking = with_spectrum(deep, spectrum_in(job.index, execution.failed.values(), execution.passed.values()))
+    job.ranking = replace(ranking, files=ranking.files[: kept[0]], symbols=ranking.symbols[: kept[1]])
     job.trace.step(
         "execution",
         failed=sorted(execution.failed),
