@@ -1,7 +1,7 @@
 """Rank code by what failing tests run and passing ones do not; arithmetic only, nothing is run here.
 
 Ochiai's coefficient, as Abreu, Zoeteweij and van Gemund use it for faults (TAIC PART 2007):
-failed(e) / sqrt(all failed × (failed(e) + passed(e))), counted for lines: see benchmarks/LOG.md for functions alone.
+failed(e) / sqrt(all failed × (failed(e) + passed(e))), counted for lines; functions alone tell less (LOG.md).
 """
 
 import math
@@ -20,7 +20,7 @@ SIGNAL = "execution"
 FILE_WEIGHT = 0.4
 """Of the spectrum in a file's new score. Every file that a test touches by the way has some line of its own."""
 SYMBOL_WEIGHT = 0.5
-"""Of the spectrum in a symbol's. Both lie in the middle of a plateau (benchmarks/LOG.md)."""
+"""Of the spectrum in a symbol's. How much either may be changed: benchmarks/LOG.md."""
 _Key = TypeVar("_Key")
 
 Function = tuple[RepoPath, int]
@@ -67,20 +67,15 @@ def with_spectrum(ranking: Ranking, spectrum: Spectrum) -> Ranking:
     """`ranking` with what was seen to run as one more signal, `SIGNAL`, which weighs about as much as all others.
 
     Both sides count relative to their best, so that it does not matter on which scale the ranking's scores are, nor
-    how many passing tests there are. A suspect that the ranking lacks joins it, as likely so far as the least of its
-    file; so give a ranking that is deeper than what will be shown. Without any suspect it stays as it is.
+    how many passing tests there are. Suspects that the ranking lacks join it; give one that is deeper than what will
+    be shown. Without any suspect it stays as it is.
     """
     if not spectrum.symbols:
         return ranking
     files = {item.path: item for item in ranking.files}
     symbols = {item.symbol: item for item in ranking.symbols}
-    least: dict[RepoPath, float] = {}
-    for item in ranking.symbols:
-        least[item.symbol.path] = min(item.score, least.get(item.symbol.path, item.score))
-    so_far = {one: least.get(one.path, 0.0) for one in spectrum.symbols}
-    so_far.update((symbol, item.score) for symbol, item in symbols.items())
     file_scores = _together({path: item.score for path, item in files.items()}, spectrum.files, FILE_WEIGHT)
-    symbol_scores = _together(so_far, spectrum.symbols, SYMBOL_WEIGHT)
+    symbol_scores = _together({one: item.score for one, item in symbols.items()}, spectrum.symbols, SYMBOL_WEIGHT)
     ranked_files = [
         RankedFile(path, score, _signals(files[path].signals if path in files else {}, spectrum.files.get(path)))
         for path, score in file_scores.items()

@@ -21,7 +21,7 @@ from patchwright_engine.verify.execution import EXECUTION_SECONDS, Execution, ex
 from patchwright_engine.verify.kept import Bounds
 from patchwright_engine.verify.workspace import BOUNDS, WorkspaceCopy
 
-DEPTH = 1_000
+DEPTH = 200
 """Places of the issue's own ranking that what runs may bring to the top."""
 NAMING = "Name a test that fails because of the issue: tests/test_x.py::test_it, or the command that runs it."
 

@@ -84,10 +84,10 @@ def told(reports: Sequence[TestReport], selection: Sequence[str]) -> Execution:
 
 
 def _problem(reports: Sequence[TestReport], failed: Mapping[str, Ran], *, named: bool) -> str:
-    if any(failed.values()):
-        return ""
     if failed:
-        return "the named tests fail before they enter any function of the project"
+        tests = {test.partition("::")[0] for test in failed}
+        outside = any(frame.inside and frame.path not in tests for ran in failed.values() for frame in ran)
+        return "" if outside else "the named tests fail before they enter any function of the project"
     broken = next((f for report in reports for name, f in report.failures.items() if name not in report.results), None)
     if named:
         return "the named tests do not fail here"
