@@ -11,7 +11,7 @@ from pathlib import Path
 from patchwright_engine.control import CancelToken
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.verify.environment import TestEnvironment
-from patchwright_engine.verify.runs import Frame, TestReport, run_tests
+from patchwright_engine.verify.runs import NO_TESTS, Frame, TestReport, run_tests
 
 EXECUTION_SECONDS = 60.0
 """For a run of the named tests' files. What ended by then counts."""
@@ -44,8 +44,9 @@ def execute(
 ) -> Execution:
     """Run the files of `selection` (files or test ids) over the copy at `workspace`, which must be clean.
 
-    Those of `selection` that fail are the failing tests; without an id, every test of a file is meant. A named test
-    that the time limit kept from running is run by itself, in as much time again.
+    Those of `selection` that fail are the failing tests; without an id, every test of a file is meant. Where a run was
+    cut short, by the time limit or a crash, before any of them had its turn, they are run by themselves, in as much
+    time again.
 
     Raises: as `Sandbox.run`.
     """
@@ -59,10 +60,10 @@ def execute(
         )
 
     whole = run(files)
-    alone = None
-    if whole.run.outcome == "timeout" and not any(_is_named(test, selection) for test in whole.results):
-        alone = run(selection)
-    return told([report for report in (whole, alone) if report is not None], selection)
+    cut_short = whole.problem not in (None, NO_TESTS) and set(files) != set(selection)
+    if cut_short and not any(_is_named(test, selection) for test in whole.results):
+        return told([whole, run(selection)], selection)
+    return told([whole], selection)
 
 
 def told(reports: Sequence[TestReport], selection: Sequence[str]) -> Execution:
