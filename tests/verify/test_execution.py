@@ -97,7 +97,7 @@ def test_a_file_or_a_class_means_its_tests_that_fail(follow: Follow, selection: 
 
 
 def test_a_test_that_never_gets_its_turn_is_run_by_itself(follow: Follow) -> None:
-    crash = "import os\n\n\ndef test_aaa():\n    os._exit(3)\n\n\n" + TESTS
+    crash = "import os\n\n\ndef test_aaa():\n    os._exit(9)\n\n\n" + TESTS
     execution = follow(NOTHING, files={**FILES, "tests/test_mean.py": crash})
     assert set(execution.failed) == {NOTHING}
     assert lines(execution, NOTHING) == {"mean": [2, 3], "nothing": [15]}
