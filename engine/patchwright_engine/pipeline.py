@@ -22,6 +22,7 @@ from patchwright_engine.model.backend import LanguageModel
 from patchwright_engine.search.budget import parse_budget
 from patchwright_engine.search.candidates import Pool, to_fixes
 from patchwright_engine.search.dev_search import OpenVerification, dev_search
+from patchwright_engine.search.failing_test import rank_by_test
 from patchwright_engine.search.job import Job, fit_issue
 from patchwright_engine.search.opening import open_tests, preparing
 from patchwright_engine.search.recorder import RecordedModel, load_recording
@@ -132,6 +133,7 @@ def run_fix(
                 timeout_seconds=request.test_timeout,
                 kept_bytes=settings.kept_copies_bytes,
             ) as opening:
+                rank_by_test(opening)
                 stopped = _search(job, partial(open_tests, opening), pool, on_fix)
             _note_memory(job, model)
             fixes = to_fixes(pool)

@@ -10,7 +10,7 @@ import pytest
 
 from patchwright_engine.cli import index, locate
 from patchwright_engine.cli.inputs import read_issue
-from patchwright_engine.errors import BadInput
+from patchwright_engine.errors import BadInput, SandboxUnavailable
 
 
 @pytest.fixture
@@ -92,3 +92,75 @@ def test_files_that_hold_no_issue_are_refused(tmp_path: Path, content: bytes) ->
 def test_arguments_that_name_no_issue_are_refused(argument: str) -> None:
     with pytest.raises(BadInput):
         read_issue(argument)
+
+
+FOLLOWED = {
+    "shop/__init__.py": "",
+    "shop/cart.py": """\
+from shop.money import rounded
+
+
+def total(items):
+    if not items:
+        return nothing_to_pay()
+    return rounded(sum(items))
+
+
+def nothing_to_pay():
+    return None
+""",
+    "shop/money.py": "def rounded(amount):\n    return round(amount, 2)\n",
+    "tests/test_cart.py": """\
+from shop.cart import total
+
+
+def test_two():
+    assert total([1, 2]) == 3
+
+
+def test_empty():
+    assert total([]) == 0
+""",
+}
+
+
+@pytest.fixture
+def followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PATCHWRIGHT_HOME", str(tmp_path / "home"))
+    for name, text in FOLLOWED.items():
+        (tmp_path / "shop" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "shop" / name).write_text(text)
+    return tmp_path / "shop"
+
+
+def test_a_failing_test_brings_up_what_it_alone_runs(followed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("locate", "rounded amounts of money are wrong", "--repo", str(followed))
+    assert run(*arguments, "--json") == 0
+    assert "nothing_to_pay" not in [one["name"] for one in json.loads(capsys.readouterr().out)["symbols"]]
+    assert run(*arguments, "--json", "--test", "tests/test_cart.py::test_empty") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {one["path"]: one["signals"].get("execution") for one in found["files"]}["shop/cart.py"] == 1.0
+    assert "nothing_to_pay" in [one["name"] for one in found["symbols"]]
+    assert run(*arguments, "--test", "python -m pytest tests/test_cart.py -k empty") == 0
+    assert "nothing_to_pay  (runs in the failing test, rarely in passing ones)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        ("tests/test_cart.py::test_two", "the named tests do not fail here"),
+        ("make check", "names no test of this project"),
+        (" ", "--test is empty"),
+    ],
+)
+def test_a_test_that_cannot_be_followed_is_refused_with_the_cure(followed: Path, test: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message) as refused:
+        run("locate", "totals are wrong", "--repo", str(followed), "--test", test)
+    assert "test" in refused.value.cure
+
+
+def test_without_a_sandbox_no_test_is_followed(followed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATCHWRIGHT_SANDBOX", "none")
+    with pytest.raises(SandboxUnavailable) as refused:
+        run("locate", "totals are wrong", "--repo", str(followed), "--test", "tests/test_cart.py::test_empty")
+    assert refused.value.cure

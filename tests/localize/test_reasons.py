@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from patchwright_engine.localize.reasons import MOST, WITHOUT_WORDS, WORDS, reasons
+from patchwright_engine.localize.spectrum import SIGNAL
 from patchwright_engine.localize.weights import learned_weights
 
 
@@ -28,3 +29,4 @@ def test_every_learned_signal_has_words_or_is_none_to_tell() -> None:
     weights = learned_weights()
     assert weights.files.keys() | weights.symbols.keys() <= WORDS.keys() | WITHOUT_WORDS
     assert not WORDS.keys() & WITHOUT_WORDS
+    assert SIGNAL in WORDS

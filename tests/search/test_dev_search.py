@@ -232,6 +232,26 @@ def test_reproductions_take_the_place_of_code_that_was_never_entered(search: Sea
     assert not found.asked("rewriting `mul`")
 
 
+def test_a_named_failing_test_is_followed_before_anything_is_asked(search: Search) -> None:
+    files = {**PROJECT, "test_calc.py": f"{TESTS}\n\ndef test_add():\n    assert add(2, 3) == 5\n"}
+    issue = Issue("Sums are wrong.", test_command="pytest test_calc.py::test_add")
+    found = search(rules(fixed(RIGHT)), files=files, issue=issue, budget="quick")
+    (followed,) = found.steps("execution")
+    assert (followed["failed"], followed["passed"]) == (["test_calc.py::test_add"], 2)
+    assert followed["ranking"][0][0] == "calc.py"
+    ((line, suspected),) = _describe(followed)
+    assert "1 failing tests followed, beside 2 that pass" in line
+    assert suspected[0] == "suspected calc.py"
+
+
+def test_a_command_that_names_no_test_is_no_obstacle(search: Search) -> None:
+    found = search(rules(fixed(RIGHT)), issue=Issue(ISSUE, test_command="false"), budget="quick")
+    (followed,) = found.steps("execution")
+    assert "names no test" in followed["problem"]
+    assert _describe(followed)
+    assert found.steps("candidate")
+
+
 def test_the_failing_reproduction_is_shown_to_the_repair(search: Search) -> None:
     (request,) = search(rules(fixed(RIGHT)), budget="quick").asked(IN_REPAIR)
     assert "assert add(2, 3) == 5" in request.messages[-1].content

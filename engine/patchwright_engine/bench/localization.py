@@ -8,7 +8,7 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from patchwright_engine.bench.checkout import check_out_sources, find_any_mirror
@@ -18,7 +18,7 @@ from patchwright_engine.errors import PatchwrightError
 from patchwright_engine.index import open_index
 from patchwright_engine.localize.combine import Signals, gather, rank
 from patchwright_engine.syntax.languages import language_of
-from patchwright_engine.types import Issue
+from patchwright_engine.types import Issue, Ranking
 from patchwright_engine.workspace.snapshot import take_snapshot
 
 RANKED = 100
@@ -85,6 +85,12 @@ def _locate(work: Work, tree: Path) -> Located:
         seconds = time.perf_counter() - indexed
     if work.signals is not None:
         write_signals(work.signals, instance, signals)
+    located = ranks_in(ranking, instance)
+    return replace(located, indexed=report.files, seconds=round(seconds, 4), index_seconds=round(indexed - started, 3))
+
+
+def ranks_in(ranking: Ranking, instance: LocalizationInstance) -> Located:
+    """Where the fix of an instance stands in a ranking."""
     files = [item.path for item in ranking.files]
     symbols = list(dict.fromkeys(f"{item.symbol.path}::{item.symbol.name}" for item in ranking.symbols))
     return Located(
@@ -94,9 +100,6 @@ def _locate(work: Work, tree: Path) -> Located:
         symbol_ranks=tuple(_rank(symbols, gold) for gold in instance.gold_symbols),
         files=tuple(files[:SHOWN]),
         symbols=tuple(symbols[:SHOWN]),
-        indexed=report.files,
-        seconds=round(seconds, 4),
-        index_seconds=round(indexed - started, 3),
     )
 
 

@@ -9,11 +9,13 @@ from patchwright_engine.bench.instances import read_localization_instances
 from patchwright_engine.bench.localization import Located, Work, locate_instance
 from patchwright_engine.bench.localization_summary import in_words, summarize
 from patchwright_engine.bench.workers import Died, in_processes
+from patchwright_engine.cli import bench_with_tests
 from patchwright_engine.cli.bench_common import above_zero, choose, interruptible, teller, write_report
 from patchwright_engine.config import folders
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput, Cancelled
 from patchwright_engine.sandbox.output import visible
+from patchwright_engine.verify.execution import EXECUTION_SECONDS
 
 
 def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -22,7 +24,7 @@ def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "localize",
         help="the ranking of files and symbols, without a model",
         description="Where does the developer's fix stand in the ranking of files and symbols for each issue? Only the "
-        "base commit and the history before it are looked at; nothing of the project is run.",
+        "base commit and the history before it are looked at; nothing of the project is run, but with --with-tests.",
         epilog="Exit status: 0 done; 1 no instance could be located; 2 bad input; 130 interrupted (what was done is "
         "reported).",
     )
@@ -38,6 +40,19 @@ def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         metavar="DIR",
         help="also write the signals of each instance's candidates into this folder",
     )
+    parser.add_argument(
+        "--with-tests",
+        action="store_true",
+        help="rank each issue again with its failing tests followed: runs the instances' install commands on this "
+        "machine, with the network, and their tests inside the sandbox",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=EXECUTION_SECONDS,
+        metavar="S",
+        help=f"with --with-tests: seconds for each run of tests (default: {EXECUTION_SECONDS:g})",
+    )
     parser.set_defaults(run=run)
 
 
@@ -45,6 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Run `bench localize`; returns its exit code. Raises the PatchwrightError tree."""
     above_zero("jobs", arguments.jobs)
     above_zero("limit", arguments.limit)
+    above_zero("timeout", arguments.timeout)
+    if arguments.with_tests:
+        return bench_with_tests.run(arguments)
     instances = choose(read_localization_instances(arguments.instances), arguments.only, arguments.limit)
     cache = folders().cache / "bench" / "index"
     signals = _folder(arguments.signals)

@@ -16,7 +16,7 @@ from types import FrameType
 from patchwright_engine.cli import discard_output
 from patchwright_engine.cli.apply import apply_fix
 from patchwright_engine.cli.display import ResultConsole, SafeConsole, progress_display, show_result
-from patchwright_engine.cli.inputs import read_issue
+from patchwright_engine.cli.inputs import check_test, read_issue
 from patchwright_engine.control import CancelToken, ProgressSink
 from patchwright_engine.errors import BadInput
 from patchwright_engine.pipeline import FixRequest, result_to_json, run_fix
@@ -24,7 +24,6 @@ from patchwright_engine.types import FixResult, Issue
 
 # How long a cancelled job may take to tidy up before we leave without it.
 CANCEL_GRACE_SECONDS = 2.0
-MAX_TIMEOUT_SECONDS = 86_400.0
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -61,13 +60,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `fix`; returns its exit code. Raises the PatchwrightError tree."""
-    if arguments.test is not None and not arguments.test.strip():
-        raise BadInput("--test is empty", "Give a command, e.g. --test 'pytest tests/test_x.py'.")
-    if not 0 < arguments.timeout <= MAX_TIMEOUT_SECONDS:
-        raise BadInput(
-            f"--timeout {arguments.timeout:g} is no time for a test run",
-            f"Give seconds, more than 0 and at most {MAX_TIMEOUT_SECONDS:.0f}.",
-        )
+    check_test(arguments.test, arguments.timeout)
     if arguments.with_test and not arguments.apply:
         raise BadInput("--with-test adds nothing without --apply", "Give both, or neither.")
     issue = Issue(read_issue(arguments.issue), test_command=arguments.test)

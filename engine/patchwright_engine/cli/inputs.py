@@ -6,6 +6,7 @@ from pathlib import Path
 from patchwright_engine.errors import BadInput
 
 MAX_BYTES = 1_000_000
+MAX_TIMEOUT_SECONDS = 86_400.0
 CURE = "Give the issue as text, as a file, or '-' to read it from standard input."
 
 
@@ -29,6 +30,17 @@ def read_issue(argument: str) -> str:
     if _looks_like_path(argument):
         raise BadInput(f"there is no issue file {argument}", CURE)
     return _decoded(argument.encode("utf-8", "surrogateescape"), "the issue text")
+
+
+def check_test(command: str | None, timeout_seconds: float) -> None:
+    """Raise BadInput for a `--test` or a `--timeout` that nothing can be run with."""
+    if command is not None and not command.strip():
+        raise BadInput("--test is empty", "Give a command, e.g. --test 'pytest tests/test_x.py'.")
+    if not 0 < timeout_seconds <= MAX_TIMEOUT_SECONDS:
+        raise BadInput(
+            f"--timeout {timeout_seconds:g} is no time for a test run",
+            f"Give seconds, more than 0 and at most {MAX_TIMEOUT_SECONDS:.0f}.",
+        )
 
 
 def _existing(argument: str) -> Path | None:

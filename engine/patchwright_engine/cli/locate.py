@@ -1,4 +1,4 @@
-"""`patchwright locate ISSUE [--repo DIR] [--top K] [--json]`: ranked files and symbols, without a model."""
+"""`patchwright locate ISSUE [--repo DIR] [--top K] [--test CMD] [--json]`: ranked files and symbols; no model."""
 
 import argparse
 import json
@@ -7,14 +7,18 @@ import time
 from pathlib import Path
 
 from patchwright_engine.cli.display import SafeConsole, progress_display
-from patchwright_engine.cli.inputs import read_issue
-from patchwright_engine.control import CancelToken
+from patchwright_engine.cli.inputs import check_test, read_issue
+from patchwright_engine.config import load_settings
+from patchwright_engine.control import CancelToken, Progress
 from patchwright_engine.errors import BadInput
 from patchwright_engine.index import open_index
 from patchwright_engine.localize import locate
 from patchwright_engine.localize.reasons import reasons
 from patchwright_engine.sandbox.output import visible
+from patchwright_engine.search.failing_test import TestRun, locate_with_test
 from patchwright_engine.types import Issue, Ranking
+from patchwright_engine.verify.execution import EXECUTION_SECONDS
+from patchwright_engine.verify.kept import Bounds
 from patchwright_engine.workspace.repository import find_repository
 from patchwright_engine.workspace.snapshot import take_snapshot
 
@@ -25,25 +29,63 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("issue", metavar="ISSUE", help="a file, '-' for standard input, or the text itself")
     parser.add_argument("--repo", default=".", type=Path, metavar="DIR", help="workspace (default: .)")
     parser.add_argument("--top", default=10, type=int, metavar="K", help="how many to print (default: 10)")
+    parser.add_argument(
+        "--test",
+        metavar="CMD",
+        help="a failing test (path::test, or a command that names it): it is run in the sandbox with the other tests "
+        "of its file, and what it alone runs is suspected",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=EXECUTION_SECONDS,
+        metavar="S",
+        help=f"seconds for that run (default: {EXECUTION_SECONDS:g})",
+    )
+    parser.add_argument("--python", metavar="EXE", help="interpreter that runs the project's tests")
+    parser.add_argument(
+        "--runner", metavar="NAME", help="test runner, e.g. pytest, unittest or django (default: found)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Rank and print. Raises BadInput for an issue or folder that cannot be worked on."""
+    """Rank and print.
+
+    Raises:
+        BadInput: the issue, the folder, or the test cannot be worked on.
+        EnvironmentProblem: the test cannot be run on this machine.
+    """
     if args.top < 1:
         raise BadInput(f"--top {args.top} shows nothing", "Give a number of 1 or more.")
+    check_test(args.test, args.timeout)
     started = time.perf_counter()
-    issue = Issue(read_issue(args.issue))
+    issue = Issue(read_issue(args.issue), test_command=args.test)
     root = find_repository(args.repo)
     cancel = CancelToken()
     with progress_display(SafeConsole(stderr=True)) as progress, open_index(root) as index:
         snapshot = take_snapshot(root, cancel=cancel)
         index.refresh(snapshot, cancel, progress)
-        ranking = locate(issue, snapshot, index, args.top)
+        if args.test is None:
+            ranking = locate(issue, snapshot, index, args.top)
+        else:
+            progress(Progress("locate", "following the failing test"))
+            ranking = locate_with_test(issue, snapshot, index, _test_run(args), args.top, cancel=cancel)
     seconds = time.perf_counter() - started
     sys.stdout.write(json.dumps(as_json(ranking, seconds)) + "\n" if args.json else _in_words(ranking))
     return 0
+
+
+def _test_run(args: argparse.Namespace) -> TestRun:
+    settings = load_settings()
+    return TestRun(
+        args.test,
+        args.python or settings.python,
+        args.runner or settings.runner,
+        args.timeout,
+        Bounds(bytes=settings.kept_copies_bytes),
+    )
 
 
 def as_json(ranking: Ranking, seconds: float) -> dict[str, object]:

@@ -78,6 +78,11 @@ def _describe(step: dict[str, Any]) -> list[tuple[str, list[str]]]:
         case "environment":
             where = f"{step['runner']} with {step['python']}, sandbox {step['sandbox'] or 'none'}"
             return [(f"{at}environment: {where}; {step['reason']}", [f"runs {test}" for test in step["tests"]])]
+        case "execution":
+            if "problem" in step:
+                return [(f"{at}no failing test followed: {step['problem']}", [])]
+            tests = f"{len(step['failed'])} failing tests followed, beside {step['passed']} that pass"
+            return [(f"{at}{tests}, {step['seconds']:.1f} s", [f"suspected {path}" for path, _ in step["ranking"]])]
         case "narrowed":
             return [(f"{at}entered by the reproductions: {len(step['entered'])}", [f"kept {k}" for k in step["kept"]])]
         case "behaviour":

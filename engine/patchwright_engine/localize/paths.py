@@ -26,14 +26,12 @@ def named_modules(names: Iterable[str], index: Index) -> dict[RepoPath, float]:
     scores: dict[RepoPath, float] = {}
     modules = index.modules()
     for name in names:
-        while "." in name:
-            found = modules.files_of(name)
-            if found:
-                for path in found:
-                    worth = OF_PACKAGE if PurePosixPath(path).stem == "__init__" else 1.0
-                    scores[path] = max(scores.get(path, 0.0), worth / len(found))
-                break
-            name = name.rpartition(".")[0]
+        parts = name.split(".")
+        beginnings = (".".join(parts[:count]) for count in range(len(parts), 1, -1))
+        found = next(filter(None, map(modules.files_of, beginnings)), ())
+        for path in found:
+            worth = OF_PACKAGE if PurePosixPath(path).stem == "__init__" else 1.0
+            scores[path] = max(scores.get(path, 0.0), worth / len(found))
     return scores
 
 

@@ -7,6 +7,7 @@ _WORDS_OF_FILE = "the file has the issue's words"
 WORDS: Mapping[str, str] = {
     "place": "you pointed at it",
     "traceback": "named in the traceback",
+    "execution": "runs in the failing test, rarely in passing ones",
     "paths": "its path is named",
     "modules": "its module is named",
     "dotted": "named in full",

@@ -34,6 +34,7 @@ from patchwright_engine.verify.background import OtherTests, other_tests, spare_
 from patchwright_engine.verify.baseline import seconds_by_file
 from patchwright_engine.verify.context import VerificationContext, with_reproduction
 from patchwright_engine.verify.evidence import Verification, verify_patch
+from patchwright_engine.verify.execution import Ran
 from patchwright_engine.verify.reproduction import useful_lines
 
 FIRST_REVISING_ROUND = 2
@@ -205,11 +206,19 @@ class _Search:
             self.context = with_reproduction(self.context, reproduction)
         if found.valid:
             # The failing test now stands in the prompts, so every location begins again.
-            self.beam = narrow(self.job, self.beam, found.valid)
+            self.beam = narrow(self.job, self.beam, found.valid, self._passing())
             self.spent = [0] * len(self.beam)
             for candidate in self.pool.alive():  # judged before there was anything to judge them by
                 self._judge(candidate)
         return found.feedback
+
+    def _passing(self) -> list[Ran]:
+        """What the tests that pass before any patch were seen to run."""
+        baseline = self.context.baseline
+        if baseline is None:
+            return []
+        report = baseline.report
+        return [report.functions[test] for test in report.with_outcome("passed") if test in report.functions]
 
     def _round(self, number: int, size: int) -> Iterator[Attempt]:
         """All attempts of one round: fresh ones spread over the beam, and revisions of the nearest failure."""

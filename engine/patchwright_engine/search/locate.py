@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from patchwright_engine.localize.context import symbol_code
+from patchwright_engine.localize.spectrum import with_spectrum
 from patchwright_engine.model.backend import CompletionRequest
 from patchwright_engine.model.grammar import as_choices
 from patchwright_engine.repair.guards import is_judging_file
 from patchwright_engine.search.job import CODE_SHARE, Job, stage_prompt
-from patchwright_engine.syntax.parse import enclosing_symbol
+from patchwright_engine.search.ran import spectrum_in
 from patchwright_engine.types import Location, RankedSymbol, RepoPath, Symbol
+from patchwright_engine.verify.execution import Ran
 from patchwright_engine.verify.reproduction import Reproduction
 
 CANDIDATES = 4
@@ -157,28 +159,28 @@ def _score(
 
 
 def narrow(
-    job: Job, beam: Sequence[ScoredLocation], reproductions: Sequence[Reproduction]
+    job: Job, beam: Sequence[ScoredLocation], reproductions: Sequence[Reproduction], passing: Sequence[Ran] = ()
 ) -> tuple[ScoredLocation, ...]:
     """The beam again, now that reproductions tell which functions the failing calls entered (spectrum-based).
 
-    A location that none of them entered cannot be at fault; its place goes to the best-ranked entered symbols.
+    A location that none of them entered cannot be at fault; its place goes to the best-ranked entered symbols, those
+    first that few of the `passing` tests enter.
     """
-    entered: dict[Symbol, None] = {}
-    for frame in (frame for r in reproductions if r.before for frame in r.before.calls):
-        symbol = enclosing_symbol(job.index.symbols(RepoPath(frame.path)), frame.line)
-        if symbol is not None and symbol.start_line == frame.line:
-            entered[symbol] = None
-    kept = [c for c in beam if any(_overlap(symbol, other) for symbol in c.location.symbols for other in entered)]
+    failing = [r.before.functions.get(test, {}) for r in reproductions if r.before for test in r.failing]
+    spectrum = spectrum_in(job.index, failing, passing)
+    entered = sorted(spectrum.symbols, key=lambda s: (-spectrum.symbols[s], s.path, s.start_line))
     if not entered:
         return tuple(beam)
-    top = max((ranked.score for ranked in job.ranking.symbols), default=0.0) or 1.0
+    kept = [c for c in beam if any(_overlap(symbol, other) for symbol in c.location.symbols for other in entered)]
+    ranked = with_spectrum(job.ranking, spectrum).symbols
+    top = max((one.score for one in ranked), default=0.0) or 1.0
     have = {symbol for scored in kept for symbol in scored.location.symbols}
-    for ranked in job.ranking.symbols:
+    for one in ranked:
         if len(kept) >= BEAM:
             break
-        if ranked.symbol in entered and ranked.symbol not in have and not is_judging_file(ranked.symbol.path):
-            prior = ranked.score / top
-            kept.append(ScoredLocation(Location((ranked.symbol,), 0), prior + 0.5, prior, None))
+        if one.symbol in spectrum.symbols and one.symbol not in have and not is_judging_file(one.symbol.path):
+            prior = one.score / top
+            kept.append(ScoredLocation(Location((one.symbol,), 0), prior + 0.5, prior, None))
     narrowed = tuple(kept[:BEAM]) or tuple(beam)
     job.trace.step(
         "narrowed",

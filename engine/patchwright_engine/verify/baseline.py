@@ -90,7 +90,7 @@ def measure_baseline(run: Callable[[bool], TestReport]) -> Baseline:
     }
     stable = {test: outcome for test, outcome in first.results.items() if test not in flaky}
     tampering = first.tampering | second.tampering
-    kept = replace(first, results=stable, entered=second.entered, tampering=tampering)
+    kept = replace(first, results=stable, functions=second.functions, entered=second.entered, tampering=tampering)
     return Baseline(kept, tuple(sorted(flaky)))
 
 

@@ -29,6 +29,7 @@ _RUST_TEST = re.compile(r"#\[(?:cfg\(test\)|(?:\w+::)*test\b)")
 _MAYBE_TESTS = re.compile(r"tests?.*\.py")
 """What the runners of unittest (test*.py) and Django (it too, by custom tests*.py) look into; so are many helpers."""
 _TEST_METHOD = re.compile(r"^[ \t]+(?:async )?def test\w*\(\s*self\b", re.MULTILINE)
+_PRINTED = re.compile(r"\b(\w+) \((\w+(?:\.\w+)+)\)")
 _READ_BYTES = 1 << 20
 _TEST_TOOLS = frozenset(
     {
@@ -127,30 +128,44 @@ def _shadows(path: RepoPath, patch: Patch, snapshot: Snapshot) -> str | None:
 
 def named_tests(command: str, snapshot: Snapshot) -> tuple[RepoPath, ...]:
     """The test files that a user's test command names: as paths, as test ids, or as dotted names (unittest, Django)."""
+    return tuple(dict.fromkeys(RepoPath(name.partition("::")[0]) for name in named_selection(command, snapshot)))
+
+
+def named_selection(command: str, snapshot: Snapshot) -> tuple[str, ...]:
+    """What a user's test command names, as ids that every runner takes: `path`, or `path::Class::method`.
+
+    A test may also be named as unittest prints it: 'test_it (tests.test_module.Class)'.
+    """
     try:
-        words = shlex.split(command)
+        words = shlex.split(_PRINTED.sub(_as_dotted, command))
     except ValueError:  # An unclosed quote: the shell will say so.
         return ()
     habits = habits_of(snapshot)
-    named: dict[RepoPath, None] = {}
-    for word in words:
-        path = RepoPath(word.partition("::")[0].removeprefix("./"))
+    named: dict[str, None] = {}
+    for word in (word.removeprefix("./") for word in words):
+        path = RepoPath(word.partition("::")[0])
         is_test = is_test_file(path) or is_test_file(path, habits=habits)
         if path in snapshot.files and ("::" in word or is_test):
-            named[path] = None
+            named[word] = None
         elif re.fullmatch(r"[A-Za-z_]\w*(?:\.\w+)+", word) and "/" not in word:
             named.update(dict.fromkeys(_dotted(word, snapshot)))
     return tuple(named)
 
 
-def _dotted(name: str, snapshot: Snapshot) -> tuple[RepoPath, ...]:
-    """The test files of module, class or method `name`, seen from the root or from a folder of tests."""
+def _as_dotted(printed: re.Match[str]) -> str:
+    """The dotted name in what unittest prints of a test; from Python 3.11 on it repeats the method behind the class."""
+    method, place = printed.groups()
+    return place if place.endswith(f".{method}") else f"{place}.{method}"
+
+
+def _dotted(name: str, snapshot: Snapshot) -> tuple[str, ...]:
+    """Module, class or method `name` in the test files that it may mean, seen from the root or a folder of tests."""
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
         module = "/".join(parts[:length]) + ".py"
         found = tuple(p for p in snapshot.files if (p == module or p.endswith(f"/{module}")) and is_test_file(p))
         if found:
-            return found
+            return tuple("::".join([path, *parts[length:]]) for path in found)
     return ()
 
 

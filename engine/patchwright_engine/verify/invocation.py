@@ -70,7 +70,8 @@ class Selected:
     workspace: Path
     names: tuple[str, ...]
     """Files, or test ids as pytest writes them."""
-    record_calls: bool = False
+    recorded: str = ""
+    """What is to be noted of each test that runs in Python: 'functions' entered, 'lines' too, or nothing."""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -105,7 +106,6 @@ def _pytest(selected: Selected) -> Sequence[Invocation]:
     files = [RepoPath(path) for path in selected.files]
     tests = [path for path in files if is_test_file(path) or is_test_file(path, habits=habits)]
     doctests = () if tests == files else (_DOCTESTS,)
-    recorded = {"PATCHWRIGHT_CALLS": "1"} if selected.record_calls else {}
     return [
         Invocation(
             (
@@ -113,7 +113,7 @@ def _pytest(selected: Selected) -> Sequence[Invocation]:
                 *("-p", "no:cacheprovider", "-q", "--tb=short", f"--rootdir={selected.workspace}"),
                 *("--continue-on-collection-errors", *doctests, *extra, *selected.names),
             ),
-            {**variables, **recorded},
+            {**variables, **_recorded(selected)},
             note,
         )
         for note, extra, variables in steps
@@ -134,8 +134,11 @@ def _sympy(selected: Selected) -> Sequence[Invocation]:
 
 def _ours(selected: Selected, program: str, *arguments: str) -> Invocation:
     python = str(selected.environment.python)
-    recorded = {"PATCHWRIGHT_CALLS": "1"} if selected.record_calls else {}
-    return Invocation((python, str(RUNNERS_FOLDER / program), *arguments, *selected.names), recorded)
+    return Invocation((python, str(RUNNERS_FOLDER / program), *arguments, *selected.names), _recorded(selected))
+
+
+def _recorded(selected: Selected) -> dict[str, str]:
+    return {"PATCHWRIGHT_CALLS": selected.recorded} if selected.recorded else {}
 
 
 def _node(selected: Selected) -> Sequence[Invocation]:

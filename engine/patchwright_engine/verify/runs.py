@@ -90,14 +90,20 @@ class TestReport:
     durations: Mapping[str, float] = field(default_factory=dict)
     """Seconds each test took, in the order they began; those that began and did not end are there too, and so is a file
     that was being imported when the run ended."""
-    calls: tuple[Frame, ...] = ()
-    """Functions of the workspace that the tests entered, each at its first line, when `record_calls` asked for it."""
+    functions: Mapping[str, Mapping[Frame, frozenset[int]]] = field(default_factory=dict)
+    """Test id → functions of the workspace that it entered, each at its first line → those of their lines that it ran;
+    when `record_calls`, or for the lines `record_lines`, asked for it."""
     entered: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Test file → files of the workspace of which it entered a function, when `record_calls` asked for it."""
+    """Test file → files of the workspace of which it entered a function, as `functions`."""
     tampering: frozenset[str] = frozenset()
     """What the tested code did to the run that judges it, each going on from "it"."""
     machinery: frozenset[str] | None = None
     """In the same words, how the test tools differed at the end: plugins and all. None for a run without its end."""
+
+    @property
+    def calls(self) -> frozenset[Frame]:
+        """Functions of the workspace that any of the tests entered."""
+        return frozenset().union(*self.functions.values())
 
     @property
     def summary(self) -> str:
@@ -123,12 +129,14 @@ def run_tests(
     *,
     timeout_seconds: float = 120.0,
     record_calls: bool = False,
+    record_lines: bool = False,
     niceness: int = 0,
 ) -> TestReport:
     """Run `selection` (files, or test ids as pytest writes them) and report each test.
 
     Where the first command of the environment's runner gets nowhere (pytest options that need a missing plugin), the
-    next one is tried; `notes` says so. With `niceness` (0 to 19) the tests leave the processor to others.
+    next one is tried; `notes` says so. With `niceness` (0 to 19) the tests leave the processor to others. With
+    `record_calls` or `record_lines` it is noted what each test runs, as far as it runs Python, which takes longer.
 
     Raises: as `Sandbox.run`.
     """
@@ -136,7 +144,8 @@ def run_tests(
     show_packages(environment, workspace)
     notes: tuple[str, ...] = ()
     nicely = ("nice", "-n", str(niceness)) if niceness else ()
-    for plain in invocations(Selected(environment, workspace, tuple(selection), record_calls)):
+    recorded = "lines" if record_lines else "functions" if record_calls else ""
+    for plain in invocations(Selected(environment, workspace, tuple(selection), recorded)):
         invocation = replace(plain, argv=(*nicely, *plain.argv))
         report = _run_once(
             sandbox, workspace, environment, invocation, selection, cancel=cancel, timeout_seconds=timeout_seconds
@@ -222,12 +231,37 @@ def _report_file(workspace: Path) -> Iterator[tuple[Path, int, bytes]]:
         yield path, descriptor, key
 
 
+class _Calls:
+    """What the records of a run say that its tests ran. Equal sets of lines are one: most tests share their ways."""
+
+    def __init__(self, workspace: Path) -> None:
+        self._workspace = workspace
+        self._told: list[Frame] = []
+        self._sets: dict[frozenset[int], frozenset[int]] = {}
+        self.functions: dict[str, dict[Frame, frozenset[int]]] = {}
+
+    def add(self, test: str, record: Mapping[str, Any]) -> None:
+        self._told += [_frame(str(p), int(n), str(f), self._workspace) for p, n, f in record["functions"]]
+        seen = self.functions.setdefault(test, {})
+        for number, *numbers in record["calls"]:
+            function = self._told[number]
+            lines = frozenset(map(int, numbers)) | seen.get(function, frozenset())
+            seen[function] = self._sets.setdefault(lines, lines)
+
+    def entered_files(self) -> dict[str, frozenset[str]]:
+        """Test file → files of the workspace of which it entered a function."""
+        entered: dict[str, set[str]] = {}
+        for test, functions in self.functions.items():
+            paths = entered.setdefault(test.partition("::")[0], set())
+            paths.update(function.path for function in functions if function.inside)
+        return {test: frozenset(paths) for test, paths in entered.items()}
+
+
 def _read_report(run: RunReport, content: bytes, key: bytes, workspace: Path) -> TestReport:
     results: dict[str, str] = {}
     failures: dict[str, TestFailure] = {}
     durations: dict[str, float] = {}
-    calls: dict[Frame, None] = {}
-    entered: dict[str, set[str]] = {}
+    calls = _Calls(workspace)
     notes: list[str] = []
     tampering: set[str] = set()
     machinery: frozenset[str] | None = None
@@ -257,12 +291,10 @@ def _read_report(run: RunReport, content: bytes, key: bytes, workspace: Path) ->
                 added = [f"adds the pytest plugin {visible(str(name))}" for name in record["plugins"]]
                 machinery = frozenset([*changed, *added])
             elif record["kind"] == "calls":
-                frames = [_frame(str(p), int(n), str(f), workspace) for p, n, f in record["calls"]]
-                calls.update(dict.fromkeys(frames))
-                entered.setdefault(identifier.partition("::")[0], set()).update(f.path for f in frames if f.inside)
+                calls.add(identifier, record)
             if record.get("failure") is not None:
                 failures.setdefault(identifier, _failure(record["failure"], workspace))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
             continue  # Sealed, so from our own runner: one that met what it cannot describe.
     if sum(outcome == "passed" for outcome in results.values()) > _passed_by_summary(run.output):
         tampering.add(_DISAGREES)
@@ -274,8 +306,8 @@ def _read_report(run: RunReport, content: bytes, key: bytes, workspace: Path) ->
         problem,
         tuple(notes),
         durations=durations,
-        calls=tuple(calls),
-        entered={test: frozenset(paths) for test, paths in entered.items()},
+        functions=calls.functions,
+        entered=calls.entered_files(),
         tampering=frozenset(tampering),
         machinery=machinery,
     )

@@ -175,7 +175,7 @@ def merge_reports(parts: Sequence[tuple[Sequence[str], TestReport]]) -> TestRepo
         problem=NO_TESTS if telling is parts else "; ".join(problems) or None,
         notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)),
         durations={test: seconds for report in reports for test, seconds in report.durations.items()},
-        calls=tuple(dict.fromkeys(call for report in reports for call in report.calls)),
+        functions={test: entered for report in reports for test, entered in report.functions.items()},
         entered={test: paths for report in reports for test, paths in report.entered.items()},
         tampering=frozenset().union(*(report.tampering for report in reports)),
         machinery=frozenset().union(*machinery) if len(machinery) == len(reports) else None,

@@ -7,17 +7,15 @@ are gone from the environment and the disk, and the machinery is remembered, bef
 # ruff: noqa: ARG001 - pytest finds a hook's arguments by their names
 from __future__ import annotations
 
-import os
 import traceback
 from typing import Any
 
+import patchwright_calls
 import patchwright_report
 import pytest
 
 _MESSAGE_CHARS = 1000
 _TEXT_CHARS = 4000
-_CALLS = os.environ.pop("PATCHWRIGHT_CALLS", None)
-_ROOT = os.getcwd() + os.sep  # noqa: PTH109
 _MACHINERY = (
     "builtins",
     "pytest",
@@ -27,6 +25,7 @@ _MACHINERY = (
 )
 _emit = patchwright_report.open_report()
 _changed = patchwright_report.watch(_MACHINERY)
+_calls = patchwright_calls.open_recorder()
 
 
 def _failure(value: BaseException, tb: Any) -> dict[str, Any]:
@@ -54,14 +53,13 @@ def pytest_runtest_makereport(item: Any, call: Any) -> Any:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_call(item: Any, _emit: Any = _emit, _watch: Any = patchwright_report.watch_calls) -> Any:
+def pytest_runtest_call(item: Any, _emit: Any = _emit, _calls: Any = _calls) -> Any:
     """Record which functions the test enters, when asked to: the fault is one of them."""
-    stop = _watch(_ROOT) if _CALLS is not None else None
+    _calls.begin()
     try:
         yield
     finally:
-        if stop is not None:
-            _emit(kind="calls", id=item.nodeid, calls=stop())
+        _calls.end(_emit, item.nodeid)
 
 
 def pytest_runtest_logstart(nodeid: str, location: Any, _emit: Any = _emit) -> None:

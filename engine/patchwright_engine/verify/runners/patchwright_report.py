@@ -16,7 +16,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-_MAX_CALLS = 5000
 _SEAL_BYTES = 16
 _KEY_BYTES = 32
 
@@ -82,26 +81,3 @@ def _functions(modules: tuple[str, ...]) -> dict[str, Any]:
                     if callable(part) or isinstance(part, (property, staticmethod, classmethod)):
                         found[name + "." + key + "." + inner] = part
     return found
-
-
-def watch_calls(root: str) -> Any:
-    """Begin to note which functions below the folder `root` are entered.
-
-    The function returned stops that and gives (file, first line, name) of each. None where something else, such as
-    a profiler, already listens.
-    """
-    if sys.getprofile() is not None:
-        return None
-    entered: dict[Any, None] = {}
-
-    def profile(frame: Any, event: str, argument: Any) -> None:  # noqa: ARG001 - as Python calls it
-        if event == "call" and len(entered) < _MAX_CALLS:
-            entered[frame.f_code] = None
-
-    def stop() -> list[tuple[str, int, str]]:
-        sys.setprofile(None)
-        calls = [(code.co_filename, code.co_firstlineno, code.co_name) for code in entered]
-        return [call for call in calls if os.path.abspath(call[0]).startswith(root)]  # noqa: PTH100
-
-    sys.setprofile(profile)
-    return stop

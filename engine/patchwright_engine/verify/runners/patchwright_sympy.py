@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Any
 
-from patchwright_unittest import changed, describe, emit, watch_calls
+from patchwright_unittest import calls, changed, describe, emit
 
 _NOTHING_COLLECTED = 5
 
@@ -60,7 +60,6 @@ class _Reporter:
         self.bad = 0
         self.test = ""
         self.begin = 0.0
-        self.entered: Any = None
 
     def enter(self, path: str) -> None:
         self.file, self.test = path, ""
@@ -84,7 +83,7 @@ class _Reporter:
     def entering_test(self, function: Any) -> None:
         self.test = self.file + "::" + function.__name__
         emit(kind="start", id=self.test)
-        self.entered = watch_calls()
+        calls.begin()
         self.begin = time.monotonic()
 
     def test_pass(self, char: str = ".") -> None:
@@ -115,9 +114,7 @@ class _Reporter:
         self.broken(exc_info[1])
 
     def _report(self, outcome: str, failure: Any) -> None:
-        if self.entered is not None:
-            emit(kind="calls", id=self.test, calls=self.entered())
-            self.entered = None
+        calls.end(emit, self.test)
         self.ran += 1
         seconds = time.monotonic() - self.begin
         emit(kind="test", id=self.test, when="call", outcome=outcome, seconds=seconds, failure=failure)

@@ -19,6 +19,7 @@ import unittest
 import unittest.case
 from typing import Any
 
+import patchwright_calls
 import patchwright_report
 
 _MESSAGE_CHARS = 1000
@@ -30,7 +31,7 @@ changed = patchwright_report.watch(
 _ROOT = os.getcwd() + os.sep  # noqa: PTH109 - before any runner of the project changes it
 _UNITTEST = os.path.dirname(unittest.__file__) + os.sep  # noqa: PTH120
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120
-_CALLS = os.environ.pop("PATCHWRIGHT_CALLS", None)
+calls = patchwright_calls.open_recorder()
 _FIXTURE = re.compile(r"(setUp|tearDown)(Class|Module) \((.*)\)$")
 """How unittest names a fixture that failed or skipped: it stands for all of its tests."""
 
@@ -83,7 +84,6 @@ class Streaming(unittest.TestResult):
         self._begun = ""
         self.bad = 0
         self.begin = time.monotonic()
-        self._entered: Any = None
 
     def expect(self, cases: list[tuple[str, Any]]) -> None:
         """Name the cases that will run: (id, case)."""
@@ -104,15 +104,11 @@ class Streaming(unittest.TestResult):
     def startTest(self, test: Any) -> None:
         super().startTest(test)
         self.begins(test)
-        self._entered = watch_calls()
+        calls.begin()
         self.begin = time.monotonic()
 
     def stopTest(self, test: Any, emit: Any = emit) -> None:
-        name = self._names.get(id(test)) or self.name_of(test)
-        if self._entered is not None:
-            calls, self._entered = self._entered(), None
-            if name is not None:
-                emit(kind="calls", id=name, calls=calls)
+        calls.end(emit, self._names.get(id(test)) or self.name_of(test))
         super().stopTest(test)
 
     def addSuccess(self, test: Any) -> None:
@@ -169,14 +165,6 @@ def _belongs(case: Any, fixture: Any) -> bool:
     kind = type(case)
     owner = kind.__module__ if fixture.group(2) == "Module" else kind.__module__ + "." + kind.__qualname__
     return bool(owner == fixture.group(3))
-
-
-def watch_calls(_watch: Any = patchwright_report.watch_calls) -> Any:
-    """Begin to note which functions of the project are entered, when asked to: the fault is one of them.
-
-    The function returned stops that and gives them as (file, first line, name); None when nobody asked.
-    """
-    return _watch(_ROOT) if _CALLS is not None else None
 
 
 def plain_functions(module: Any) -> list[tuple[str, Any]]:
