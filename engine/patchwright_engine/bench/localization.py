@@ -1,4 +1,4 @@
-"""Where the developer's fix stands in our rankings, one real issue after the other; no model.
+"""Where the developer's fix stands in our rankings, one real issue after the other; a model only to re-rank.
 
 Each issue is located in its base commit's source files with the history before it, as a user would have them.
 Invariant: an instance that cannot be set up is reported as such and is in no share.
@@ -16,6 +16,7 @@ from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import PatchwrightError
 from patchwright_engine.index import open_index
 from patchwright_engine.localize import locate
+from patchwright_engine.localize.rerank import rerank_with
 from patchwright_engine.syntax.languages import language_of
 from patchwright_engine.types import Issue
 from patchwright_engine.workspace.snapshot import take_snapshot
@@ -34,6 +35,8 @@ class Work:
     cache: Path
     """Below it the index of each repository, shared by its instances: most files are the same in all."""
     scratch: Path
+    rerank: str | None = None
+    """The model that reorders the best files; None: none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Located:
     seconds: float = 0.0
     """For the ranking, the index being there."""
     index_seconds: float = 0.0
+    rerank_seconds: float = 0.0
     problem: str = ""
     """Why it could not be located at all."""
 
@@ -65,12 +69,13 @@ def locate_instance(work: Work) -> Located:
         with tempfile.TemporaryDirectory(dir=work.scratch, prefix="tree-") as name:
             tree = Path(name) / instance.repo.rpartition("/")[2]
             check_out_sources(mirror, instance.base_commit, tree, lambda path: language_of(path) is not None)
-            return _locate(instance, tree, work.cache / instance.repo.replace("/", "+"))
+            return _locate(work, tree)
     except (PatchwrightError, OSError) as error:
         return Located(instance.instance_id, instance.repo, problem=str(error))
 
 
-def _locate(instance: LocalizationInstance, tree: Path, index_name: Path) -> Located:
+def _locate(work: Work, tree: Path) -> Located:
+    instance, index_name = work.instance, work.cache / work.instance.repo.replace("/", "+")
     started = time.perf_counter()
     snapshot = take_snapshot(tree)
     with open_index(index_name, index_name.parent) as index:
@@ -78,6 +83,8 @@ def _locate(instance: LocalizationInstance, tree: Path, index_name: Path) -> Loc
         indexed = time.perf_counter()
         ranking = locate(Issue(instance.problem), snapshot, index, RANKED)
         seconds = time.perf_counter() - indexed
+    if work.rerank is not None:
+        ranking = rerank_with(work.rerank, Issue(instance.problem), ranking, CancelToken())
     files = [item.path for item in ranking.files]
     symbols = list(dict.fromkeys(f"{item.symbol.path}::{item.symbol.name}" for item in ranking.symbols))
     return Located(
@@ -90,6 +97,7 @@ def _locate(instance: LocalizationInstance, tree: Path, index_name: Path) -> Loc
         indexed=report.files,
         seconds=round(seconds, 4),
         index_seconds=round(indexed - started, 3),
+        rerank_seconds=round(time.perf_counter() - indexed - seconds, 3) if work.rerank is not None else 0.0,
     )
 
 

@@ -1,18 +1,23 @@
-"""`patchwright locate ISSUE [--repo DIR] [--top K] [--json]`: ranked files and symbols, without a model."""
+"""`patchwright locate ISSUE [--repo DIR] [--top K] [--rerank] [--json]`: ranked files and symbols.
+
+No model has a part in it unless `--rerank` asks for one.
+"""
 
 import argparse
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from patchwright_engine.cli.display import SafeConsole, progress_display
 from patchwright_engine.cli.inputs import read_issue
-from patchwright_engine.control import CancelToken
+from patchwright_engine.control import CancelToken, Progress
 from patchwright_engine.errors import BadInput
 from patchwright_engine.index import open_index
 from patchwright_engine.localize import locate
 from patchwright_engine.localize.reasons import reasons
+from patchwright_engine.localize.rerank import CANDIDATES, rerank_with
 from patchwright_engine.sandbox.output import visible
 from patchwright_engine.types import Issue, Ranking
 from patchwright_engine.workspace.repository import find_repository
@@ -25,6 +30,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("issue", metavar="ISSUE", help="a file, '-' for standard input, or the text itself")
     parser.add_argument("--repo", default=".", type=Path, metavar="DIR", help="workspace (default: .)")
     parser.add_argument("--top", default=10, type=int, metavar="K", help="how many to print (default: 10)")
+    parser.add_argument("--rerank", action="store_true", help="let a model that runs here reorder the best files")
+    parser.add_argument("--model", metavar="NAME|PATH", help="which one (default: the one that `fix` would take)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
@@ -33,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
     """Rank and print. Raises BadInput for an issue or folder that cannot be worked on."""
     if args.top < 1:
         raise BadInput(f"--top {args.top} shows nothing", "Give a number of 1 or more.")
+    if args.model is not None and not args.rerank:
+        raise BadInput("--model does nothing without --rerank", "Give both, or neither.")
     started = time.perf_counter()
     issue = Issue(read_issue(args.issue))
     root = find_repository(args.repo)
@@ -40,7 +49,10 @@ def run(args: argparse.Namespace) -> int:
     with progress_display(SafeConsole(stderr=True)) as progress, open_index(root) as index:
         snapshot = take_snapshot(root, cancel=cancel)
         index.refresh(snapshot, cancel, progress)
-        ranking = locate(issue, snapshot, index, args.top)
+        ranking = locate(issue, snapshot, index, max(args.top, CANDIDATES) if args.rerank else args.top)
+        if args.rerank:
+            progress(Progress("model", "asking the model"))
+            ranking = _cut(rerank_with(args.model, issue, ranking, cancel), args.top)
     seconds = time.perf_counter() - started
     sys.stdout.write(json.dumps(as_json(ranking, seconds)) + "\n" if args.json else _in_words(ranking))
     return 0
@@ -85,3 +97,7 @@ def _in_words(ranking: Ranking) -> str:
         for item in ranking.symbols
     ]
     return visible("\n".join(lines) + "\n")
+
+
+def _cut(ranking: Ranking, top: int) -> Ranking:
+    return replace(ranking, files=ranking.files[:top], symbols=ranking.symbols[:top])

@@ -10,6 +10,7 @@ WORDS: Mapping[str, str] = {
     "functions": "its code has the issue's words",
     "lexical": "the file has the issue's words",
     "path_words": "its path has the issue's words",
+    "model": "the model would change it",
     "graph": "imports, or is imported by, suspected files",
     "file": "its file is suspected",
 }
