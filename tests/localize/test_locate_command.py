@@ -10,7 +10,7 @@ import pytest
 
 from patchwright_engine.cli import index, locate
 from patchwright_engine.cli.inputs import read_issue
-from patchwright_engine.errors import BadInput
+from patchwright_engine.errors import BadInput, ModelUnavailable
 
 
 @pytest.fixture
@@ -63,7 +63,17 @@ def test_results_go_to_standard_output_and_nothing_else_does(project: Path, caps
     assert any(line.split() == ["symbols", "1"] for line in lines)
 
 
-@pytest.mark.parametrize("arguments", [("locate", "x", "--top", "0"), ("locate", " "), ("index", "missing/folder")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("locate", "x", "--top", "0"),
+        ("locate", " "),
+        ("locate", "x", "--model", "qwen2.5-coder-1.5b"),
+        ("locate", "x", "--rerank", "--model", "no such model"),
+        ("locate", "x", "--rerank", "--model", "http://127.0.0.1:9/v1"),
+        ("index", "missing/folder"),
+    ],
+)
 def test_bad_arguments_are_refused_with_a_cure(project: Path, arguments: tuple[str, ...]) -> None:
     with pytest.raises(BadInput) as caught:
         run(*arguments)
@@ -92,3 +102,9 @@ def test_files_that_hold_no_issue_are_refused(tmp_path: Path, content: bytes) ->
 def test_arguments_that_name_no_issue_are_refused(argument: str) -> None:
     with pytest.raises(BadInput):
         read_issue(argument)
+
+
+def test_reranking_without_an_installed_model_names_the_cure(project: Path) -> None:
+    with pytest.raises(ModelUnavailable) as caught:
+        run("locate", "total is wrong", "--repo", str(project), "--rerank")
+    assert "models pull" in caught.value.cure

@@ -1,7 +1,9 @@
 """A model reorders the first files by what the issue tells it; the index keeps its say, and what it is sure of."""
 
 import math
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +20,9 @@ from patchwright_engine.localize.rerank import (
     shortened,
 )
 from patchwright_engine.model.backend import JudgeRequest
+from patchwright_engine.model.llama import quiet_environment
+from patchwright_engine.model.local import LocalModel
+from patchwright_engine.model.parameters import LoadParameters
 from patchwright_engine.types import Issue, RankedFile, Ranking, RepoPath
 from scripted_model import ScriptedModel
 
@@ -120,3 +125,20 @@ def test_a_long_issue_keeps_its_beginning_and_its_end() -> None:
     assert "left out" in short
     assert count(short) <= ISSUE_TOKENS * 1.1
     assert shortened("as it is", count) == "as it is"
+
+
+@pytest.mark.model
+def test_a_real_model_finds_the_file_that_the_issue_is_about(small_model_path: Path) -> None:
+    os.environ.update(quiet_environment())
+    paths = ("shop/__init__.py", "shop/catalog/search.py", "shop/notify/email.py", "shop/cart/totals.py")
+    equal = Ranking(tuple(RankedFile(RepoPath(path), 0.5) for path in paths), (), 0.0)
+    real = LocalModel(small_model_path, LoadParameters(n_ctx=1024, context_tokens=1024, n_seq=2))
+    try:
+        for text, right in (
+            ("The customer gets every email twice, and its subject is empty.", "shop/notify/email.py"),
+            ("The total of a cart with a discount is one cent too low.", "shop/cart/totals.py"),
+        ):
+            found = rerank(Issue(text), equal, real, CancelToken())
+            assert found.files[0].path == right
+    finally:
+        real.close()

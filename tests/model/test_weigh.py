@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy
 import pytest
 
+from model_hosts import Open
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput, Cancelled
 from patchwright_engine.model.backend import JudgeRequest, Message
@@ -161,7 +162,7 @@ def test_a_real_model_weighs_answers_together_as_it_does_apart(model: LocalModel
 
 
 @pytest.mark.model
-def test_a_real_model_weighs_what_the_question_is_about_more(model: LocalModel) -> None:
-    question = Message("user", "Which file computes the tax of an order? Answer with a path: docs/a.md or shop/tax.py.")
-    [verdict] = model.judge([JudgeRequest((question,), answers=("docs/a.md", "shop/tax.py"))], CancelToken())
-    assert verdict.weights[1] > verdict.weights[0]
+def test_a_model_host_weighs_too(open_hosted: Open) -> None:
+    [verdict] = open_hosted().judge([JudgeRequest(TALK, answers=PATHS)], CancelToken())
+    assert len(verdict.weights) == len(PATHS)
+    assert verdict.weights[PATHS.index("shop/cart.py")] > verdict.weights[PATHS.index("x" * 150)]
