@@ -6,6 +6,7 @@ import pytest
 
 from patchwright_engine.localize.combine import SYMBOL_WEIGHTS, WEIGHTS
 from patchwright_engine.localize.reasons import MOST, WORDS, reasons
+from patchwright_engine.localize.rerank import SIGNAL
 
 
 @pytest.mark.parametrize(
@@ -23,4 +24,4 @@ def test_the_most_telling_signals_are_named(signals: Mapping[str, float], expect
 
 
 def test_every_signal_has_words() -> None:
-    assert set(WEIGHTS) | set(SYMBOL_WEIGHTS) == set(WORDS)
+    assert set(WEIGHTS) | set(SYMBOL_WEIGHTS) | {SIGNAL} == set(WORDS)

@@ -28,13 +28,15 @@ if TYPE_CHECKING:
 
 CANDIDATES = 30
 ISSUE_TOKENS = 350
-"""Of the issue, its beginning and its end; more costs seconds on a CPU and moved no ranking."""
+"""Of the issue, its beginning and its end: reading is what costs the seconds."""
 NO_ISSUE = "N/A"
+SIGNAL = "model"
 SURE = 2.0
 """Lead of the first file over the second, in spreads of the candidates' scores, from which on it stays first: nine of
 ten such firsts are right, and the model's opinion of them is not worth its seconds."""
-WEIGHT = 0.3
-"""Of the model's opinion in nats, against the index's scores in their own spread; see `benchmarks/LOG.md`."""
+WEIGHT = 0.15
+"""Of the model's opinion in nats, against the index's scores in their own spread: the likeliest on the few rows
+that were measured (`benchmarks/LOG.md`)."""
 _COMMENTS = re.compile(r"<!--.*?-->", re.DOTALL)
 _BLANK_LINES = re.compile(r"\n\s*\n")
 _HEAD = 2 / 3
@@ -44,7 +46,7 @@ _LEFT_OUT = "\n[... left out ...]\n"
 def rerank(issue: Issue, ranking: Ranking, model: LanguageModel, cancel: CancelToken) -> Ranking:
     """`ranking` with its best `CANDIDATES` files in the order that index and model together give; symbols stay.
 
-    The signal `model` of a file is its share among the candidates, 0-1, by the model alone. Where the index is sure of
+    The signal `SIGNAL` of a file is its share among the candidates, 0-1, by the model alone. Where the index is sure of
     its first file the model is not asked.
 
     Raises:
@@ -109,7 +111,7 @@ def _reordered(files: Sequence[RankedFile], told: Sequence[float]) -> list[Ranke
         replace(
             files[old],
             score=files[place].score,
-            signals={**files[old].signals, "model": shares[old] / sum(shares)},
+            signals={**files[old].signals, SIGNAL: shares[old] / sum(shares)},
         )
         for place, old in enumerate(order)
     ]
