@@ -37,6 +37,7 @@ from patchwright_engine.model.backend import (
 
 Answers = Callable[[CompletionRequest], Sequence[str]]
 Yes = Callable[[JudgeRequest], float]
+Weigh = Callable[[JudgeRequest], Sequence[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +79,12 @@ class Script:
 
 @dataclass
 class ScriptedModel:
-    """A `LanguageModel` in process. `requests` and `judged` keep what it was asked, in order."""
+    """A `LanguageModel` in process. `requests` and `judged` keep what it was asked, in order. Without `weights` it
+    cannot weigh answers, as servers cannot."""
 
     answers: Answers
     yes: Yes = lambda _request: 0.5
+    weights: Weigh = lambda _request: ()
     name: str = "scripted"
     context_tokens: int = 8192
     cpu_threads: int = 0
@@ -131,7 +134,12 @@ class ScriptedModel:
         cancel.check()
         self.judged += requests
         return tuple(
-            Verdict(self.yes(one), sum(self.count_tokens(m.content) for m in one.messages)) for one in requests
+            Verdict(
+                None if one.answers else self.yes(one),
+                sum(self.count_tokens(m.content) for m in one.messages),
+                weights=tuple(self.weights(one)) if one.answers else (),
+            )
+            for one in requests
         )
 
     def close(self) -> None:

@@ -53,6 +53,8 @@ def test_without_any_located_issue_it_fails(rows: Path, toy: Toy, capsys: pytest
         (("--only", "other"), "there is no instance other"),
         (("--jobs", "0"), "--jobs 0 is too small"),
         (("--limit", "-1"), "--limit -1 is too small"),
+        (("--rerank", "nothing-of-that-name"), "nothing-of-that-name"),
+        (("--rerank", "http://127.0.0.1:9/v1"), "cannot tell how likely"),
         (("--json", "/no/such/folder/report.json"), "cannot write"),
     ],
 )

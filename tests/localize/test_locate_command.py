@@ -10,7 +10,7 @@ import pytest
 
 from patchwright_engine.cli import index, locate
 from patchwright_engine.cli.inputs import read_issue
-from patchwright_engine.errors import BadInput, SandboxUnavailable
+from patchwright_engine.errors import BadInput, ModelUnavailable, SandboxUnavailable
 
 
 @pytest.fixture
@@ -63,7 +63,17 @@ def test_results_go_to_standard_output_and_nothing_else_does(project: Path, caps
     assert any(line.split() == ["symbols", "1"] for line in lines)
 
 
-@pytest.mark.parametrize("arguments", [("locate", "x", "--top", "0"), ("locate", " "), ("index", "missing/folder")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("locate", "x", "--top", "0"),
+        ("locate", " "),
+        ("locate", "x", "--model", "qwen2.5-coder-1.5b"),
+        ("locate", "x", "--rerank", "--model", "no such model"),
+        ("locate", "x", "--rerank", "--model", "http://127.0.0.1:9/v1"),
+        ("index", "missing/folder"),
+    ],
+)
 def test_bad_arguments_are_refused_with_a_cure(project: Path, arguments: tuple[str, ...]) -> None:
     with pytest.raises(BadInput) as caught:
         run(*arguments)
@@ -164,3 +174,9 @@ def test_without_a_sandbox_no_test_is_followed(followed: Path, monkeypatch: pyte
     with pytest.raises(SandboxUnavailable) as refused:
         run("locate", "totals are wrong", "--repo", str(followed), "--test", "tests/test_cart.py::test_empty")
     assert refused.value.cure
+
+
+def test_reranking_without_an_installed_model_names_the_cure(project: Path) -> None:
+    with pytest.raises(ModelUnavailable) as caught:
+        run("locate", "total is wrong", "--repo", str(project), "--rerank")
+    assert "models pull" in caught.value.cure

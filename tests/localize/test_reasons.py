@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from patchwright_engine.localize import rerank, spectrum
 from patchwright_engine.localize.reasons import MOST, WITHOUT_WORDS, WORDS, reasons
-from patchwright_engine.localize.spectrum import SIGNAL
 from patchwright_engine.localize.weights import learned_weights
 
 
@@ -29,4 +29,4 @@ def test_every_learned_signal_has_words_or_is_none_to_tell() -> None:
     weights = learned_weights()
     assert weights.files.keys() | weights.symbols.keys() <= WORDS.keys() | WITHOUT_WORDS
     assert not WORDS.keys() & WITHOUT_WORDS
-    assert SIGNAL in WORDS
+    assert {rerank.SIGNAL, spectrum.SIGNAL} <= WORDS.keys()

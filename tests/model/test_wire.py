@@ -7,14 +7,22 @@ from pathlib import Path
 import pytest
 
 from patchwright_engine.model import wire
-from patchwright_engine.model.backend import Completion, CompletionBatch, CompletionRequest, JudgeRequest, Message
+from patchwright_engine.model.backend import (
+    Completion,
+    CompletionBatch,
+    CompletionRequest,
+    JudgeRequest,
+    Message,
+    Verdict,
+)
 from patchwright_engine.model.wire import Channel, WireError, decode, encode, endpoint
 
 TALK = (Message("user", "naïve \udc80 bytes\n\0"),)
 MESSAGES: list[wire.Message] = [
     wire.Hello("secret"),
     wire.Complete(CompletionRequest(TALK, n=3, temperature=0, stop=("a", "b"))),
-    wire.Judge((JudgeRequest(TALK), JudgeRequest(TALK, "A", "B"))),
+    wire.Judge((JudgeRequest(TALK), JudgeRequest(TALK, "A", "B"), JudgeRequest(TALK, answers=("a.py", "b")))),
+    wire.Judged((Verdict(0.5, 3, 1), Verdict(None, weights=(-1.5, -20.0)))),
     wire.Cancel(),
     wire.Completed(CompletionBatch((Completion("x"), Completion("y", mean_logprob=-1.5)), 1, 2, 3, 0.5)),
     wire.Failed("bad_input", "too long", "cut it"),

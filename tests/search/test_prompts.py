@@ -11,6 +11,7 @@ from patchwright_engine.search.split_tests import split_claims
 VALUES = {
     "system": set(),
     "issue": {"issue"},
+    "rerank": set(),
     "understand": {"map"},
     "locate": {"code"},
     "reproduce": {"issue", "tests", "imports", "again"},

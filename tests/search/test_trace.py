@@ -19,6 +19,7 @@ from patchwright_engine.model.backend import (
 )
 from patchwright_engine.search.recorder import RecordedModel, load_recording
 from patchwright_engine.search.trace import Trace, read_trace
+from scripted_model import ScriptedModel
 
 
 class CountingModel:
@@ -117,6 +118,18 @@ def test_a_damaged_step_is_paid_for_again(step: dict[str, object]) -> None:
 def test_answers_stand_for_the_model_that_gave_them(recorded: str | None, now: str, same: bool) -> None:
     steps = [{"kind": "model", "name": recorded}] if recorded else []
     assert load_recording(steps).answers_for(now) == same
+
+
+def test_weights_are_replayed_too(tmp_path: Path) -> None:
+    model = ScriptedModel(lambda _request: ("?",), weights=lambda _request: (-1.5, -20.0))
+    question = JudgeRequest((Message("user", "which?"),), answers=("a.py", "b.py"))
+    with Trace(tmp_path / "a.jsonl") as trace:
+        [paid] = RecordedModel(model, trace).judge([question], CancelToken(), stage="rerank")
+    recording = load_recording(read_trace(tmp_path / "a.jsonl"))
+    with Trace(tmp_path / "b.jsonl") as trace:
+        [again] = RecordedModel(model, trace, recording).judge([question], CancelToken(), stage="rerank")
+    assert again.weights == paid.weights == (-1.5, -20.0)
+    assert model.judged == [question]
 
 
 def test_a_resumed_search_pays_only_for_what_is_new(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where the developer's fix stands in our rankings, one real issue after the other; no model.
+"""Where the developer's fix stands in our rankings, one real issue after the other; a model only to re-rank.
 
 Each issue is located in its base commit's source files with the history before it, as a user would have them.
 Invariant: an instance that cannot be set up is reported as such and is in no share.
@@ -17,6 +17,7 @@ from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import PatchwrightError
 from patchwright_engine.index import open_index
 from patchwright_engine.localize.combine import Signals, gather, rank
+from patchwright_engine.localize.rerank import rerank_with
 from patchwright_engine.syntax.languages import language_of
 from patchwright_engine.types import Issue, Ranking
 from patchwright_engine.workspace.snapshot import take_snapshot
@@ -37,6 +38,8 @@ class Work:
     scratch: Path
     signals: Path | None = None
     """Folder for what the ranking was made from, one file an instance: the weights are learned from these."""
+    rerank: str | None = None
+    """The model that reorders the best files; None: none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Located:
     seconds: float = 0.0
     """For the ranking, the index being there."""
     index_seconds: float = 0.0
+    rerank_seconds: float = 0.0
     problem: str = ""
     """Why it could not be located at all."""
 
@@ -85,8 +89,15 @@ def _locate(work: Work, tree: Path) -> Located:
         seconds = time.perf_counter() - indexed
     if work.signals is not None:
         write_signals(work.signals, instance, signals)
-    located = ranks_in(ranking, instance)
-    return replace(located, indexed=report.files, seconds=round(seconds, 4), index_seconds=round(indexed - started, 3))
+    if work.rerank is not None:
+        ranking = rerank_with(work.rerank, Issue(instance.problem), ranking, CancelToken())
+    return replace(
+        ranks_in(ranking, instance),
+        indexed=report.files,
+        seconds=round(seconds, 4),
+        index_seconds=round(indexed - started, 3),
+        rerank_seconds=round(time.perf_counter() - indexed - seconds, 3) if work.rerank is not None else 0.0,
+    )
 
 
 def ranks_in(ranking: Ranking, instance: LocalizationInstance) -> Located:

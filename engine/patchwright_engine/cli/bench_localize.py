@@ -1,4 +1,4 @@
-"""`patchwright bench localize`: how near to the top of our ranking the developer's fix is, on real issues; no model."""
+"""`patchwright bench localize`: how near to the top of our ranking the developer's fix is, on real issues."""
 
 import argparse
 import sys
@@ -14,6 +14,7 @@ from patchwright_engine.cli.bench_common import above_zero, choose, interruptibl
 from patchwright_engine.config import folders
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput, Cancelled
+from patchwright_engine.localize.rerank import reranking_model
 from patchwright_engine.sandbox.output import visible
 from patchwright_engine.verify.execution import EXECUTION_SECONDS
 
@@ -22,7 +23,7 @@ def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     """Register `bench localize`."""
     parser = kinds.add_parser(
         "localize",
-        help="the ranking of files and symbols, without a model",
+        help="the ranking of files and symbols, without a model unless --rerank names one",
         description="Where does the developer's fix stand in the ranking of files and symbols for each issue? Only the "
         "base commit and the history before it are looked at; nothing of the project is run, but with --with-tests.",
         epilog="Exit status: 0 done; 1 no instance could be located; 2 bad input; 130 interrupted (what was done is "
@@ -33,6 +34,7 @@ def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument("--only", nargs="+", metavar="ID", help="only these instances")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N instances")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="instances at a time (default: 1)")
+    parser.add_argument("--rerank", metavar="MODEL", help="let this model reorder the best files: NAME or PATH")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the report to this file too")
     parser.add_argument(
         "--signals",
@@ -64,12 +66,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.with_tests:
         return bench_with_tests.run(arguments)
     instances = choose(read_localization_instances(arguments.instances), arguments.only, arguments.limit)
+    if arguments.rerank is not None:
+        reranking_model(arguments.rerank)  # tells now what each instance would tell
     cache = folders().cache / "bench" / "index"
     signals = _folder(arguments.signals)
     cancel, say = CancelToken(), teller()
     done: dict[str, Located] = {}
     with tempfile.TemporaryDirectory(prefix="patchwright-bench-") as scratch, interruptible(cancel):
-        works = [Work(one, arguments.repos.absolute(), cache, Path(scratch), signals) for one in instances]
+        repos, model = arguments.repos.absolute(), arguments.rerank
+        works = [Work(one, repos, cache, Path(scratch), signals=signals, rerank=model) for one in instances]
         try:
             for work, result in in_processes(locate_instance, works, arguments.jobs, cancel):
                 located = _died(work, result) if isinstance(result, Died) else result

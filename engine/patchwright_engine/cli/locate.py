@@ -1,9 +1,13 @@
-"""`patchwright locate ISSUE [--repo DIR] [--top K] [--test CMD] [--json]`: ranked files and symbols; no model."""
+"""`patchwright locate ISSUE [--repo DIR] [--top K] [--test CMD] [--rerank] [--json]`: ranked files and symbols.
+
+No model has a part in it unless `--rerank` asks for one.
+"""
 
 import argparse
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from patchwright_engine.cli.display import SafeConsole, progress_display
@@ -14,6 +18,7 @@ from patchwright_engine.errors import BadInput
 from patchwright_engine.index import open_index
 from patchwright_engine.localize import locate
 from patchwright_engine.localize.reasons import reasons
+from patchwright_engine.localize.rerank import CANDIDATES, rerank_with
 from patchwright_engine.sandbox.output import visible
 from patchwright_engine.search.failing_test import TestRun, locate_with_test
 from patchwright_engine.types import Issue, Ranking
@@ -46,6 +51,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--runner", metavar="NAME", help="test runner, e.g. pytest, unittest or django (default: found)"
     )
+    parser.add_argument("--rerank", action="store_true", help="let a model that runs here reorder the best files")
+    parser.add_argument("--model", metavar="NAME|PATH", help="which one (default: the one that `fix` would take)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
@@ -60,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
     if args.top < 1:
         raise BadInput(f"--top {args.top} shows nothing", "Give a number of 1 or more.")
     check_test(args.test, args.timeout)
+    if args.model is not None and not args.rerank:
+        raise BadInput("--model does nothing without --rerank", "Give both, or neither.")
     started = time.perf_counter()
     issue = Issue(read_issue(args.issue), test_command=args.test)
     root = find_repository(args.repo)
@@ -67,11 +76,15 @@ def run(args: argparse.Namespace) -> int:
     with progress_display(SafeConsole(stderr=True)) as progress, open_index(root) as index:
         snapshot = take_snapshot(root, cancel=cancel)
         index.refresh(snapshot, cancel, progress)
+        shown = max(args.top, CANDIDATES) if args.rerank else args.top
         if args.test is None:
-            ranking = locate(issue, snapshot, index, args.top)
+            ranking = locate(issue, snapshot, index, shown)
         else:
             progress(Progress("locate", "following the failing test"))
-            ranking = locate_with_test(issue, snapshot, index, _test_run(args), args.top, cancel=cancel)
+            ranking = locate_with_test(issue, snapshot, index, _test_run(args), shown, cancel=cancel)
+        if args.rerank:
+            progress(Progress("model", "asking the model"))
+            ranking = _cut(rerank_with(args.model, issue, ranking, cancel), args.top)
     seconds = time.perf_counter() - started
     sys.stdout.write(json.dumps(as_json(ranking, seconds)) + "\n" if args.json else _in_words(ranking))
     return 0
@@ -127,3 +140,7 @@ def _in_words(ranking: Ranking) -> str:
         for item in ranking.symbols
     ]
     return visible("\n".join(lines) + "\n")
+
+
+def _cut(ranking: Ranking, top: int) -> Ranking:
+    return replace(ranking, files=ranking.files[:top], symbols=ranking.symbols[:top])

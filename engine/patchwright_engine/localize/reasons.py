@@ -28,6 +28,7 @@ WORDS: Mapping[str, str] = {
     "lexical_code": _WORDS_OF_FILE,
     "lexical_text": _WORDS_OF_FILE,
     "path_words": "its path has the issue's words",
+    "model": "the model would change it",
     "called": "used by suspected code of its file",
     "class_context": "its class has the issue's words",
     "imported": "code in the issue imports it",

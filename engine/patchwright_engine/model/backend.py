@@ -80,22 +80,30 @@ class CompletionBatch:
 
 @dataclass(frozen=True, slots=True)
 class JudgeRequest:
-    """A conversation whose next token is one of two words; the score is P(yes) among the two."""
+    """A conversation whose next token is one of two words; the score is P(yes) among the two.
+
+    With `answers` it is weighed instead how likely each of them is as the whole next line (see `weigh.py`).
+    """
 
     messages: tuple[Message, ...]
     yes: str = "Yes"
     no: str = "No"
     adapter: str = ""
-    """Role whose adapter is to judge; the base model (zero-shot) where none is installed for it."""
+    """Role whose adapter is to judge; the base model (zero-shot) where none is installed for it. Activated adapters
+    do not act on `answers`."""
+    answers: tuple[str, ...] = ()
+    """Short lines, such as names; each costs about the tokens that none before it begins with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """P(yes) in 0-1, renormalised over the two words. None: the backend cannot give probabilities."""
+    """P(yes) in 0-1, renormalised over the two words. None: the backend cannot give probabilities, or gave weights."""
 
     probability: float | None
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    weights: tuple[float, ...] = ()
+    """Log-probability (nats, below 0) of each of the request's `answers`, in order; none where the backend cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +158,7 @@ class LanguageModel(Protocol):
         ...
 
     def judge(self, requests: Sequence[JudgeRequest], cancel: CancelToken) -> tuple[Verdict, ...]:
-        """P(yes) for each conversation, in order. Raises as `complete`."""
+        """P(yes), or the weights of its answers, for each conversation, in order. Raises as `complete`."""
         ...
 
     def close(self) -> None:

@@ -46,12 +46,13 @@ def lacked_memory(error: BaseException) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One token to decode: into which sequence, where, and whether its logits are wanted."""
+    """One token to decode: into which sequences, where, and whether its logits are wanted."""
 
     token: int
     position: int
     sequence: int
     logits: bool = False
+    also: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class LlamaContext:
         trained = int(self._lib.llama_model_n_ctx_train(self._model))
         self.context_tokens = min(self.parameters.context_tokens, self.parameters.n_ctx, trained)
         self._memory = self._lib.llama_get_memory(self._context)
-        self._batch = self._lib.llama_batch_init(self.parameters.n_batch, 0, 1)
+        self._batch = self._lib.llama_batch_init(self.parameters.n_batch, 0, self.parameters.n_seq + 1)
         self._pieces: dict[int, bytes] = {}
 
     def __enter__(self) -> "LlamaContext":
@@ -310,8 +311,9 @@ class LlamaContext:
         for index, row in enumerate(rows):
             batch.token[index] = row.token
             batch.pos[index] = row.position
-            batch.n_seq_id[index] = 1
-            batch.seq_id[index][0] = row.sequence
+            batch.n_seq_id[index] = 1 + len(row.also)
+            for place, sequence in enumerate((row.sequence, *row.also)):
+                batch.seq_id[index][place] = sequence
             batch.logits[index] = row.logits
         code = int(self._lib.llama_decode(self._context, batch))
         if code == 2 or (code != 0 and self.aborted):

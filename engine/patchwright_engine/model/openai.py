@@ -149,7 +149,8 @@ class OpenAIModel:
         return CompletionBatch(tuple(completions), usage.prompt, usage.cached, usage.generated, seconds)
 
     def judge(self, requests: Sequence[JudgeRequest], cancel: CancelToken) -> tuple[Verdict, ...]:
-        """As `backend.LanguageModel.judge`; probability None when the server gives no log-probabilities."""
+        """As `backend.LanguageModel.judge`; probability None when the server gives no log-probabilities, and never
+        weights: the API tells the probabilities of what a server says, not of a given text."""
         tasks = [functools.partial(self._judge, one) for one in requests]
         # llama-server keeps a prompt for each slot: verdicts one after another each find the slot that holds most of
         # theirs, while eight at once would compute what they share eight times.
@@ -222,6 +223,8 @@ class OpenAIModel:
         return reply
 
     def _judge(self, request: JudgeRequest, cancel: CancelToken) -> Verdict:
+        if request.answers:
+            return Verdict(None)
         reply = self._post(judge_body(request), cancel)
         usage = Usage()
         usage.add(reply)

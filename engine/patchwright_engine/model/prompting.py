@@ -15,6 +15,7 @@ from patchwright_engine.model.backend import Message
 NAMES = (
     "system",
     "issue",
+    "rerank",
     "understand",
     "locate",
     "reproduce",

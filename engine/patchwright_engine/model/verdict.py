@@ -16,6 +16,7 @@ from patchwright_engine.model.backend import JudgeRequest, Verdict
 from patchwright_engine.model.decode import Session
 from patchwright_engine.model.llama import Aborted, DecodeFailed, LlamaContext, Row
 from patchwright_engine.model.prefix import BASE, common_length
+from patchwright_engine.model.weigh import weigh
 
 CUT_TOKENS = 4
 """A stop string takes so many tokens of an answer's end, at most."""
@@ -24,7 +25,11 @@ WORTH_SHARING = 64
 
 
 def judge(session: Session, requests: Sequence[JudgeRequest], cancel: CancelToken) -> tuple[Verdict, ...]:
-    """P(yes) for each request, in order. Raises as `decode.complete`."""
+    """P(yes), or the weights of its answers, for each request, in order. Raises as `decode.complete`."""
+    if any(request.answers for request in requests):
+        weighed = {i: weigh(session, request, cancel) for i, request in enumerate(requests) if request.answers}
+        asked = iter(judge(session, [request for request in requests if not request.answers], cancel))
+        return tuple(weighed[i] if i in weighed else next(asked) for i in range(len(requests)))
     context = session.context
     prompts = [prompt_tokens(session, request) for request in requests]
     for prompt in prompts:

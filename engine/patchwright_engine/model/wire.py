@@ -32,7 +32,7 @@ from patchwright_engine.model.backend import (
     Verdict,
 )
 
-VERSION = 5
+VERSION = 6
 """Part of the meeting point: a host of an older language is left to idle out, never spoken to."""
 MAX_FRAME = 64 << 20
 MAX_HELLO = 4096

@@ -57,7 +57,7 @@ def load_recording(steps: Iterable[dict[str, Any]]) -> Recording:
                     step["seconds"],
                 )
             elif step["kind"] == "judge":
-                verdicts[step["key"]] = Verdict(step["probability"])
+                verdicts[step["key"]] = Verdict(step["probability"], weights=tuple(step.get("weights", ())))
             elif step["kind"] == "model":
                 model = str(step["name"])
     return Recording(completions, verdicts, model)
@@ -146,6 +146,7 @@ class RecordedModel:
                 replayed=i not in paid,
                 messages=[asdict(message) for message in request.messages],
                 probability=verdict.probability,
+                **({"weights": list(verdict.weights)} if request.answers else {}),
             )
         return verdicts
 
