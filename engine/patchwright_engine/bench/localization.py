@@ -12,10 +12,12 @@ from pathlib import Path
 
 from patchwright_engine.bench.checkout import check_out_sources, find_any_mirror
 from patchwright_engine.bench.instances import LocalizationInstance
+from patchwright_engine.bench.packing import Packed, pack_instance
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import PatchwrightError
 from patchwright_engine.index import open_index
 from patchwright_engine.localize import locate
+from patchwright_engine.model.tokenizer import Tokenizer
 from patchwright_engine.syntax.languages import language_of
 from patchwright_engine.types import Issue
 from patchwright_engine.workspace.snapshot import take_snapshot
@@ -34,6 +36,9 @@ class Work:
     cache: Path
     """Below it the index of each repository, shared by its instances: most files are the same in all."""
     scratch: Path
+    budgets: tuple[int, ...] = ()
+    """Tokens to pack the context to, by the tokenizer of `model`; empty: no context is packed."""
+    model: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,8 @@ class Located:
     seconds: float = 0.0
     """For the ranking, the index being there."""
     index_seconds: float = 0.0
+    packed: tuple[Packed, ...] = ()
+    """What of the fix is in the packed context, a budget each."""
     problem: str = ""
     """Why it could not be located at all."""
 
@@ -65,12 +72,13 @@ def locate_instance(work: Work) -> Located:
         with tempfile.TemporaryDirectory(dir=work.scratch, prefix="tree-") as name:
             tree = Path(name) / instance.repo.rpartition("/")[2]
             check_out_sources(mirror, instance.base_commit, tree, lambda path: language_of(path) is not None)
-            return _locate(instance, tree, work.cache / instance.repo.replace("/", "+"))
+            return _locate(work, tree, work.cache / instance.repo.replace("/", "+"))
     except (PatchwrightError, OSError) as error:
         return Located(instance.instance_id, instance.repo, problem=str(error))
 
 
-def _locate(instance: LocalizationInstance, tree: Path, index_name: Path) -> Located:
+def _locate(work: Work, tree: Path, index_name: Path) -> Located:
+    instance = work.instance
     started = time.perf_counter()
     snapshot = take_snapshot(tree)
     with open_index(index_name, index_name.parent) as index:
@@ -78,6 +86,10 @@ def _locate(instance: LocalizationInstance, tree: Path, index_name: Path) -> Loc
         indexed = time.perf_counter()
         ranking = locate(Issue(instance.problem), snapshot, index, RANKED)
         seconds = time.perf_counter() - indexed
+        packed: tuple[Packed, ...] = ()
+        if work.budgets and work.model is not None:
+            with Tokenizer(work.model) as tokenizer:
+                packed = pack_instance(instance, ranking, snapshot, index, tokenizer.count, work.budgets)
     files = [item.path for item in ranking.files]
     symbols = list(dict.fromkeys(f"{item.symbol.path}::{item.symbol.name}" for item in ranking.symbols))
     return Located(
@@ -90,6 +102,7 @@ def _locate(instance: LocalizationInstance, tree: Path, index_name: Path) -> Loc
         indexed=report.files,
         seconds=round(seconds, 4),
         index_seconds=round(indexed - started, 3),
+        packed=packed,
     )
 
 

@@ -10,9 +10,10 @@ from patchwright_engine.bench.localization import Located, Work, locate_instance
 from patchwright_engine.bench.localization_summary import in_words, summarize
 from patchwright_engine.bench.workers import Died, in_processes
 from patchwright_engine.cli.bench_common import above_zero, choose, interruptible, teller, write_report
-from patchwright_engine.config import folders
+from patchwright_engine.config import folders, load_settings
 from patchwright_engine.control import CancelToken
-from patchwright_engine.errors import Cancelled
+from patchwright_engine.errors import BadInput, Cancelled
+from patchwright_engine.model.catalog import resolve_model
 from patchwright_engine.sandbox.output import visible
 
 
@@ -31,6 +32,14 @@ def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument("--only", nargs="+", metavar="ID", help="only these instances")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N instances")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="instances at a time (default: 1)")
+    parser.add_argument(
+        "--packed",
+        type=_budgets,
+        default=(),
+        metavar="N,N,…",
+        help="also pack the context of prompts to N tokens each and tell how much of the fix is in it",
+    )
+    parser.add_argument("--model", metavar="NAME|PATH", help="whose tokenizer counts (default: the installed one)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the report to this file too")
     parser.set_defaults(run=run)
 
@@ -41,10 +50,14 @@ def run(arguments: argparse.Namespace) -> int:
     above_zero("limit", arguments.limit)
     instances = choose(read_localization_instances(arguments.instances), arguments.only, arguments.limit)
     cache = folders().cache / "bench" / "index"
+    model = _model(arguments.model) if arguments.packed else None
     cancel, say = CancelToken(), teller()
     done: dict[str, Located] = {}
     with tempfile.TemporaryDirectory(prefix="patchwright-bench-") as scratch, interruptible(cancel):
-        works = [Work(instance, arguments.repos.absolute(), cache, Path(scratch)) for instance in instances]
+        works = [
+            Work(instance, arguments.repos.absolute(), cache, Path(scratch), arguments.packed, model)
+            for instance in instances
+        ]
         try:
             for work, result in in_processes(locate_instance, works, arguments.jobs, cancel):
                 located = _died(work, result) if isinstance(result, Died) else result
@@ -58,6 +71,21 @@ def run(arguments: argparse.Namespace) -> int:
     if cancel.cancelled:
         return 130
     return 0 if any(not one.problem for one in ordered) else 1
+
+
+def _budgets(text: str) -> tuple[int, ...]:
+    budgets = tuple(int(number) for number in text.split(","))
+    if min(budgets) <= 0:
+        raise ValueError
+    return budgets
+
+
+def _model(name: str | None) -> Path:
+    """The file whose tokenizer counts."""
+    resolved = resolve_model(name, load_settings())
+    if resolved.path is None:
+        raise BadInput(f"{resolved.name} is a server, whose tokenizer is out of reach", "Name an installed model.")
+    return resolved.path
 
 
 def _died(work: Work, died: Died) -> Located:
