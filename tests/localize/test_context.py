@@ -7,7 +7,7 @@ import pytest
 
 from patchwright_engine.control import CancelToken
 from patchwright_engine.index import Index, open_index
-from patchwright_engine.localize.context import repo_map, code_excerpts
+from patchwright_engine.localize.context import code_excerpts, repo_map
 from patchwright_engine.types import RankedFile, RankedSymbol, Ranking, RepoPath, Snapshot, Symbol
 from patchwright_engine.workspace.snapshot import take_snapshot
 

@@ -1,4 +1,4 @@
-"""Excerpts of definitions: whole statements, the ones that the issue is about first, and nothing left out in silence."""
+"""Excerpts of definitions: whole statements, those that the issue is about first, nothing left out in silence."""
 
 import ast
 import random
@@ -31,7 +31,8 @@ LONG = (
 CLASS = (
     "class Cart(Base):\n    currency = 'EUR'\n\n"
     + "".join(
-        f"    def method_{n}(self, argument):\n        first = {n}\n        return first + argument\n\n" for n in range(20)
+        f"    def method_{n}(self, argument):\n        first = {n}\n        return first + argument\n\n"
+        for n in range(20)
     )
     + "    limit = 100\n"
 )
@@ -132,6 +133,8 @@ def test_the_worth_of_a_definition_is_shared_among_its_statements(tmp_path: Path
 )
 def test_an_edit_with_a_line_for_code_left_out_is_refused(search: str, replace: str) -> None:
     answer = f"{PATH}\n```python\n<<<<<<< SEARCH\n{search}\n=======\n{replace}\n>>>>>>> REPLACE\n```"
-    refusal = build_patch(answer, snapshot_text={PATH: LONG}.__getitem__, symbols=parse_symbols(PATH, LONG.encode()).symbols[:1])
+    refusal = build_patch(
+        answer, snapshot_text={PATH: LONG}.__getitem__, symbols=parse_symbols(PATH, LONG.encode()).symbols[:1]
+    )
     assert isinstance(refusal, Refusal)
     assert "left out" in refusal.hint

@@ -89,7 +89,9 @@ def _locate(work: Work, tree: Path, index_name: Path) -> Located:
         packed: tuple[Packed, ...] = ()
         if work.budgets and work.model is not None:
             with Tokenizer(work.model) as tokenizer:
-                packed = pack_instance(instance, ranking, snapshot, index, tokenizer.count, work.budgets)
+                packed = pack_instance(
+                    instance, ranking, snapshot, index, count_tokens=tokenizer.count, budgets=work.budgets
+                )
     files = [item.path for item in ranking.files]
     symbols = list(dict.fromkeys(f"{item.symbol.path}::{item.symbol.name}" for item in ranking.symbols))
     return Located(

@@ -1,8 +1,8 @@
 """How much of the developer's fix is in the context that prompts get, at some numbers of tokens.
 
-What is there is read from the packed text itself, as a model would: headings give paths and lines, markers say how many
-lines they stand for. Invariant: a change counts only when every line that it takes away is in the text, or, for lines it
-only adds, one of the two lines around them.
+What is there is read from the packed text itself, as a model would: headings give paths and lines, markers say how
+many lines they stand for. Invariant: a change counts only when every line that it takes away is in the text, or, for
+lines it only adds, one of the two lines around them.
 """
 
 import re
@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from patchwright_engine.bench.instances import LocalizationInstance
-from patchwright_engine.control import CancelToken
 from patchwright_engine.index import Index
 from patchwright_engine.localize.context import code_excerpts, repo_map
 from patchwright_engine.localize.fill import CountTokens
@@ -73,6 +72,7 @@ def pack_instance(
     ranking: Ranking,
     snapshot: Snapshot,
     index: Index,
+    *,
     count_tokens: CountTokens,
     budgets: Sequence[int],
 ) -> tuple[Packed, ...]:
@@ -134,9 +134,7 @@ def packed_table(shares: Mapping[str, Mapping[str, float | None]]) -> list[str]:
     rows = [["tokens", *(name.replace("_", " ") for name in (*_OF_FUNCTIONS, *_OF_FILES)), "counts"]]
     for budget, values in shares.items():
         cells = [values[name] for name in (*_OF_FUNCTIONS, *_OF_FILES)]
-        rows.append(
-            [budget, *("-" if c is None else f"{100 * c:.1f}" for c in cells), f"{values['counts_mean']:.1f}"]
-        )
+        rows.append([budget, *("-" if c is None else f"{100 * c:.1f}" for c in cells), f"{values['counts_mean']:.1f}"])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return ["", "gold functions and files in the packed context, percent:", *lines]
@@ -222,7 +220,9 @@ def _is_whole(symbol: Symbol, shown: Mapping[RepoPath, set[int]], snapshot: Snap
     return wanted <= shown.get(symbol.path, set())
 
 
-def _has_changes(symbol: Symbol, shown: Mapping[RepoPath, set[int]], changes: Mapping[RepoPath, Sequence[Change]]) -> bool:
+def _has_changes(
+    symbol: Symbol, shown: Mapping[RepoPath, set[int]], changes: Mapping[RepoPath, Sequence[Change]]
+) -> bool:
     lines = shown.get(symbol.path, set())
     inside = [
         (change.added, [line for line in change.lines if symbol.start_line <= line <= symbol.end_line])

@@ -74,10 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _budgets(text: str) -> tuple[int, ...]:
-    budgets = tuple(int(number) for number in text.split(","))
-    if min(budgets) <= 0:
-        raise ValueError
-    return budgets
+    numbers = text.split(",")
+    if not all(number.isascii() and number.isdigit() and int(number) > 0 for number in numbers):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers above 0, such as 2048,4096")
+    return tuple(map(int, numbers))
 
 
 def _model(name: str | None) -> Path:

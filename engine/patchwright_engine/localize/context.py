@@ -15,8 +15,8 @@ from patchwright_engine.types import Ranking, RepoPath, Snapshot, Symbol
 
 MAX_VARIABLES = 8
 """Module-level names shown per file; more are tables of constants."""
-HALF_RANK = 4.0
-"""The definition this far down is worth half of the first one."""
+RANK_SCALE = 2.0
+"""The definition this far down is worth a quarter of the first one."""
 HEAD_WORTH = 0.25
 """What a definition's head alone tells, against all of its code."""
 
@@ -78,12 +78,17 @@ def _items(pieces: Sequence[Piece]) -> tuple[list[Item], list[int]]:
     for rank, piece in enumerate(pieces):
         head = len(items)
         heads.append(head)
-        weight = HALF_RANK / (HALF_RANK + rank)
+        weight = _rank_worth(rank)
         for at, unit in enumerate(piece.units):
             extra, worth = (rough_tokens(_heading(piece)), HEAD_WORTH) if at == 0 else (0.0, 0.0)
             needs = None if unit.above is None else head + unit.above
             items.append(Item(weight * (worth + (1 - HEAD_WORTH) * unit.worth), unit.cost + extra, needs))
     return items, heads
+
+
+def _rank_worth(rank: int) -> float:
+    """What comes first in a ranking is by far the likeliest (0 is the first)."""
+    return (RANK_SCALE / (RANK_SCALE + rank)) ** 2
 
 
 def _heading(piece: Piece) -> str:
@@ -118,11 +123,11 @@ def repo_map(
     heads: dict[RepoPath, int] = {}
     for place, path in enumerate(files):
         heads[path] = len(items)
-        weight = HALF_RANK / (HALF_RANK + place)
+        weight = _rank_worth(place)
         items.append(Item(weight, rough_tokens(f"\n{path}\n")))
         for symbol in symbols[path]:
             rank = min((ranks[s] for s in (symbol, *_inside(symbol, symbols[path])) if s in ranks), default=None)
-            worth = weight * 0.1 if rank is None else HALF_RANK / (HALF_RANK + rank)
+            worth = weight * 0.1 if rank is None else _rank_worth(rank)
             items.append(Item(worth, rough_tokens(f"{_line(symbol)}\n"), heads[path]))
 
     def render(chosen: frozenset[int]) -> tuple[str, list[str]]:

@@ -13,6 +13,9 @@ from patchwright_engine.types import RepoPath, Snapshot, Symbol
 
 LONG_CLASS_LINES = 40
 """A class with more is shown by its header, attributes and the signatures of its methods."""
+EVEN_SHARE = 0.5
+"""Of what a definition is worth, this much is shared evenly over its tokens, so that short ones are shown whole; the
+rest goes to the statements that matter for the issue."""
 SHORT_LINE = 60
 """A single line of at most this many characters costs no more than the marker for it, and is shown."""
 _TOKEN = re.compile(r"[^\W\d_]{1,6}|\d|[^\w\s]{1,2}|_|\n")
@@ -93,12 +96,12 @@ class Sources:
             score * cost**0.5 * (PROSE_FACTOR if statement.prose else 1.0)
             for score, cost, (statement, _, _) in zip(scores, costs, found, strict=True)
         ]
-        total = sum(values)
+        total, size = sum(values), sum(costs)
         return Piece(
             symbol,
             lines,
             tuple(
-                Unit(statement, own, above, value / total, cost)
+                Unit(statement, own, above, (1 - EVEN_SHARE) * value / total + EVEN_SHARE * cost / size, cost)
                 for (statement, own, above), value, cost in zip(found, values, costs, strict=True)
             ),
         )

@@ -1,9 +1,10 @@
-"""Choose what goes into a text of limited tokens: most worth for its tokens first, counted as the whole text it becomes.
+"""Choose what goes into a text of limited tokens: most worth for its tokens first, counted as the whole it becomes.
 
-Invariant: the text chosen never has more tokens than the budget by the caller's own count, which is asked of whole texts
-and a handful of times, however many things there are to choose from.
+Invariant: the text chosen never has more tokens than the budget by the caller's own count, which is asked of whole
+texts and a handful of times, however many things there are to choose from.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ MAX_COUNTS = 8
 FULL = 0.97
 """A text that uses this much of its budget is full."""
 _FIRST_GUESS = 0.9
+_STEP_BACK = 0.98
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ def fill(
     order = sorted(range(len(items)), key=lambda at: -items[at].worth / max(items[at].cost, 1.0))
     best, best_chosen = "", frozenset[int]()
     total = sum(item.cost for item in items) + 1.0
-    low, high = 0.0, total
+    low, high = 0.0, math.inf
     limit = min(total, budget_tokens * _FIRST_GUESS)
     for _ in range(MAX_COUNTS):
         if limit <= 0:
@@ -50,8 +52,8 @@ def fill(
             high = limit
         if high - low < 1:
             break
-        scaled = limit * budget_tokens / max(tokens, 1) * (1.0 if tokens <= budget_tokens else 0.98)
-        limit = scaled if low < scaled < high else high if low == limit and scaled >= high == total else (low + high) / 2
+        scaled = min(total, limit * budget_tokens / max(tokens, 1) * (1.0 if tokens <= budget_tokens else _STEP_BACK))
+        limit = scaled if low < scaled < high else (low + high) / 2
     return best, best_chosen
 
 

@@ -1,4 +1,4 @@
-"""Where statements begin and end in a file of any known language, so that code can be shown in part but never cut inside.
+"""Where statements begin and end in a file of any known language, so that code is shown in part, never cut inside.
 
 What holds statements is said by the row of the language (`blocks`). Invariant: a statement here is whole lines that no
 other code shares; leaving any of them out, together with all inside it, leaves the rest of its block as it was.
@@ -33,7 +33,7 @@ class Statement:
 
 
 def read_statements(path: RepoPath, source: bytes) -> tuple[Statement, ...]:
-    """The statements of a file, nested. Empty in no known language; broken code is one statement up to where it heals."""
+    """The statements of a file, nested; code that cannot be read is one statement. Empty in no known language."""
     entry, grammar = language_of(path), find_grammar(path)
     if entry is None or grammar is None:
         return ()
