@@ -103,7 +103,7 @@ def test_a_change_within_an_excerpt_is_there_though_the_function_is_not_whole(vi
 
 
 def test_a_change_that_is_left_out_is_not_there(view: tuple[Snapshot, Index]) -> None:
-    elsewhere = FIX.replace("-42,1 +42,1", "-8,1 +8,1")
+    elsewhere = FIX.replace("-42,1 +42,1", "-78,1 +78,1")
     part = packed(view, 200, "shop/a.py::pay", patch=elsewhere)
     assert (part.whole, part.changed, part.named) == (0, 0, 1)
 

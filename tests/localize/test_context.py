@@ -100,14 +100,18 @@ def test_a_symbol_inside_one_shown_is_not_repeated(workspace: tuple[Snapshot, In
     assert shown.dropped == ()
 
 
-def test_what_does_not_fit_is_left_out_and_later_ones_still_fit(workspace: tuple[Snapshot, Index]) -> None:
-    snapshot, index = workspace
-    [box] = index.find_symbols("Box")
-    [small] = index.find_symbols("function_1")
-    shown = code_excerpts([box, small], snapshot, words, 20)
-    assert shown.dropped == ("a.py::Box",)
-    assert shown.text.startswith("### b.py::function_1 (lines 4-5)\ndef function_1(a, b):\n    return a\n")
-    assert shown.text.endswith("\n(1 more definition left out)\n")
+def test_a_head_that_does_not_fit_is_dropped_whole_and_later_ones_still_fit(
+    workspace: tuple[Snapshot, Index], tmp_path: Path
+) -> None:
+    (tmp_path / "root" / "c.py").write_text("def wide(\n" + "    parameter,\n" * 100 + "):\n    return 1\n")
+    snapshot, index = take_snapshot(tmp_path / "root"), workspace[1]
+    index.refresh(snapshot, CancelToken())
+    [wide], [small] = index.find_symbols("wide"), index.find_symbols("function_1")
+    shown = code_excerpts([wide, small], snapshot, words, 30)
+    assert shown.dropped == ("c.py::wide",)
+    assert shown.text == (
+        "### b.py::function_1 (lines 4-5)\ndef function_1(a, b):\n    return a\n\n(1 more definition left out)\n"
+    )
 
 
 def test_a_file_that_is_gone_is_named(workspace: tuple[Snapshot, Index]) -> None:

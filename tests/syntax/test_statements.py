@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from patchwright_engine.syntax.statements import Statement, is_left_out, left_out, read_statements, statement_at
+from patchwright_engine.syntax.statements import (
+    MAX_DEPTH,
+    Statement,
+    is_left_out,
+    left_out,
+    read_statements,
+    statement_at,
+)
 from patchwright_engine.types import RepoPath
 
 PYTHON = '''\
@@ -120,6 +127,16 @@ def test_a_definition_that_cannot_be_read_is_one_statement() -> None:
     statements = read_statements(RepoPath("a.py"), source.encode())
     assert statement_at(statements, 1, 3).parts
     assert statement_at(statements, 6, 9).parts == ()
+
+
+def test_blocks_in_blocks_without_end_are_read_all_the_same() -> None:
+    deep = "function f() {\n" + "{\n" * 3_000 + "g();\n" + "}\n" * 3_000 + "}\n"
+    [found] = read_statements(RepoPath("a.js"), deep.encode())
+    depth = 0
+    while found.parts:
+        [found] = found.parts
+        depth += 1
+    assert depth == MAX_DEPTH
 
 
 def test_a_file_in_no_known_language_has_none() -> None:

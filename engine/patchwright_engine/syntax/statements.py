@@ -13,8 +13,8 @@ import tree_sitter
 from patchwright_engine.syntax.languages import find_grammar, language_of
 from patchwright_engine.types import RepoPath
 
-_ENDS = re.compile(rb"\s*[;,]?\s*(?://.*|#.*|/\*.*\*/\s*)?")
-"""What may follow a statement on its last line."""
+MAX_DEPTH = 40
+"""Blocks in blocks that are told apart; deeper ones, as generated code may have, are one statement."""
 _AHEAD = frozenset({"comment", "line_comment", "block_comment", "decorator", "attribute_item"})
 """Nodes that belong to the statement behind them, wherever a grammar has them side by side."""
 _LEFT_OUT = re.compile(r"\d+ lines? left out$")
@@ -70,11 +70,11 @@ class _Reader:
         self._blocks = blocks
         self._lines = lines
 
-    def statements(self, blocks: Iterable[tree_sitter.Node]) -> tuple[Statement, ...]:
+    def statements(self, blocks: Iterable[tree_sitter.Node], depth: int = 0) -> tuple[Statement, ...]:
         """What stands directly in these blocks and shares no line with other code."""
-        return tuple(statement for block in blocks for statement in self._of_block(block))
+        return tuple(statement for block in blocks for statement in self._of_block(block, depth))
 
-    def _of_block(self, block: tree_sitter.Node) -> list[Statement]:
+    def _of_block(self, block: tree_sitter.Node, depth: int) -> list[Statement]:
         found: list[Statement] = []
         above: int | None = None  # the row of the first of what belongs to the next statement
         groups = list(self._groups(block))
@@ -86,8 +86,8 @@ class _Reader:
                 first = start if above is None else above
                 if self._alone(nodes, start, end):
                     # Several on one line are never shown in part, nor is what cannot be read.
-                    whole = code[0] if len(code) == 1 and not code[0].has_error else None
-                    parts = self.statements(self._inner(whole)) if whole is not None else ()
+                    divided = len(code) == 1 and not code[0].has_error and depth < MAX_DEPTH
+                    parts = self.statements(self._inner(code[0]), depth + 1) if divided else ()
                     found.append(Statement(first + 1, end + 1, parts, _is_prose(code[0])))
                 above = None
         if above is not None and found and found[-1].end_line <= above:
@@ -118,7 +118,8 @@ class _Reader:
         if self._lines[start][: nodes[0].start_point.column].strip():
             return False
         columns = [node.end_point.column for node in nodes if node.end_point.row == end]
-        return _ENDS.fullmatch(self._lines[end][max(columns, default=len(self._lines[end])) :]) is not None
+        rest = self._lines[end][max(columns, default=len(self._lines[end])) :].strip().lstrip(b";,").lstrip()
+        return not rest or rest.startswith((b"//", b"#")) or (rest.startswith(b"/*") and rest.endswith(b"*/"))
 
     def _inner(self, node: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
         """The nearest blocks inside a node, in order."""
