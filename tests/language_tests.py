@@ -3,6 +3,7 @@
 A subclass whose name begins with Test, in tests/syntax/languages/test_NAME.py, runs them all.
 """
 
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -11,10 +12,13 @@ from patchwright_engine.control import CancelToken
 from patchwright_engine.index import open_index
 from patchwright_engine.index.graph import ModuleMap
 from patchwright_engine.localize import locate
+from patchwright_engine.localize.excerpts import Piece, Sources
 from patchwright_engine.localize.file_signals import is_aside
+from patchwright_engine.localize.focus import Focus
 from patchwright_engine.repair.apply import build_patch, is_judging_file
 from patchwright_engine.repair.refusal import Refusal
 from patchwright_engine.syntax.parse import FileSyntax, Import, has_syntax_error, parse_symbols
+from patchwright_engine.syntax.statements import is_left_out
 from patchwright_engine.types import Issue, Patch, RepoPath, Symbol
 from patchwright_engine.workspace.snapshot import take_snapshot
 
@@ -101,6 +105,26 @@ class LanguageTests:
             found = modules.targets(RepoPath(importer), Import(module, tuple(taken.split()), 1))
             assert " ".join(found) == wanted, (importer, module, taken)
 
+    def test_any_choice_of_statements_leaves_code_that_parses(self, tmp_path: Path) -> None:
+        path, text = RepoPath(self.path), _text(self.source)
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+        sources, drawing, hidden = Sources(take_snapshot(tmp_path)), random.Random(0), 0
+        lines = text.split("\n")
+        for symbol in self._read().symbols:
+            piece = sources.piece(symbol, Focus())
+            for size in range(len(piece.units)):
+                chosen = {0, *drawing.sample(range(len(piece.units)), size)}
+                chosen = {at for at in chosen if _ancestors(piece, at) <= chosen}
+                code, missing = piece.show(chosen)
+                hidden += missing
+                kept = [line for line in code.split("\n") if not is_left_out(line)]
+                whole = iter(lines[symbol.start_line - 1 : symbol.end_line])
+                assert all(line in whole for line in kept), "a line that is not the file's, or not in its order"
+                shown = [*lines[: symbol.start_line - 1], code, *lines[symbol.end_line :]]
+                assert not has_syntax_error(path, "\n".join(shown).encode()), code
+        assert hidden > 0, "nothing can be left out: are `blocks` right?"
+
     def test_tests_are_known_by_the_habits_of_the_language(self) -> None:
         assert [path for path in self.tests if not is_aside(RepoPath(path))] == []
         assert [path for path in self.tests if is_judging_file(path) is None] == []
@@ -152,6 +176,14 @@ class LanguageTests:
         symbols = [s for s in parse_symbols(path, text.encode()).symbols if s.name == self.shown]
         assert len(symbols) == 1
         return build_patch(_text(answer), snapshot_text={path: text}.__getitem__, symbols=symbols)
+
+
+def _ancestors(piece: Piece, at: int | None) -> set[int]:
+    found: set[int] = set()
+    while at is not None:
+        found.add(at)
+        at = piece.units[at].above
+    return found
 
 
 def _outline(symbols: Sequence[Symbol]) -> str:

@@ -63,3 +63,30 @@ def test_bad_options_are_told(
 ) -> None:
     assert bench(rows, toy, *more) == 2
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", ["0", "2048,-1", "2048,", "many"])
+def test_budgets_that_are_none_are_told(rows: Path, toy: Toy, capsys: pytest.CaptureFixture[str], given: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        bench(rows, toy, "--packed", given)
+    assert ended.value.code == 2
+    assert "such as 2048,4096" in capsys.readouterr().err
+
+
+def test_a_server_has_no_tokenizer_to_count_with(rows: Path, toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench(rows, toy, "--packed", "2048", "--model", "http://127.0.0.1:1/v1") == 2
+    assert "Name an installed model" in capsys.readouterr().err
+
+
+@pytest.mark.model
+def test_what_of_the_fix_is_in_the_context_is_told(
+    rows: Path, toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str], small_model_path: Path
+) -> None:
+    options = ("--packed", "8,1024", "--model", small_model_path, "--json", tmp_path / "report.json")
+    assert bench(rows, toy, "--only", "toys__calc-1", *options) == 0
+    assert "in the packed context" in capsys.readouterr().out
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["overall"]["packed"]["8"]["whole"] == 0.0
+    assert report["overall"]["packed"]["1024"]["whole"] == 1.0
+    assert [one["budget"] for one in report["instances"][0]["packed"]] == [8, 1024]
+    assert all(one["tokens"] <= one["budget"] for one in report["instances"][0]["packed"])

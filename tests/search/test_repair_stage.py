@@ -1,12 +1,13 @@
 """What the repair stage shows, asks for and leaves out."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from patchwright_engine.repair.apply import Refusal
-from patchwright_engine.search.job import Job, fit_issue
+from patchwright_engine.search.job import CODE_SHARE, Job, fit_issue
 from patchwright_engine.search.repair_stage import (
     REWRITE_MAX_LINES,
     Failed,
@@ -164,16 +165,24 @@ def test_a_failing_test_is_shown_before_the_code(make_job: MakeJob) -> None:
 
 
 @pytest.mark.parametrize(("name", "lines"), [("wide", 60), ("long", 200)])
-def test_code_that_does_not_fit_is_cut_and_the_cut_is_told(
+def test_of_code_that_does_not_fit_whole_statements_are_shown_and_the_rest_is_told(
     make_job: MakeJob, tmp_path: Path, name: str, lines: int
 ) -> None:
     source = f"def {name}(x):\n" + f"    x = x + {'1' * 40}\n" * lines + "    return x\n"
-    job = make_job(scripted("nothing", context_tokens=1024), {"a.py": source}, ISSUE)
+    model = scripted("nothing", context_tokens=1024)
+    job = make_job(model, {"a.py": source}, ISSUE)
     (attempt,) = repair(job, location(job, name), None, n=1, seed=0, earlier=0)
     assert isinstance(attempt.result, Refusal)
     (dropped,) = [step for step in read_trace(tmp_path / "trace.jsonl") if step["kind"] == "dropped"]
     assert dropped["stage"] == "repair"
-    assert dropped["what"] == [f"a.py::{name}: the end of its code"]
+    (what,) = dropped["what"]
+    hidden = int(re.fullmatch(rf"a\.py::{name}: (\d+) lines", what)[1])  # type: ignore[index]
+    code = model.requests[0].messages[-1].content.partition("```python\n")[2].partition("\n```")[0]
+    assert code.startswith(f"def {name}(x):\n")
+    markers = re.findall(r"^    \.\.\. # (\d+) lines left out$", code, re.MULTILINE)
+    assert sum(map(int, markers)) == hidden
+    assert len(code.split("\n")) - len(markers) + hidden == lines + 2
+    assert job.model.count_tokens(code) <= job.tokens(CODE_SHARE)
 
 
 def test_code_that_was_cut_is_never_rewritten_whole(make_job: MakeJob) -> None:

@@ -70,6 +70,8 @@ class LocalizationInstance:
     gold_files: tuple[RepoPath, ...]
     gold_symbols: tuple[str, ...]
     """'path::Class.function'. Empty where only code outside functions was changed."""
+    patch: str = ""
+    """The developer's fix as a git diff, where the row has it: says which lines of the functions it changes."""
 
 
 class _Named(Protocol):
@@ -129,6 +131,7 @@ def _localization_instance(row: Mapping[str, Any], place: str) -> LocalizationIn
         problem=_text(row, "problem_statement", place, cure=LOCALIZATION_CURE),
         gold_files=tuple(map(RepoPath, _texts(row, "gold_files", place, LOCALIZATION_CURE))),
         gold_symbols=tuple(symbol for symbol in symbols if not symbol.endswith("::<module>")),
+        patch=_text(row, "patch", place, cure=LOCALIZATION_CURE) if row.get("patch") else "",
     )
 
 

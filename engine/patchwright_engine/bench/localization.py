@@ -13,11 +13,13 @@ from pathlib import Path
 
 from patchwright_engine.bench.checkout import check_out_sources, find_any_mirror
 from patchwright_engine.bench.instances import LocalizationInstance
+from patchwright_engine.bench.packing import Packed, pack_instance
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import PatchwrightError
 from patchwright_engine.index import open_index
 from patchwright_engine.localize.combine import Signals, gather, rank
 from patchwright_engine.localize.rerank import rerank_with
+from patchwright_engine.model.tokenizer import Tokenizer
 from patchwright_engine.syntax.languages import language_of
 from patchwright_engine.types import Issue, Ranking
 from patchwright_engine.workspace.snapshot import take_snapshot
@@ -40,6 +42,9 @@ class Work:
     """Folder for what the ranking was made from, one file an instance: the weights are learned from these."""
     rerank: str | None = None
     """The model that reorders the best files; None: none does."""
+    budgets: tuple[int, ...] = ()
+    """Tokens to pack the context to, by the tokenizer of `model`; empty: no context is packed."""
+    model: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,8 @@ class Located:
     """For the ranking, the index being there."""
     index_seconds: float = 0.0
     rerank_seconds: float = 0.0
+    packed: tuple[Packed, ...] = ()
+    """What of the fix is in the packed context, a budget each."""
     problem: str = ""
     """Why it could not be located at all."""
 
@@ -87,16 +94,24 @@ def _locate(work: Work, tree: Path) -> Located:
         signals = gather(Issue(instance.problem), snapshot, index, RANKED, CancelToken())
         ranking = rank(signals, None, RANKED)
         seconds = time.perf_counter() - indexed
-    if work.signals is not None:
-        write_signals(work.signals, instance, signals)
-    if work.rerank is not None:
-        ranking = rerank_with(work.rerank, Issue(instance.problem), ranking, CancelToken())
+        if work.signals is not None:
+            write_signals(work.signals, instance, signals)
+        if work.rerank is not None:
+            ranking = rerank_with(work.rerank, Issue(instance.problem), ranking, CancelToken())
+        reranked = time.perf_counter()
+        packed: tuple[Packed, ...] = ()
+        if work.budgets and work.model is not None:
+            with Tokenizer(work.model) as tokenizer:
+                packed = pack_instance(
+                    instance, ranking, snapshot, index, count_tokens=tokenizer.count, budgets=work.budgets
+                )
     return replace(
         ranks_in(ranking, instance),
         indexed=report.files,
         seconds=round(seconds, 4),
         index_seconds=round(indexed - started, 3),
-        rerank_seconds=round(time.perf_counter() - indexed - seconds, 3) if work.rerank is not None else 0.0,
+        rerank_seconds=round(reranked - indexed - seconds, 3) if work.rerank is not None else 0.0,
+        packed=packed,
     )
 
 

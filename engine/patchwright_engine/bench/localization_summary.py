@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from patchwright_engine.bench.localization import Located
+from patchwright_engine.bench.packing import packed_shares, packed_table
 
 FILE_DEPTHS = (1, 3, 5, 10)
 SYMBOL_DEPTHS = (5, 10)
@@ -28,7 +29,12 @@ def summarize(located: Sequence[Located]) -> dict[str, Any]:
         repos[one.repo].append(one)
     return {
         "schema": 1,
-        "overall": {**_shares(done), "intervals": _intervals(done), "failed": len(located) - len(done)},
+        "overall": {
+            **_shares(done),
+            "intervals": _intervals(done),
+            "failed": len(located) - len(done),
+            "packed": packed_shares([one.packed for one in done]),
+        },
         "by_repo": {repo: _shares(ones) for repo, ones in sorted(repos.items())},
         "instances": [asdict(one) for one in located],
     }
@@ -46,6 +52,7 @@ def in_words(located: Sequence[Located]) -> str:
     rows.append(["95 % interval", "", *spans, ""])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += packed_table(summary["overall"]["packed"])
     lines += [f"{one.instance_id}: not located: {one.problem}" for one in located if one.problem]
     return "\n".join(lines) + "\n"
 

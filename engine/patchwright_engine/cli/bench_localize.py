@@ -11,10 +11,11 @@ from patchwright_engine.bench.localization_summary import in_words, summarize
 from patchwright_engine.bench.workers import Died, in_processes
 from patchwright_engine.cli import bench_with_tests
 from patchwright_engine.cli.bench_common import above_zero, choose, interruptible, teller, write_report
-from patchwright_engine.config import folders
+from patchwright_engine.config import folders, load_settings
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput, Cancelled
 from patchwright_engine.localize.rerank import reranking_model
+from patchwright_engine.model.catalog import resolve_model
 from patchwright_engine.sandbox.output import visible
 from patchwright_engine.verify.execution import EXECUTION_SECONDS
 
@@ -35,6 +36,14 @@ def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N instances")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="instances at a time (default: 1)")
     parser.add_argument("--rerank", metavar="MODEL", help="let this model reorder the best files: NAME or PATH")
+    parser.add_argument(
+        "--packed",
+        type=_budgets,
+        default=(),
+        metavar="N,N,…",
+        help="also pack the context of prompts to N tokens each and tell how much of the fix is in it",
+    )
+    parser.add_argument("--model", metavar="NAME|PATH", help="whose tokenizer counts (default: the installed one)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the report to this file too")
     parser.add_argument(
         "--signals",
@@ -70,11 +79,23 @@ def run(arguments: argparse.Namespace) -> int:
         reranking_model(arguments.rerank)  # tells now what each instance would tell
     cache = folders().cache / "bench" / "index"
     signals = _folder(arguments.signals)
+    model = _model(arguments.model) if arguments.packed else None
     cancel, say = CancelToken(), teller()
     done: dict[str, Located] = {}
     with tempfile.TemporaryDirectory(prefix="patchwright-bench-") as scratch, interruptible(cancel):
-        repos, model = arguments.repos.absolute(), arguments.rerank
-        works = [Work(one, repos, cache, Path(scratch), signals=signals, rerank=model) for one in instances]
+        works = [
+            Work(
+                instance,
+                arguments.repos.absolute(),
+                cache,
+                Path(scratch),
+                signals=signals,
+                rerank=arguments.rerank,
+                budgets=arguments.packed,
+                model=model,
+            )
+            for instance in instances
+        ]
         try:
             for work, result in in_processes(locate_instance, works, arguments.jobs, cancel):
                 located = _died(work, result) if isinstance(result, Died) else result
@@ -88,6 +109,21 @@ def run(arguments: argparse.Namespace) -> int:
     if cancel.cancelled:
         return 130
     return 0 if any(not one.problem for one in ordered) else 1
+
+
+def _budgets(text: str) -> tuple[int, ...]:
+    numbers = text.split(",")
+    if not all(number.isascii() and number.isdigit() and int(number) > 0 for number in numbers):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers above 0, such as 2048,4096")
+    return tuple(map(int, numbers))
+
+
+def _model(name: str | None) -> Path:
+    """The file whose tokenizer counts."""
+    resolved = resolve_model(name, load_settings())
+    if resolved.path is None:
+        raise BadInput(f"{resolved.name} is a server, whose tokenizer is out of reach", "Name an installed model.")
+    return resolved.path
 
 
 def _died(work: Work, died: Died) -> Located:

@@ -20,6 +20,7 @@ from patchwright_engine.model.ladder import can_quantize, fewer_layers, less_mem
 from patchwright_engine.model.library import error_log, library
 from patchwright_engine.model.parameters import LoadParameters, default_threads
 from patchwright_engine.model.sampler import Sampler
+from patchwright_engine.model.tokenizer import tokenize
 
 _NO_MEMORY = -2
 _SHORT_OF_MEMORY = re.compile(r"alloc|memory", re.IGNORECASE)
@@ -236,14 +237,7 @@ class LlamaContext:
 
     def tokenize(self, text: str, *, special: bool = False, start: bool = False) -> list[int]:
         """Tokens of `text`. `special` recognises control tokens in it; `start` adds what opens a sequence."""
-        data = text.encode("utf-8", "surrogateescape")
-        size = len(data) + 8
-        while True:
-            buffer = (ctypes.c_int32 * size)()
-            count = int(self._lib.llama_tokenize(self._vocab, data, len(data), buffer, size, start, special))
-            if count >= 0:
-                return list(buffer[:count])
-            size = -count
+        return tokenize(self._lib, self._vocab, text, special=special, start=start)
 
     def piece(self, token: int) -> bytes:
         """The bytes a token stands for; empty for control tokens."""

@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from patchwright_engine.syntax.statements import is_left_out
 from patchwright_engine.text.lines import LineEdit
 
 FUZZY_RATIO = 0.9
@@ -35,6 +36,8 @@ def place(
     search, replace = _trim(search, replace)
     if not search:
         return NoMatch(False, "the SEARCH part is empty", "")
+    if any(is_left_out(line) for line in (*search, *replace)):
+        return NoMatch(False, "a line such as '... # 37 lines left out' is no code", "")
     for normal in (_same, str.rstrip, str.strip):
         starts = _starts([normal(line) for line in search], [normal(line) for line in lines])
         if normal is str.strip:

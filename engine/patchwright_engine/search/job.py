@@ -6,12 +6,14 @@ from dataclasses import dataclass, field, replace
 
 from patchwright_engine.control import CancelToken, Progress, ProgressSink
 from patchwright_engine.index import Index
+from patchwright_engine.localize.context import FittedText, code_excerpts
+from patchwright_engine.localize.focus import read_focus
 from patchwright_engine.model.backend import Completion, CompletionRequest, DecodeProgress, JudgeRequest, Message
 from patchwright_engine.model.prompting import conversation, render
 from patchwright_engine.search.budget import Budget
 from patchwright_engine.search.recorder import RecordedModel
 from patchwright_engine.search.trace import Trace
-from patchwright_engine.types import Evidence, Issue, Ranking, Snapshot
+from patchwright_engine.types import Evidence, Issue, Ranking, Snapshot, Symbol
 
 # Shares of the context window. A prompt is never longer than its share, so an answer always fits behind it.
 ISSUE_SHARE = 0.15
@@ -63,6 +65,17 @@ class Job:
         """Say what did not fit a prompt: truncation is never silent."""
         if dropped:
             self.trace.step("dropped", stage=stage, what=list(dropped))
+
+    def excerpts(self, symbols: Sequence[Symbol], share: float, *, headed: bool = True) -> FittedText:
+        """The code of definitions within a share of the context; of what does not fit, what the issue is about."""
+        return code_excerpts(
+            symbols,
+            self.snapshot,
+            self.model.count_tokens,
+            self.tokens(share),
+            read_focus(self.issue, self.index.files()),
+            headed=headed,
+        )
 
     def report(self, stage: str, message: str, tokens_per_second: float | None = None) -> None:
         """Show progress."""

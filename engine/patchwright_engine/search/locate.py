@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from patchwright_engine.localize.context import symbol_code
 from patchwright_engine.localize.spectrum import with_spectrum
 from patchwright_engine.model.backend import CompletionRequest
 from patchwright_engine.model.grammar import as_choices
@@ -46,9 +45,9 @@ def locate_fault(job: Job, files: Sequence[RepoPath]) -> tuple[ScoredLocation, .
     shown = _suspects(job, files)
     if not shown:
         return ()
-    code = symbol_code([s.symbol for s in shown], job.snapshot, job.model.count_tokens, job.tokens(CODE_SHARE))
-    job.note_dropped("locate", code.dropped)
     suspects = [s.symbol for s in shown]
+    code = job.excerpts(suspects, CODE_SHARE)
+    job.note_dropped("locate", code.dropped)
     asked = stage_prompt(job, "locate", code=code.text)
     answers = job.ask(
         "locate",

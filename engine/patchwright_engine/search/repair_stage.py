@@ -87,7 +87,7 @@ class RepairPrompt:
     messages: tuple[Message, ...]
     original: str | None
     cut: bool = False
-    """Whether the end of the code did not fit and was left out."""
+    """Whether some of the code did not fit and was left out."""
 
 
 def _attempts(
@@ -123,7 +123,7 @@ def _attempts(
         result = build_patch(
             answer,
             snapshot_text=job.snapshot.read_text,
-            # A definition whose end the model never saw may be edited in part, never replaced as a whole.
+            # A definition that the model never saw whole may be edited in part, never replaced as a whole.
             symbols=() if prompt.cut else location.symbols,
             finish=completion.finish,
         )
@@ -138,13 +138,11 @@ def repair_prompt(job: Job, location: Location, shown: Shown | None) -> RepairPr
     failing = render("failing_test", test=shown.test.strip(), failure=shown.failure.strip()) + "\n\n" if shown else ""
     sources = [_source(job, symbol) if long else shown_source(job, symbol) for symbol in symbols]
     code = "\n\n".join(sources)
-    limit = job.tokens(CODE_SHARE)
-    cut = job.model.count_tokens(code) > limit
+    cut = job.model.count_tokens(code) > job.tokens(CODE_SHARE)
     if cut:
-        dropped = [f"{s.path}::{s.name}: the end of its code" for s in symbols]
-        job.note_dropped("repair", dropped)
-        while job.model.count_tokens(code) > limit:
-            code = "\n".join(code.split("\n")[: int(len(code.split("\n")) * 0.8)])
+        fitted = job.excerpts(symbols, CODE_SHARE, headed=False)
+        job.note_dropped("repair", fitted.dropped)
+        code = fitted.text.rstrip("\n")
     messages = stage_prompt(
         job,
         "repair_search_replace" if long or cut else "repair_rewrite",

@@ -70,6 +70,10 @@ class LanguageEntry:
     """None: imports are recorded but not resolved to files."""
     tests: str = ""
     """A pattern that is found in the paths of its tests, beside the folders every language uses."""
+    blocks: tuple[str, ...] = ()
+    """Nodes whose children are statements; see `statements.py`."""
+    comment: str = "//"
+    """Begins a comment that ends with the line."""
     frames: tuple[str, ...] = ()
     """Patterns for one line of its stack traces, innermost frame first, with groups file, line, function, package."""
 
@@ -162,6 +166,8 @@ def _entry(row: Mapping[str, Any], rules: dict[int, ImportRules]) -> LanguageEnt
         separator=table["separator"] if table is not None and "separator" in table else ".",
         imports=rules[id(table)] if table is not None else None,
         tests=row.get("tests", ""),
+        blocks=tuple(row.get("blocks", ())),
+        comment=row.get("comment", "//"),
         frames=tuple(row.get("frames", ())),
     )
 
