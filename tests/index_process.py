@@ -33,7 +33,8 @@ def texts(seed: int) -> dict[str, str]:
         version = seed - chosen.randrange(2)
         found[f"m{number}.py"] = (
             f"import m{(number + version) % FILES}\nLIMIT = {version}\n\n\nclass Thing:\n    '''Word {version}.'''\n\n"
-            f"    def second(self):\n        return first(m{number}, {version})\n\n\ndef first(value):\n    return value\n"
+            f"    def second(self):\n        return first(m{number}, {version})\n"
+            "\n\ndef first(value):\n    return value\n"
         )
     return found
 

@@ -35,7 +35,10 @@ def bubblewrap(*arguments: object) -> list[str]:
 
 
 def can_bubblewrap() -> bool:
-    return shutil.which("bwrap") is not None and not subprocess.run(bubblewrap("true"), capture_output=True).returncode
+    return (
+        shutil.which("bwrap") is not None
+        and not subprocess.run(bubblewrap("true"), capture_output=True, check=False).returncode
+    )
 
 
 pytestmark = pytest.mark.skipif(not can_bubblewrap(), reason="bubblewrap makes the small and the read-only disk")
@@ -56,6 +59,7 @@ def indexed(root: Path, cache: Path, *disk: object) -> Any:
         [*bubblewrap(*disk), sys.executable, "-P", "-c", PROGRAM, str(root), str(cache)],
         capture_output=True,
         text=True,
+        check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, SEARCHED))},
     )
     assert done.returncode == 0, done.stderr

@@ -67,9 +67,7 @@ def test_two_that_refresh_all_the_time_both_say_what_a_fresh_one_says(root: Path
         for process, own in zip((one, other), seeds, strict=True):
             process.tell("rounds", seeds=own)
         answers = [one.answer(), other.answer()]
-    expected = {
-        seed: said_fresh(snapshot(root, seed), tmp_path / f"fresh{seed}") for seed in {*seeds[0], *seeds[1]}
-    }
+    expected = {seed: said_fresh(snapshot(root, seed), tmp_path / f"fresh{seed}") for seed in {*seeds[0], *seeds[1]}}
     for own, answered in zip(seeds, answers, strict=True):
         for seed, answer in zip(own, answered, strict=True):
             assert answer == expected[seed]
