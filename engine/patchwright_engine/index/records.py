@@ -18,7 +18,7 @@ from patchwright_engine.types import RepoPath, Skipped
 
 MAX_BYTES = 1_000_000
 """Larger source files are generated or data; tree-sitter would need twenty times their size in memory."""
-FORMAT = 2
+FORMAT = 3
 """Raised with any change to records, terms or the store's tables."""
 
 
