@@ -224,7 +224,8 @@ def _look_through(real_root: Path, link: str, path: RepoPath) -> RepoPath | Skip
         return Skipped(path, "a link that leads nowhere")
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
         circle = isinstance(error, RuntimeError) or error.errno == errno.ELOOP
-        return Skipped(path, "a link that leads in a circle" if circle else f"cannot be read: {error.strerror}")
+        reason = getattr(error, "strerror", None) or str(error)
+        return Skipped(path, "a link that leads in a circle" if circle else f"cannot be read: {reason}")
     is_folder = stat.S_ISDIR(mode)
     if not target.is_relative_to(real_root):
         return Skipped(RepoPath(f"{path}/") if is_folder else path, "a link out of the workspace")
