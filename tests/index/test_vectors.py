@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from patchwright_engine.index.vectors import FIELDS, Vectors, make_vectors, term_key, unpack
+from patchwright_engine.syntax.extract import MAX_DEPTH
 from patchwright_engine.syntax.parse import parse_symbols
 from patchwright_engine.types import RepoPath
 
@@ -105,3 +106,29 @@ def test_a_damaged_pack_is_an_error(cut: int) -> None:
     packed = make_vectors(SOURCE, syntax.symbols, syntax.texts)
     with pytest.raises(ValueError, match="not packed vectors"):
         unpack(packed[:cut])
+
+
+def test_many_functions_in_one_long_line_say_its_words_once() -> None:
+    path, count = RepoPath("a.js"), 300
+    source = "".join(f"function f{number}(a){{return word{number}(a)}}" for number in range(count)).encode()
+    syntax = parse_symbols(path, source)
+    assert len(syntax.symbols) == count
+    packed = make_vectors(source, syntax.symbols, syntax.texts)
+    assert len(packed) < 20 * len(source)
+    found = unpack(packed)
+    assert sum(found.lengths) < 8 * count
+    assert [*found.symbols] == [*range(count), -1]
+    assert min(found.lengths[:-1]) > 0, "each still has its name"
+
+
+def test_a_long_line_inside_a_method_is_that_methods() -> None:
+    source = b"class A:\n    def f(self):\n        return '" + b"needle " * 100 + b"'\n"
+    said = {name: counts[term_key("needle"), "text"] for name, counts in units(source).items()}
+    assert said == {"A": 0, "A.f": 100, "": 0}
+
+
+def test_definitions_nested_without_end_do_not_grow_without_end() -> None:
+    source = b"function f(){" * 2000 + b"}" * 2000
+    symbols = parse_symbols(RepoPath("a.js"), source).symbols
+    assert 0 < len(symbols) <= MAX_DEPTH
+    assert sum(len(symbol.name) for symbol in symbols) < len(source)

@@ -86,11 +86,14 @@ def generated_files(root: Path) -> Generated:
     """
     if not is_git(root):
         return Generated()
+    names: list[str] = []
     try:
-        output = run_git(root, "ls-files", "-o", "-i", "--exclude-standard", "--directory", "-z")
+        for folder in _ask_git(root, None)[1] if (root / ".gitmodules").exists() else [PurePosixPath()]:
+            output = run_git(root / folder, "ls-files", "-o", "-i", "--exclude-standard", "--directory", "-z")
+            names += (str(folder / name) + "/" * name.endswith("/") for name in _split(output))
     except OSError:
         return Generated()
-    candidates = _importable(root, [name for name in _split(output) if name.endswith((".egg-info/", *_GENERATED))])
+    candidates = _importable(root, [name for name in names if name.endswith((".egg-info/", *_GENERATED))])
     taken: list[RepoPath] = []
     left_out: list[RepoPath] = []
     total = 0
@@ -139,14 +142,19 @@ def _list_entries(root: Path, cancel: CancelToken | None = None) -> Listing:
     """Every non-ignored entry, links and vanished files included."""
     if is_git(root):
         try:
-            return _ask_git(root, cancel)
+            return _ask_git(root, cancel)[0]
         except OSError:
             pass  # A repository git refuses (broken, foreign owner) is still a folder of files.
     return walk(root, cancel)
 
 
-def _ask_git(root: Path, cancel: CancelToken | None) -> Listing:
-    """What git tracks or would track, in the repository and its submodules. Raises OSError where git refuses."""
+def _ask_git(root: Path, cancel: CancelToken | None) -> tuple[Listing, list[PurePosixPath]]:
+    """What git tracks or would track, in the repository and its submodules, and the folders of these repositories.
+
+    Raises:
+        OSError: git refuses to tell.
+    """
+    asked: list[PurePosixPath] = []
     files: set[RepoPath] = set()
     skipped: list[Skipped] = []
     waiting = [PurePosixPath()]
@@ -159,6 +167,7 @@ def _ask_git(root: Path, cancel: CancelToken | None) -> Listing:
                 raise
             skipped.append(Skipped(RepoPath(f"{folder}/"), "a submodule that git cannot read"))
             continue
+        asked.append(folder)
         prefix = "" if folder == PurePosixPath() else f"{folder}/"
         for name in _split(output):
             info, _, tracked = name.partition("\t")
@@ -175,7 +184,7 @@ def _ask_git(root: Path, cancel: CancelToken | None) -> Listing:
                 skipped.append(Skipped(path, reason))
             else:
                 files.add(path)
-    return Listing(tuple(sorted(files)), tuple(skipped))
+    return Listing(tuple(sorted(files)), tuple(skipped)), asked
 
 
 def _is_checked_out(submodule: Path) -> bool:
@@ -215,7 +224,8 @@ def _look_through(real_root: Path, link: str, path: RepoPath) -> RepoPath | Skip
         return Skipped(path, "a link that leads nowhere")
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
         circle = isinstance(error, RuntimeError) or error.errno == errno.ELOOP
-        return Skipped(path, "a link that leads in a circle" if circle else f"cannot be read: {error.strerror}")
+        reason = getattr(error, "strerror", None) or str(error)
+        return Skipped(path, "a link that leads in a circle" if circle else f"cannot be read: {reason}")
     is_folder = stat.S_ISDIR(mode)
     if not target.is_relative_to(real_root):
         return Skipped(RepoPath(f"{path}/") if is_folder else path, "a link out of the workspace")
