@@ -5,16 +5,20 @@ its row is still there.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from patchwright_engine.control import CancelToken, Progress, ProgressSink, ignore_progress
-from patchwright_engine.index.build import make_records
+from patchwright_engine.errors import Cancelled
+from patchwright_engine.index.build import Batch, make_records
 from patchwright_engine.index.records import Record, SourceFile, record_key
 from patchwright_engine.index.shown import Shown
 from patchwright_engine.index.store import Store
 from patchwright_engine.syntax.languages import language_of
 from patchwright_engine.types import RepoPath, Skipped, Snapshot
+
+STORED_TOGETHER = 250
+"""Files of one transaction: each rewrites much of the index of names, and half a second of work is little to lose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ def _known(store: Store, snapshot: Snapshot, before: Shown) -> dict[RepoPath, in
 @dataclass(frozen=True, slots=True)
 class _Learnt:
     skipped: list[Skipped]
-    changed: frozenset[RepoPath]
+    changed: set[RepoPath]
     """Files that no longer were what the snapshot says when they were read."""
 
 
@@ -96,32 +100,53 @@ def _learn(
     for source in sources:
         alike[source.key].append(source)
     waiting = list(alike.values())
-    skipped: list[Skipped] = []
-    changed: set[RepoPath] = set()
+    found = _Learnt([], set())
     while waiting:
         groups = {group[0].path: group for group in waiting}
         waiting = []
         done = len(sources) - sum(map(len, groups.values()))
-        for batch in make_records([group[0] for group in groups.values()], cancel):
-            records = [record for _, record in batch if isinstance(record, Record)]
-            store.add(records)
-            ids = store.ids(record.key for record in records)
-            for source, record in batch:
-                first, *others = groups[source.path]
-                if isinstance(record, Skipped):
-                    skipped.append(record)
-                    waiting += [[other] for other in others]
-                elif record.key not in ids:
-                    waiting.append([first, *others])
-                elif record.key != source.key:  # It has changed since the snapshot; the others may not have.
-                    rows[source.path] = ids[record.key]
-                    changed.add(source.path)
-                    waiting += [others] if others else []
-                else:
-                    rows.update((one.path, ids[record.key]) for one in (first, *others))
-            done += sum(len(groups[source.path]) for source, _ in batch)
-            progress(Progress("index", f"indexed {done - sum(map(len, waiting))} of {len(sources)} changed files"))
-    return _Learnt(skipped, frozenset(changed))
+        held: Batch = []
+        try:
+            for batch in make_records([group[0] for group in groups.values()], cancel):
+                held += batch
+                done += sum(len(groups[source.path]) for source, _ in batch)
+                progress(Progress("index", f"indexed {done} of {len(sources)} changed files"))
+                if len(held) >= STORED_TOGETHER:
+                    ready, held = held, []
+                    waiting += _settle(store, ready, groups, rows, found)
+        except Cancelled:
+            _settle(store, held, groups, rows, found)
+            raise
+        waiting += _settle(store, held, groups, rows, found)
+    return found
+
+
+def _settle(
+    store: Store,
+    batch: Batch,
+    groups: Mapping[RepoPath, Sequence[SourceFile]],
+    rows: dict[RepoPath, int],
+    found: _Learnt,
+) -> list[list[SourceFile]]:
+    """Store a batch and note its rows; returns those of its groups that must be read again."""
+    records = [record for _, record in batch if isinstance(record, Record)]
+    store.add(records)
+    ids = store.ids(record.key for record in records)
+    again: list[list[SourceFile]] = []
+    for source, record in batch:
+        first, *others = groups[source.path]
+        if isinstance(record, Skipped):
+            found.skipped.append(record)
+            again += [[other] for other in others]
+        elif record.key not in ids:
+            again.append([first, *others])
+        elif record.key != source.key:  # It has changed since the snapshot; the others may not have.
+            rows[source.path] = ids[record.key]
+            found.changed.add(source.path)
+            again += [others] if others else []
+        else:
+            rows.update((one.path, ids[record.key]) for one in (first, *others))
+    return again
 
 
 def _source_files(snapshot: Snapshot, paths: Sequence[RepoPath]) -> list[SourceFile]:

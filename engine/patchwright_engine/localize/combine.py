@@ -8,6 +8,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from patchwright_engine.control import CancelToken
 from patchwright_engine.index import Index
@@ -15,7 +16,7 @@ from patchwright_engine.localize.graph import graph_files
 from patchwright_engine.localize.lexical import lexical
 from patchwright_engine.localize.mentions import read_mentions
 from patchwright_engine.localize.names import confidence, files_of_names, named_symbols
-from patchwright_engine.localize.paths import named_files, path_words
+from patchwright_engine.localize.paths import PathWords, named_files
 from patchwright_engine.localize.traceback import Frame, PathMatcher, find_frames, traceback_files
 from patchwright_engine.syntax.languages import names_test
 from patchwright_engine.syntax.parse import enclosing_symbol
@@ -54,7 +55,7 @@ def locate(issue: Issue, snapshot: Snapshot, index: Index, top: int = 20, cancel
     cancel.check()
     mentions = read_mentions(issue)
     files = index.files()
-    matcher = PathMatcher(files)
+    matcher = index.of_files(PathMatcher)
     frames = find_frames(mentions.text, matcher)
     if issue.path is not None and issue.path in snapshot.files:
         frames = (*frames, Frame(issue.path, issue.line, None))
@@ -67,7 +68,7 @@ def locate(issue: Issue, snapshot: Snapshot, index: Index, top: int = 20, cancel
         "names": files_of_names(names),
         "paths": named_files(mentions, index, matcher),
         "traceback": traceback_files(frames),
-        "path_words": path_words(mentions.terms, files),
+        "path_words": index.of_files(PathWords).score(mentions.terms),
     }
     cancel.check()
     signals["graph"] = graph_files(_weighted(signals), index)
@@ -85,6 +86,7 @@ def locate(issue: Issue, snapshot: Snapshot, index: Index, top: int = 20, cancel
     )
 
 
+@lru_cache(maxsize=200_000)
 def is_aside(path: RepoPath) -> bool:
     """Whether a file is a test, documentation, an example, or other people's code."""
     return ASIDE.search(path) is not None or names_test(path)

@@ -19,19 +19,22 @@ def named_symbols(mentions: Mentions, index: Index, relevant: Iterable[RepoPath]
     """Symbols of `relevant` files that the issue names, with how much that says (unnormalised, about 0-1)."""
     inside = frozenset(relevant)
     scores: defaultdict[Symbol, float] = defaultdict(float)
+    ends = [
+        ".".join(dotted.split(".")[-depth:])
+        for dotted in mentions.dotted
+        for depth in (2, 3)
+        if dotted.count(".") + 1 >= depth
+    ]
+    known = index.find_all_symbols({*mentions.names, *ends})
     for name, weight in mentions.names.items():
-        found = [symbol for symbol in index.find_symbols(name) if symbol.path in inside]
+        found = [symbol for symbol in known[name] if symbol.path in inside]
         if 0 < len(found) <= MAX_DEFINITIONS:
             for symbol in found:
                 scores[symbol] += weight / (1 + math.log(len(found)))
-    for dotted in mentions.dotted:
-        for depth in (2, 3):
-            parts = dotted.split(".")[-depth:]
-            if len(parts) < depth:
-                break
-            exact = [symbol for symbol in index.find_symbols(".".join(parts)) if symbol.path in inside]
-            for symbol in exact:
-                scores[symbol] += 1.0 / (1 + math.log(len(exact)))
+    for end in ends:
+        exact = [symbol for symbol in known[end] if symbol.path in inside]
+        for symbol in exact:
+            scores[symbol] += 1.0 / (1 + math.log(len(exact)))
     return dict(scores)
 
 
