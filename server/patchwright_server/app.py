@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from pygls.io_ import StdinAsyncReader, StdoutWriter, run_async
 
+from patchwright_server import convert
 from patchwright_server.engine_client import host_command
 from patchwright_server.features import (
     code_actions,
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 def create_server(engine_command: EngineCommand = host_command) -> PatchwrightServer:
     """A server with all features; `engine_command` gives the engine host's command line for a folder."""
     server = PatchwrightServer(engine_command)
+    convert.prepare()
     for area in (lifecycle, configuration, documents, status, progress, code_actions, commands, locate):
         area.register(server)
     return server

@@ -11,6 +11,8 @@ from lsprotocol import types
 from pygls.uris import from_fs_path
 
 from patchwright_engine.host.placement import Placement, Point
+from patchwright_engine.localize.stack_formats import prepare as prepare_patterns
+from patchwright_engine.localize.trace_block import holds_trace, trace_block
 from patchwright_engine.syntax.languages import languages
 from patchwright_engine.text.lines import Encoding, column_from_units, column_in_units
 from patchwright_server.documents import Document
@@ -19,10 +21,13 @@ from patchwright_server.jobs import Folder, IssueRequest, Job, JobFix, Placed
 KIND = "quickfix.patchwright"
 AROUND_LINES = 3
 """Context shown with a diagnostic and granted around a fix's hunks, as in a unified diff."""
-BLOCK_LINES = 60
 
 _TODO = re.compile(r"\b(?:TODO|FIXME)\b")
-_TRACEBACK = re.compile(r"Traceback \(most recent call last\):")
+
+
+def prepare() -> None:
+    """Do at the start what would hold up the first request."""
+    prepare_patterns()
 
 
 def source_files() -> str:
@@ -185,27 +190,15 @@ def _selection_words(document: Document, where: types.Range, path: str | None, e
     chosen = selected_text(document, where, encoding)
     if not chosen.strip():
         return "selection", ""
-    if _TRACEBACK.search(chosen):
+    if holds_trace(chosen):
         return "traceback", chosen
     lines = f"{where.start.line + 1}-{where.end.line + 1}"
     return "selection", f"Something is wrong in the selected lines, {path}:{lines}:\n\n{chosen}"
 
 
 def traceback_block(document: Document, line: int) -> str:
-    """The Python traceback that begins on this line, without what stands left of it; empty when there is none."""
-    match = _TRACEBACK.search(document.line(line))
-    if match is None:
-        return ""
-    indent = match.start()
-    block = []
-    for number in range(line, min(len(document.lines), line + BLOCK_LINES)):
-        text = document.line(number)[indent:]
-        if not text.strip():
-            break
-        block.append(text)
-        if number > line and not text.startswith(" "):
-            break
-    return "\n".join(block)
+    """The stack trace around this line, in any language we know, without what stands left of it; '' for none."""
+    return trace_block(document.line, len(document.lines), line)
 
 
 # Code actions
@@ -225,7 +218,7 @@ def issue_actions(
     if diagnostics:
         return [_issue_action({"uri": document.uri, "diagnostic": plain(one)}, [one]) for one in diagnostics[:5]]
     line = document.line(wanted.start.line)
-    if wanted.start != wanted.end or _TODO.search(line) or _TRACEBACK.search(line):
+    if wanted.start != wanted.end or _TODO.search(line) or traceback_block(document, wanted.start.line):
         return [_issue_action({"uri": document.uri, "range": plain(wanted)}, None)]
     return []
 

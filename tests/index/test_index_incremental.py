@@ -2,59 +2,49 @@
 
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from index_answers import said, said_fresh
 from patchwright_engine.control import CancelToken
+from patchwright_engine.errors import Cancelled
 from patchwright_engine.index import Index, open_index
 from patchwright_engine.types import RepoPath
 from patchwright_engine.workspace.snapshot import take_snapshot
+from trees import git
 
-PATHS = ("a.py", "pkg/__init__.py", "pkg/b.py", "pkg/c.py", "tests/test_b.py", "notes.txt", "web/page.js")
+PATHS = ("a.py", "pkg/__init__.py", "pkg/b.py", "pkg/c.py", "tests/test_b.py", "notes.txt", "web/page.js", "Shop.cs")
+FOLDERS = ("pkg", "web", "lib")
 TEXTS = (
     b"",
     b"import pkg.b\n\ndef first(value):\n    return second(value)\n",
     b"from pkg import b, c\r\nclass Thing:\r\n    '''Words.'''\r\n    def second(self): return first()\r\n",
     b"from . import b\nLIMIT = 3  # the limit\n",
     b"def broken(:\n    x = (\n",
-    b"caf\xe9 = 'not utf-8'\n",
+    b"caf\xe9 = 'not utf-8'\ndef first(value): return '\xff\xfe'\n",
     b"\0binary\0",
     b"def first(value):\n" + b"    value += 1\n" * 50,
+    b"\xef\xbb\xbfLIMIT = 1\rLIMIT = 2\r\n\n\rdef second(): pass",
+    b"class Thing { second() { return first() } }" * 20,
 )
-NAMES = ("first", "second", "Thing", "Thing.second", "LIMIT", "broken")
-QUERY = {"first": 2.0, "thing": 1.0, "limit": 1.0, "word": 1.0, "value": 0.5}
-
-
-def said(index: Index) -> dict[str, Any]:
-    """Everything an index answers."""
-    files = index.files()
-    scores = index.search(QUERY)
-    return {
-        "files": files,
-        "symbols": {path: index.symbols(path) for path in files},
-        "imports": {path: index.imported_files(path) for path in files},
-        "importers": {path: index.importers(path) for path in files},
-        "used": {path: index.names_used(path) for path in files},
-        "named": {name: index.find_symbols(name) for name in NAMES},
-        "references": {name: index.references(name) for name in NAMES},
-        "scores": {path: round(score, 9) for path, score in scores.files.items()},
-        "units": {symbol: round(score, 9) for symbol, score in scores.symbols.items()},
-        "outside": {path: round(score, 9) for path, score in scores.outside.items()},
-    }
+BRANCHES = ("main", "one", "two")
 
 
 class Workspace(RuleBasedStateMachine):
-    """Saves, deletes, renames, unsaved texts, closed and damaged caches, in any order."""
+    """Saves, deletes, renames, links, branches, unsaved texts, cancels, closed and damaged caches, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.root = self.folder / "work"
         self.root.mkdir()
+        (self.folder / "outside.py").write_text("def outside(): pass\n")
+        git(self.root, "init", "--quiet", "--initial-branch", BRANCHES[0])
+        git(self.root, "commit", "--quiet", "--allow-empty", "--message", "nothing")
         self.overlays: dict[RepoPath, str] = {}
         self.index = self.opened()
 
@@ -69,6 +59,8 @@ class Workspace(RuleBasedStateMachine):
     def save(self, path: str, text: bytes) -> None:
         target = self.root / path
         target.parent.mkdir(exist_ok=True)
+        if target.is_symlink():
+            target.unlink()
         target.write_bytes(text)
 
     @rule(path=st.sampled_from(PATHS))
@@ -81,6 +73,29 @@ class Workspace(RuleBasedStateMachine):
             (self.root / place).parent.mkdir(exist_ok=True)
             (self.root / source).replace(self.root / place)
 
+    @rule(source=st.sampled_from(FOLDERS), place=st.sampled_from(FOLDERS))
+    def rename_folder(self, source: str, place: str) -> None:
+        if (self.root / source).is_dir() and not (self.root / place).exists():
+            (self.root / source).rename(self.root / place)
+
+    @rule(path=st.sampled_from(PATHS), to=st.sampled_from((*PATHS, "nowhere.py", "../outside.py")))
+    def link(self, path: str, to: str) -> None:
+        place = self.root / path
+        place.parent.mkdir(exist_ok=True)
+        place.unlink(missing_ok=True)
+        place.symlink_to(self.root / to)
+
+    @rule(branch=st.sampled_from(BRANCHES))
+    def commit_and_switch(self, branch: str) -> None:
+        git(self.root, "add", "--all")
+        git(self.root, "commit", "--quiet", "--allow-empty", "--message", "all")
+        exists = git(self.root, "branch", "--list", branch).strip()
+        git(self.root, "switch", "--quiet", *([] if exists else ["--create"]), branch)
+
+    @rule()
+    def throw_away(self) -> None:
+        git(self.root, "reset", "--quiet", "--hard")
+
     @rule(path=st.sampled_from(PATHS), text=st.sampled_from(TEXTS))
     def type_unsaved(self, path: str, text: bytes) -> None:
         self.overlays[RepoPath(path)] = text.decode("utf-8", "replace")
@@ -88,6 +103,14 @@ class Workspace(RuleBasedStateMachine):
     @rule()
     def close_buffers(self) -> None:
         self.overlays.clear()
+
+    @rule()
+    def cancel(self) -> None:
+        cancel = CancelToken()
+        snapshot = take_snapshot(self.root, self.overlays)
+        cancel.cancel()
+        with suppress(Cancelled):  # With nothing to read it ends before it looks.
+            self.index.refresh(snapshot, cancel)
 
     @rule()
     def open_again(self) -> None:
@@ -106,13 +129,11 @@ class Workspace(RuleBasedStateMachine):
     def equals_a_fresh_one(self) -> None:
         snapshot = take_snapshot(self.root, self.overlays)
         self.index.refresh(snapshot, CancelToken())
-        with open_index(self.root, self.folder / "fresh") as fresh:
-            fresh.refresh(snapshot, CancelToken())
-            assert said(self.index) == said(fresh)
+        assert said(self.index) == said_fresh(snapshot, self.folder / "fresh")
         shutil.rmtree(self.folder / "fresh")
 
 
 TestWorkspace = Workspace.TestCase
 TestWorkspace.settings = settings(
-    max_examples=25, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=15, stateful_step_count=14, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -76,6 +76,20 @@ def test_a_traceback_under_the_cursor_is_taken_whole() -> None:
     assert request.origin == "traceback"
 
 
+def test_a_stack_trace_of_any_language_offers_its_action_and_becomes_the_issue() -> None:
+    trace = "TypeError: no price\n    at Cart.total (/srv/cart.js:14:25)\n    at main (/srv/main.js:3:6)"
+    text = f"first words\n\n\n{trace}\n\nlast words\n"
+    for line, offered in ((0, False), (3, True), (4, True), (5, True), (7, False)):
+        place = types.Range(types.Position(line, 0), types.Position(line, 0))
+        actions = convert.issue_actions(document(text), place, [], lambda value: {"line": value.start.line})
+        assert [action.title for action in actions] == ["Fix this issue…"] * offered
+    place = {"line": 5, "character": 3}
+    request = issue({"range": {"start": place, "end": place}}, text)
+    assert (request.text, request.origin) == (trace, "traceback")
+    chosen = issue({"range": {"start": {"line": 2, "character": 0}, "end": {"line": 6, "character": 0}}}, text)
+    assert chosen.origin == "traceback"
+
+
 def test_a_test_command_alone_is_an_issue() -> None:
     request = issue({"test": "pytest tests/test_a.py"})
     assert request.text == "The test command fails:\npytest tests/test_a.py"

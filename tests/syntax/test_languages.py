@@ -53,7 +53,9 @@ def test_every_pattern_captures_one_thing_and_all_that_it_needs(entry: LanguageE
     for number in range(query.pattern_count):
         pattern = text[query.start_byte_for_pattern(number) : query.end_byte_for_pattern(number)].decode()
         names = {
-            name for name in re.findall(r"@([\w.]+)", re.sub(r"(?m);.*$", "", pattern)) if not name.startswith("_")
+            name
+            for name in re.findall(r"@([\w.]+)", re.sub(r'(?m)"[^"\n]*"|;.*$', "", pattern))
+            if not name.startswith("_")
         }
         kinds = {name.partition(".")[0] for name in names} & {
             "definition",

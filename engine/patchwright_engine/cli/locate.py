@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     root = find_repository(args.repo)
     cancel = CancelToken()
     with progress_display(SafeConsole(stderr=True)) as progress, open_index(root) as index:
-        snapshot = take_snapshot(root, cancel=cancel)
+        snapshot = take_snapshot(root, cancel=cancel, progress=progress)
         index.refresh(snapshot, cancel, progress)
         ranking = locate(issue, snapshot, index, args.top)
     seconds = time.perf_counter() - started

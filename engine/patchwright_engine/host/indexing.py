@@ -17,5 +17,6 @@ def run_index(root: Path, *, cancel: CancelToken, progress: ProgressSink) -> str
     """
     repository = find_repository(root)
     with open_index(repository) as index:
-        report = index.refresh(take_snapshot(repository, cancel=cancel), cancel, progress)
-    return f"{report.files} files and {report.symbols} symbols indexed in {report.seconds:.1f} s."
+        report = index.refresh(take_snapshot(repository, cancel=cancel, progress=progress), cancel, progress)
+    left_out = f"; {report.skipped} left out, `patchwright index` says why" if report.skipped else ""
+    return f"{report.files} files and {report.symbols} symbols indexed in {report.seconds:.1f} s{left_out}."

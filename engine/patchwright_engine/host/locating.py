@@ -27,7 +27,7 @@ def run_locate(
         Cancelled: the token was cancelled.
     """
     with open_index(root) as index:
-        snapshot = take_snapshot(root, overlays, cancel=cancel)
+        snapshot = take_snapshot(root, overlays, cancel, progress)
         index.refresh(snapshot, cancel, progress)
         ranking = locate(issue, snapshot, index, top, cancel)
     return {

@@ -32,7 +32,7 @@ class ImportPaths:
             if path.endswith(self._endings):
                 self._modules.add(self._module(path), path)
                 if not names_test(path):
-                    self._folders.add(_folder(path), path)
+                    self._folders.add(self._package_of(path), path)
         self._modules.settle(lambda path: rules.extensions.index(self._ending(path)))
 
     def targets(self, importer: RepoPath, item: Import) -> tuple[RepoPath, ...]:
@@ -63,8 +63,11 @@ class ImportPaths:
             if not found and parts[-1] in rules.index:
                 found = self._modules.at(module[:-1])  # './index' spells what '.' means
             return _spelled(found, parts[-1])
-        if rules.package:  # One word alone is a package of the language itself.
-            return _if_small(self._dropping(importer, parts, self._folders)) if len(parts) > 1 else ()
+        if rules.package:
+            if len(parts) == 1 and rules.separator == "/":
+                return ()  # One word alone is a package of Go itself.
+            found = _if_small(self._dropping(importer, parts, self._folders))
+            return found or (self._dropping(importer, parts, self._modules) if rules.members else ())
         found = _spelled(self._dropping(importer, self._bare(parts), self._modules), parts[-1])
         if not found and rules.members and not whole and len(parts) > 2:
             found = self._dropping(importer, parts[:-1], self._modules)
@@ -77,10 +80,17 @@ class ImportPaths:
     def _dropping(self, importer: RepoPath, parts: Parts, places: "_Places") -> tuple[RepoPath, ...]:
         """The files of the longest end of `parts` that stands somewhere."""
         for dropped in range(min(self.rules.drop, len(parts) - 1) + 1):
-            found = places.find(parts[dropped:], _folder(importer), self.rules.anywhere)
+            found = places.find(parts[dropped:], self._package_of(importer), self.rules.anywhere)
             if found:
                 return found
         return ()
+
+    def _package_of(self, path: RepoPath) -> Parts:
+        """The parts of a file's folder; where packages have dotted names, so may folders: Shop.Web/Views."""
+        folder = _folder(path)
+        if not self.rules.package or self.rules.separator != ".":
+            return folder
+        return tuple(part for name in folder for part in name.split(".") if part)
 
     def _base(self, importer: RepoPath, parts: Parts) -> Parts | None:
         """The place that a name relative to its importer means; None for any other name."""

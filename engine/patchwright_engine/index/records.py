@@ -109,5 +109,5 @@ def make_record(file: SourceFile) -> Record | Skipped:
 def _read(path: Path) -> bytes:
     """The start of a file; at once, for a pipe may have taken its place."""
     file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
-    with open(file, "rb") as opened:
+    with os.fdopen(file, "rb") as opened:
         return opened.read(MAX_BYTES + 1)

@@ -4,6 +4,7 @@ Invariant: the text is untrusted; every pattern bounds its repetitions, so hosti
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -32,23 +33,30 @@ class Place:
 def find_places(text: str) -> tuple[Place, ...]:
     """Everything that traces and messages name, outermost frame first."""
     found: dict[tuple[int, str], tuple[Place, int]] = {}
-    for entry in languages():
-        if entry.frames and any(extension in text for extension in entry.extensions):
-            for pattern in _patterns(entry):
-                _note(pattern, text, found)
-    if any(extension in text for extension in _endings()):
-        _note(_message(), text, found)
-    return tuple(place for place, _ in sorted(found.values(), key=lambda item: -item[1]))
-
-
-def _note(pattern: re.Pattern[str], text: str, found: dict[tuple[int, str], tuple[Place, int]]) -> None:
-    """Add what one pattern finds; a place already found at that spot of the text stays."""
-    for match in pattern.finditer(text):
+    for match in find_frames_in(text):
         groups = match.groupdict()
         line = groups["line"]
         file = (groups.get("package") or "").replace(".", "/") + groups["file"]
         place = Place(file, int(line) if line else None, _last_name(groups.get("function") or ""))
         found.setdefault((match.start("file"), file), (place, match.start("file")))
+    return tuple(place for place, _ in sorted(found.values(), key=lambda item: -item[1]))
+
+
+def find_frames_in(text: str) -> Iterator[re.Match[str]]:
+    """Where the patterns of all rows, and after them that of messages, are found in a text."""
+    for entry in languages():
+        if entry.frames and any(extension in text for extension in entry.extensions):
+            for pattern in _patterns(entry):
+                yield from pattern.finditer(text)
+    if any(extension in text for extension in _endings()):
+        yield from _message().finditer(text)
+
+
+def prepare() -> None:
+    """Compile every pattern now, where waiting 50 ms disturbs nobody."""
+    _message()
+    for entry in languages():
+        _patterns(entry)
 
 
 def _last_name(function: str) -> str | None:

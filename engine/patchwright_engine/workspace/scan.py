@@ -86,11 +86,14 @@ def generated_files(root: Path) -> Generated:
     """
     if not is_git(root):
         return Generated()
+    names: list[str] = []
     try:
-        output = run_git(root, "ls-files", "-o", "-i", "--exclude-standard", "--directory", "-z")
+        for folder in _ask_git(root, None)[1] if (root / ".gitmodules").exists() else [PurePosixPath()]:
+            output = run_git(root / folder, "ls-files", "-o", "-i", "--exclude-standard", "--directory", "-z")
+            names += (str(folder / name) + "/" * name.endswith("/") for name in _split(output))
     except OSError:
         return Generated()
-    candidates = _importable(root, [name for name in _split(output) if name.endswith((".egg-info/", *_GENERATED))])
+    candidates = _importable(root, [name for name in names if name.endswith((".egg-info/", *_GENERATED))])
     taken: list[RepoPath] = []
     left_out: list[RepoPath] = []
     total = 0
@@ -139,14 +142,19 @@ def _list_entries(root: Path, cancel: CancelToken | None = None) -> Listing:
     """Every non-ignored entry, links and vanished files included."""
     if is_git(root):
         try:
-            return _ask_git(root, cancel)
+            return _ask_git(root, cancel)[0]
         except OSError:
             pass  # A repository git refuses (broken, foreign owner) is still a folder of files.
     return walk(root, cancel)
 
 
-def _ask_git(root: Path, cancel: CancelToken | None) -> Listing:
-    """What git tracks or would track, in the repository and its submodules. Raises OSError where git refuses."""
+def _ask_git(root: Path, cancel: CancelToken | None) -> tuple[Listing, list[PurePosixPath]]:
+    """What git tracks or would track, in the repository and its submodules, and the folders of these repositories.
+
+    Raises:
+        OSError: git refuses to tell.
+    """
+    asked: list[PurePosixPath] = []
     files: set[RepoPath] = set()
     skipped: list[Skipped] = []
     waiting = [PurePosixPath()]
@@ -159,6 +167,7 @@ def _ask_git(root: Path, cancel: CancelToken | None) -> Listing:
                 raise
             skipped.append(Skipped(RepoPath(f"{folder}/"), "a submodule that git cannot read"))
             continue
+        asked.append(folder)
         prefix = "" if folder == PurePosixPath() else f"{folder}/"
         for name in _split(output):
             info, _, tracked = name.partition("\t")
@@ -175,7 +184,7 @@ def _ask_git(root: Path, cancel: CancelToken | None) -> Listing:
                 skipped.append(Skipped(path, reason))
             else:
                 files.add(path)
-    return Listing(tuple(sorted(files)), tuple(skipped))
+    return Listing(tuple(sorted(files)), tuple(skipped)), asked
 
 
 def _is_checked_out(submodule: Path) -> bool:

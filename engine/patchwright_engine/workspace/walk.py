@@ -5,7 +5,7 @@ Invariant: links are listed and never followed, so that no circle of them is wal
 
 import os
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pathspec
 
@@ -58,14 +58,13 @@ def walk(root: Path, cancel: CancelToken | None = None) -> Listing:
     """
     files: list[RepoPath] = []
     skipped: list[Skipped] = []
-    waiting = [(PurePosixPath(), [pathspec.GitIgnoreSpec.from_lines(BUILT_IN_IGNORES)])]
+    waiting = [("", [pathspec.GitIgnoreSpec.from_lines(BUILT_IN_IGNORES)])]
     cancel = cancel or CancelToken()
     while waiting:
-        folder, specs = waiting.pop()
-        specs = [*specs, *_own_rules(root, folder)]
-        prefix = "" if folder == PurePosixPath() else f"{folder}/"
+        prefix, specs = waiting.pop()
+        specs = [*specs, *_own_rules(root, prefix)]
         try:
-            entries = list(os.scandir(root / folder))
+            entries = list(os.scandir(f"{root}/{prefix}"))
         except OSError as error:
             skipped.append(Skipped(RepoPath(prefix or "./"), f"cannot be read: {error.strerror}"))
             continue
@@ -77,18 +76,18 @@ def walk(root: Path, cancel: CancelToken | None = None) -> Listing:
             if _ignored(f"{path}/" if is_folder else path, specs):
                 continue
             if is_folder:
-                waiting.append((folder / entry.name, specs))
+                waiting.append((f"{path}/", specs))
             else:
                 files.append(RepoPath(path))
     return Listing(tuple(sorted(files)), tuple(skipped))
 
 
-def _own_rules(root: Path, folder: PurePosixPath) -> list[pathspec.GitIgnoreSpec]:
+def _own_rules(root: Path, prefix: str) -> list[pathspec.GitIgnoreSpec]:
     try:
-        lines = (root / folder / ".gitignore").read_text(encoding="utf-8", errors="replace").splitlines()
+        with open(f"{root}/{prefix}.gitignore", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - deep
+            lines = file.read().splitlines()
     except OSError:
         return []
-    prefix = "" if folder == PurePosixPath() else f"{folder}/"
     rules = [_anchored(line, prefix) for line in lines if line.strip() and not line.startswith("#")]
     try:
         return [pathspec.GitIgnoreSpec.from_lines(rules)]

@@ -118,6 +118,20 @@ class Broken
         "Broken",
         "Broken.Fine",
     )
+    files = """
+src/Shop/Cart.cs src/Shop/Models/Item.cs src/Shop/Models/Price.cs src/Shop.Web/Views/Page.cs
+test/Shop.Tests/CartTests.cs Text/Parser.cs
+"""
+    targets = (
+        ("src/Shop/Cart.cs", "Shop.Models", "", "src/Shop/Models/Item.cs src/Shop/Models/Price.cs"),
+        ("src/Shop/Cart.cs", "Acme.Shop.Models", "", "src/Shop/Models/Item.cs src/Shop/Models/Price.cs"),
+        ("test/Shop.Tests/CartTests.cs", "Shop.Web.Views", "", "src/Shop.Web/Views/Page.cs"),
+        ("test/Shop.Tests/CartTests.cs", "Shop", "", "src/Shop/Cart.cs"),
+        ("src/Shop/Cart.cs", "Shop.Models.Price", "", "src/Shop/Models/Price.cs"),
+        ("src/Shop/Cart.cs", "Shop.Tests", "", ""),
+        ("src/Shop/Cart.cs", "System.Text", "", ""),
+        ("src/Shop/Cart.cs", "Other.Things", "", ""),
+    )
     tests = ("test/Shop.Tests/Cart.cs", "src/CartTests.cs", "Shop.UnitTests/A.cs")
     code = ("src/Cart.cs", "src/Latest.cs")
     project = (

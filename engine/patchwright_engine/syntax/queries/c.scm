@@ -19,6 +19,23 @@
   (function_declarator declarator: (parenthesized_declarator (pointer_declarator
     declarator: (type_identifier) @name)))]) @definition.class
 
+; Macros that the grammar takes for something else: `struct EXPORT Point {`, `enum API Color {`, `LUA_API int (lua_type)
+; (lua_State *L) {`, `int API(run)(int a) {`, `HANDLER(click) {` and `SYSCALL_DEFINE3(open, int, flags) {`.
+(function_definition type: [(struct_specifier !body) (union_specifier !body)]
+  declarator: (identifier) @name) @definition.class
+(declaration type: (enum_specifier !body) declarator: (init_declarator
+  declarator: (identifier) @name value: (initializer_list))) @definition.class
+(function_definition declarator: (function_declarator declarator: (function_declarator
+  parameters: (parameter_list . (parameter_declaration type: (type_identifier) @name !declarator) .)))
+) @definition.function
+(function_definition declarator: (function_declarator
+  declarator: (parenthesized_declarator (identifier) @name))) @definition.function
+(translation_unit (function_definition type: (type_identifier)
+  declarator: (parenthesized_declarator (identifier) @name)) @definition.function)
+(translation_unit (expression_statement (call_expression arguments: (argument_list . (identifier) @name)) (MISSING ";"))
+  . (compound_statement) @body @definition.function)
+(translation_unit (expression_statement (call_expression) (MISSING ";")) @leading . (compound_statement))
+
 (preproc_def name: (identifier) @name) @definition.variable
 (preproc_function_def name: (identifier) @name value: (_) @body) @definition.function
 (translation_unit (declaration declarator: (init_declarator declarator: [

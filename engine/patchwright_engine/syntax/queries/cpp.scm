@@ -13,6 +13,7 @@
 (class_specifier name: (type_identifier) @name body: (_)) @definition.class
 (class_specifier name: (template_type name: (type_identifier) @name) body: (_)) @definition.class
 (struct_specifier name: (template_type name: (type_identifier) @name) body: (_)) @definition.class
+(function_definition type: (class_specifier !body) declarator: (identifier) @name) @definition.class ; `class EXPORT A {`
 (alias_declaration name: (type_identifier) @name) @definition.class
 (concept_definition name: (identifier) @name) @definition.class
 (namespace_definition body: (declaration_list (declaration
