@@ -50,13 +50,14 @@ def bring(
         sqlite3.Error: the store failed.
     """
     rows = _known(store, snapshot, before)
-    hits = len(rows)
+    hits = set(rows)
     missing = [path for path in snapshot.files if path not in rows and language_of(path) is not None]
     skipped = [Skipped(path, "its name is not UTF-8") for path in missing if not _is_utf8(path)]
     skipped += [one for one in snapshot.skipped if one.path.endswith("/") or language_of(one.path) is not None]
     files = _source_files(snapshot, [path for path in missing if _is_utf8(path)])
     found = _learn(store, files, rows, cancel, progress)
     while lost := store.show(rows):  # Forgotten by another process since we looked.
+        hits.difference_update(lost)
         for path in lost:
             del rows[path]
         more = _learn(store, _source_files(snapshot, lost), rows, CancelToken(), ignore_progress)
@@ -67,7 +68,7 @@ def bring(
     )
     skipped = sorted(skipped + found.skipped, key=lambda one: one.path)
     digests = {path: snapshot.files[path] for path in rows if path not in found.changed}
-    report = IndexReport(count, int(symbols), int(size), 0.0, hits, len(skipped), tuple(skipped))
+    report = IndexReport(count, int(symbols), int(size), 0.0, len(hits), len(skipped), tuple(skipped))
     return before.followed_by(rows, digests), report
 
 
