@@ -82,11 +82,13 @@ def main(root: Path, cache: Path) -> None:
     from index_answers import said
     from patchwright_engine.control import CancelToken
     from patchwright_engine.index import Index, open_index, store
+    from patchwright_engine.index import refresh as refreshing
     from patchwright_engine.syntax.parse import parse_symbols
     from patchwright_engine.types import RepoPath
     from patchwright_engine.workspace.snapshot import take_snapshot
 
     store.KEEP_AT_LEAST, store.KEEP_STALE = 0, 1  # So that something is forgotten all the time.
+    refreshing.STORED_TOGETHER = 25  # Several transactions a refresh.
     parse_symbols(RepoPath("m.py"), b"")  # Loads the grammar, once for all forks.
     connect = store._connect
     index: Index | None = None

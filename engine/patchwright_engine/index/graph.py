@@ -26,9 +26,10 @@ class ModuleMap:
         self._others: dict[str, ImportPaths | None] = {}
         """By extension; rows of the table that share their rules share the map."""
         self._files = frozenset(path for path in self._all if path.endswith((".py", ".pyi")))
-        self._packages = {
-            str(PurePosixPath(path).parent) for path in self._files if PurePosixPath(path).stem == "__init__"
-        }
+        self._packages = {path.rpartition("/")[0] for path in self._files if _stem(path) == "__init__"}
+        self._tops: dict[str, int] = {"": 0}
+        self._found: dict[tuple[str, str, tuple[str, ...]], tuple[RepoPath, ...]] = {}
+        """What an import means, by the importer's folder where it matters: most are written many times."""
         self._by_module: defaultdict[str, list[RepoPath]] = defaultdict(list)
         for path in sorted(self._files):
             for name in self._names(path):
@@ -50,15 +51,20 @@ class ModuleMap:
         if importer not in self._files:
             paths = self._import_paths(importer)
             return paths.targets(importer, item) if paths is not None else ()
-        base = self._relative(importer, item.module) if item.module.startswith(".") else self._python_files(item.module)
-        found = list(base)
-        for name in item.names:
-            if item.module.startswith("."):
-                dotted = item.module if item.module.endswith(".") else item.module + "."
-                found += self._relative(importer, dotted + name)
-            else:
-                found += self._python_files(f"{item.module}.{name}")
-        return tuple(path for path in dict.fromkeys(found) if path != importer)
+        folder = importer.rpartition("/")[0] if item.module.startswith(".") else ""
+        key = (folder, item.module, item.names)
+        if key not in self._found:
+            self._found[key] = self._python_targets(folder, item)
+        found = self._found[key]
+        return tuple(path for path in found if path != importer) if importer in found else found
+
+    def _python_targets(self, folder: str, item: Import) -> tuple[RepoPath, ...]:
+        if not item.module.startswith("."):
+            dotted = (item.module, *(f"{item.module}.{name}" for name in item.names))
+            return tuple(dict.fromkeys(path for name in dotted for path in self._python_files(name)))
+        package = item.module if item.module.endswith(".") else item.module + "."
+        dotted = (item.module, *(package + name for name in item.names))
+        return tuple(dict.fromkeys(path for name in dotted for path in self._relative(folder, name)))
 
     def _python_files(self, module: str) -> tuple[RepoPath, ...]:
         return tuple(self._by_module.get(module, ()))
@@ -84,28 +90,41 @@ class ModuleMap:
         """One file of every extension."""
         return tuple({PurePosixPath(path).suffix: path for path in self._all if path not in self._files}.values())
 
-    def _relative(self, importer: RepoPath, module: str) -> tuple[RepoPath, ...]:
+    def _relative(self, folder: str, module: str) -> tuple[RepoPath, ...]:
         rest = module.lstrip(".")
-        folder = PurePosixPath(importer).parent
         for _ in range(len(module) - len(rest) - 1):
-            folder = folder.parent
-        target = folder.joinpath(*rest.split(".")) if rest else folder
-        candidates = [target / "__init__.py", target / "__init__.pyi"]
+            folder = folder.rpartition("/")[0]
+        target = "/".join(part for part in (folder, *rest.split(".")) if part)
+        inside = f"{target}/" if target else ""
+        candidates = [f"{inside}__init__.py", f"{inside}__init__.pyi"]
         if rest:
-            candidates = [target.with_name(f"{target.name}.py"), target.with_name(f"{target.name}.pyi"), *candidates]
-        return tuple(RepoPath(str(path)) for path in candidates if RepoPath(str(path)) in self._files)
+            candidates = [f"{target}.py", f"{target}.pyi", *candidates]
+        return tuple(RepoPath(path) for path in candidates if path in self._files)
 
     def _names(self, path: RepoPath) -> set[str]:
-        pure = PurePosixPath(path)
-        parts = pure.parent.parts if pure.stem == "__init__" else (*pure.parent.parts, pure.stem)
+        folder, stem = path.rpartition("/")[0], _stem(path)
+        parts = folder.split("/") if folder else []
+        if stem != "__init__":
+            parts.append(stem)
         if not parts:
             return set()
         names = {".".join(parts)}
         if parts[0] in SOURCE_ROOTS and len(parts) > 1:
             names.add(".".join(parts[1:]))
-        top = pure.parent
-        while str(top) in self._packages and top != top.parent:
-            top = top.parent
-        if top != pure.parent or pure.stem != "__init__":
-            names.add(".".join(parts[len(top.parts) :]))
+        if stem != "__init__" or folder in self._packages:
+            names.add(".".join(parts[self._top(folder) :]))
         return names - {""}
+
+    def _top(self, folder: str) -> int:
+        """How many parts stand above the outermost package that `folder` is in, or is."""
+        if folder not in self._tops:
+            above = folder.rpartition("/")[0]
+            self._tops[folder] = self._top(above) if folder in self._packages else folder.count("/") + 1
+        return self._tops[folder]
+
+
+def _stem(path: str) -> str:
+    """The file's name without its extension, as `PurePath.stem` has it."""
+    name = path.rpartition("/")[2]
+    dot = name.rfind(".")
+    return name[:dot] if 0 < dot < len(name) - 1 else name

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from patchwright_engine.index.postings import Postings, Scores
     from patchwright_engine.index.unit_terms import UnitTerms
 
-TOP_UNITS = 2_000
 BATCH = 400
 """Units asked for at a time: two values each, of which old SQLite takes 999."""
 
@@ -67,9 +66,14 @@ class LexicalSearch:
         self._postings: Postings | None = None
 
     def search(
-        self, store: Store, paths: Files, queries: Sequence[Mapping[str, float]], among: Collection[RepoPath] | None
+        self,
+        store: Store,
+        paths: Files,
+        queries: Sequence[Mapping[str, float]],
+        among: Collection[RepoPath] | None,
+        top_units: int,
     ) -> tuple[LexicalScores, ...]:
-        """Score the files of `paths` for each query. `among` names the files whose symbols are told.
+        """Score the files of `paths` for each query, and tell its `top_units` best units of the files of `among`.
 
         Raises:
             sqlite3.Error: the store is broken.
@@ -79,7 +83,7 @@ class LexicalSearch:
         if among is not None:
             wanted = frozenset(among)
             inside = {file for file, places in paths.items() if not wanted.isdisjoint(places)}
-        every = postings.search_many(queries, TOP_UNITS, inside)
+        every = postings.search_many(queries, top_units, inside)
         symbols = _symbols(store, {(unit.file, unit.symbol) for found in every for unit in found.units})
         return tuple(_told(found, paths, symbols, among) for found in every)
 

@@ -185,9 +185,7 @@ def _scores(
         file, file_term = held.file[own_files], held.file_term[own_files]
         scores = _sums(unit, held.unit_gain[own] * weights[term], len(part.file_of))
         covered = _sums(unit, rarity.units[term] * weights[term], len(part.file_of))
-        by_file = numpy.zeros(size)
-        numpy.maximum.at(by_file, part.file_of, covered)
-        coverage.update(part.told(by_file / (unit_mass or 1.0)))
+        coverage.update(part.told(numpy.maximum.reduceat(covered, part.first_units) / (unit_mass or 1.0)))
         file_weight = weights[file_term]
         files.update(part.told(_sums(file, held.file_gain[own_files] * file_weight, size)))
         for number, name in enumerate(FIELDS):
@@ -230,11 +228,13 @@ def _best_by_file(part: Part, scores: Floats) -> dict[int, tuple[float, ...]]:
     places = places[numpy.lexsort((-scores[places], part.file_of[places]))]
     files = part.file_of[places]
     starts = numpy.flatnonzero(numpy.diff(files, prepend=-1))
-    ends = numpy.append(starts[1:], len(files)).tolist()
-    values = scores[places]
+    sizes = numpy.diff(starts, append=len(files))
+    best = numpy.arange(len(files)) - numpy.repeat(starts, sizes) < BEST_UNITS
+    values = scores[places[best]].tolist()
+    ends = numpy.cumsum(numpy.minimum(sizes, BEST_UNITS)).tolist()
     return {
-        part.numbers[file]: tuple(values[start : min(end, start + BEST_UNITS)].tolist())
-        for file, start, end in zip(files[starts].tolist(), starts.tolist(), ends, strict=True)
+        part.numbers[file]: tuple(values[start:end])
+        for file, start, end in zip(files[starts].tolist(), [0, *ends[:-1]], ends, strict=True)
     }
 
 

@@ -10,6 +10,7 @@ import os
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from patchwright_engine.index.vectors import make_vectors
 from patchwright_engine.syntax.languages import grammar_version, language_of, languages, query_text
@@ -36,9 +37,8 @@ class SourceFile:
         return record_key(self.path, self.digest)
 
 
-@dataclass(frozen=True, slots=True)
-class SymbolRow:
-    """A symbol without its path, since equal files share their record."""
+class SymbolRow(NamedTuple):
+    """A symbol without its path, since equal files share their record. A tuple: a cold index hands over very many."""
 
     name: str
     kind: str

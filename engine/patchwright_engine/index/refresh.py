@@ -5,16 +5,20 @@ its row is still there.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from patchwright_engine.control import CancelToken, Progress, ProgressSink, ignore_progress
-from patchwright_engine.index.build import make_records
+from patchwright_engine.errors import Cancelled
+from patchwright_engine.index.build import Batch, make_records
 from patchwright_engine.index.records import Record, SourceFile, record_key
 from patchwright_engine.index.shown import Shown
 from patchwright_engine.index.store import Store
 from patchwright_engine.syntax.languages import language_of
 from patchwright_engine.types import RepoPath, Skipped, Snapshot
+
+STORED_TOGETHER = 250
+"""Files of one transaction: each rewrites much of the index of names, and half a second of work is little to lose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +50,14 @@ def bring(
         sqlite3.Error: the store failed.
     """
     rows = _known(store, snapshot, before)
-    hits = len(rows)
+    hits = set(rows)
     missing = [path for path in snapshot.files if path not in rows and language_of(path) is not None]
     skipped = [Skipped(path, "its name is not UTF-8") for path in missing if not _is_utf8(path)]
     skipped += [one for one in snapshot.skipped if one.path.endswith("/") or language_of(one.path) is not None]
     files = _source_files(snapshot, [path for path in missing if _is_utf8(path)])
     found = _learn(store, files, rows, cancel, progress)
     while lost := store.show(rows):  # Forgotten by another process since we looked.
+        hits.difference_update(lost)
         for path in lost:
             del rows[path]
         more = _learn(store, _source_files(snapshot, lost), rows, CancelToken(), ignore_progress)
@@ -63,7 +68,7 @@ def bring(
     )
     skipped = sorted(skipped + found.skipped, key=lambda one: one.path)
     digests = {path: snapshot.files[path] for path in rows if path not in found.changed}
-    report = IndexReport(count, int(symbols), int(size), 0.0, hits, len(skipped), tuple(skipped))
+    report = IndexReport(count, int(symbols), int(size), 0.0, len(hits), len(skipped), tuple(skipped))
     return before.followed_by(rows, digests), report
 
 
@@ -84,7 +89,7 @@ def _known(store: Store, snapshot: Snapshot, before: Shown) -> dict[RepoPath, in
 @dataclass(frozen=True, slots=True)
 class _Learnt:
     skipped: list[Skipped]
-    changed: frozenset[RepoPath]
+    changed: set[RepoPath]
     """Files that no longer were what the snapshot says when they were read."""
 
 
@@ -96,32 +101,53 @@ def _learn(
     for source in sources:
         alike[source.key].append(source)
     waiting = list(alike.values())
-    skipped: list[Skipped] = []
-    changed: set[RepoPath] = set()
+    found = _Learnt([], set())
     while waiting:
         groups = {group[0].path: group for group in waiting}
         waiting = []
         done = len(sources) - sum(map(len, groups.values()))
-        for batch in make_records([group[0] for group in groups.values()], cancel):
-            records = [record for _, record in batch if isinstance(record, Record)]
-            store.add(records)
-            ids = store.ids(record.key for record in records)
-            for source, record in batch:
-                first, *others = groups[source.path]
-                if isinstance(record, Skipped):
-                    skipped.append(record)
-                    waiting += [[other] for other in others]
-                elif record.key not in ids:
-                    waiting.append([first, *others])
-                elif record.key != source.key:  # It has changed since the snapshot; the others may not have.
-                    rows[source.path] = ids[record.key]
-                    changed.add(source.path)
-                    waiting += [others] if others else []
-                else:
-                    rows.update((one.path, ids[record.key]) for one in (first, *others))
-            done += sum(len(groups[source.path]) for source, _ in batch)
-            progress(Progress("index", f"indexed {done - sum(map(len, waiting))} of {len(sources)} changed files"))
-    return _Learnt(skipped, frozenset(changed))
+        held: Batch = []
+        try:
+            for batch in make_records([group[0] for group in groups.values()], cancel):
+                held += batch
+                done += sum(len(groups[source.path]) for source, _ in batch)
+                progress(Progress("index", f"indexed {done} of {len(sources)} changed files"))
+                if len(held) >= STORED_TOGETHER:
+                    ready, held = held, []
+                    waiting += _settle(store, ready, groups, rows, found)
+        except Cancelled:
+            _settle(store, held, groups, rows, found)
+            raise
+        waiting += _settle(store, held, groups, rows, found)
+    return found
+
+
+def _settle(
+    store: Store,
+    batch: Batch,
+    groups: Mapping[RepoPath, Sequence[SourceFile]],
+    rows: dict[RepoPath, int],
+    found: _Learnt,
+) -> list[list[SourceFile]]:
+    """Store a batch and note its rows; returns those of its groups that must be read again."""
+    records = [record for _, record in batch if isinstance(record, Record)]
+    store.add(records)
+    ids = store.ids(record.key for record in records)
+    again: list[list[SourceFile]] = []
+    for source, record in batch:
+        first, *others = groups[source.path]
+        if isinstance(record, Skipped):
+            found.skipped.append(record)
+            again += [[other] for other in others]
+        elif record.key not in ids:
+            again.append([first, *others])
+        elif record.key != source.key:  # It has changed since the snapshot; the others may not have.
+            rows[source.path] = ids[record.key]
+            found.changed.add(source.path)
+            again += [others] if others else []
+        else:
+            rows.update((one.path, ids[record.key]) for one in (first, *others))
+    return again
 
 
 def _source_files(snapshot: Snapshot, paths: Sequence[RepoPath]) -> list[SourceFile]:

@@ -123,9 +123,10 @@ class Store:
             reader.execute("COMMIT")
         reader.execute("BEGIN")
         shown = self._shown
-        reader.executemany("DELETE FROM current WHERE path = ?", [(path,) for path in shown if path not in files])
-        changed = [(path, row) for path, row in files.items() if shown.get(path) != row]
-        reader.executemany("INSERT OR REPLACE INTO current VALUES (?, ?)", changed)
+        gone = [(path,) for path, row in shown.items() if files.get(path) != row]
+        new = [(path, row) for path, row in files.items() if shown.get(path) != row]
+        reader.executemany("DELETE FROM current WHERE path = ?", gone)
+        reader.executemany("INSERT INTO current VALUES (?, ?)", new)
         lost = self.rows("SELECT path FROM current WHERE file NOT IN (SELECT id FROM parsed)")
         reader.executemany("DELETE FROM current WHERE path = ?", lost)
         self._shown = dict(files)

@@ -10,10 +10,10 @@ import sys
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import accumulate, chain, repeat
+from functools import cache
+from itertools import accumulate, chain
 from typing import Protocol
 
 from patchwright_engine.index.lexical import WORD, word_terms
@@ -21,12 +21,15 @@ from patchwright_engine.index.lexical import WORD, word_terms
 FIELDS = ("code", "text", "name")
 """Fields of a unit: code itself, comments and strings, what the unit is called."""
 MAX_COUNT = 255
+MAX_WORDS = 200_000
+"""Words whose terms a process remembers."""
 LONG_LINE = 400
 """Bytes. Minified code has thousands of functions in one line, whose words are those of the first that begins there."""
 _HEADER = struct.Struct("<IIIIII")
 _KINDS = "iBIIIIBBB"
 _LEVEL = 1
 """Of compression: higher levels save little on hashes and cost a cold index much."""
+_NOTHING: Mapping[int, int] = {}
 _WORD = re.compile(WORD.pattern.encode())
 _OUTSIDE = re.compile(b"\0+")
 _BLANK = bytes(byte if byte == 0x0A else 0x20 for byte in range(256))
@@ -68,12 +71,6 @@ class Vectors:
     name: "array[int]"
 
 
-@lru_cache(maxsize=200_000)
-def word_keys(word: bytes) -> tuple[int, ...]:
-    """The hashes of one word's terms."""
-    return tuple(term_key(term) for term in word_terms(word.decode("ascii")))
-
-
 def term_key(term: str) -> int:
     """The hash of one term."""
     return zlib.crc32(term.encode())
@@ -103,10 +100,10 @@ def make_vectors(source: bytes, symbols: Sequence[Spanned], texts: Iterable[tupl
         if symbol.kind != "class":
             function_end = max(function_end, last)
         spans = [(starts[start], starts[end]) for start, end in own if start < end]
-        units.add(position, nested, (_cut(code, spans), _cut(text, spans), symbol.name.encode()))
+        units.add(position, nested, _cut(code, spans), _cut(text, spans), symbol.name)
         covered[first:last] = b"\1" * (last - first)
     spans = [(starts[match.start()], starts[match.end()]) for match in _OUTSIDE.finditer(covered)]
-    units.add(-1, False, (_cut(code, spans), _cut(text, spans), b""))
+    units.add(-1, False, _cut(code, spans), _cut(text, spans), "")
     return _pack(units.vectors())
 
 
@@ -134,17 +131,19 @@ def unpack(packed: bytes) -> Vectors:
     return Vectors((totals[0], totals[1], totals[2]), *arrays)
 
 
-class _Places(dict[bytes, tuple[int, ...]]):
-    """Where the terms of a word stand among those of the file; a new word gets places when first asked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.terms: dict[int, int] = {}
+class _WordKeys(dict[bytes, tuple[int, ...]]):
+    """The hashes of each word's terms, for a whole process: most words of a file stand in many."""
 
     def __missing__(self, word: bytes) -> tuple[int, ...]:
-        terms = self.terms
-        places = self[word] = tuple([terms.setdefault(key, len(terms)) for key in word_keys(word)])
-        return places
+        if len(self) >= MAX_WORDS:
+            self.clear()
+        keys = self[word] = tuple([term_key(term) for term in word_terms(word.decode("ascii"))])
+        return keys
+
+
+@cache
+def _word_keys() -> _WordKeys:
+    return _WordKeys()
 
 
 class _Units:
@@ -152,40 +151,46 @@ class _Units:
 
     def __init__(self) -> None:
         self._arrays = [array(kind) for kind in _KINDS]
-        self._places = _Places()
+        self._keys: list[int] = []
+        """Of each entry."""
         self._totals = [0, 0, 0]
 
-    def add(self, position: int, nested: bool, said: Sequence[bytes]) -> None:
-        """One more unit; `said` is its text by field."""
-        symbols, every_nested, lengths, sizes, _, places, *every_count = self._arrays
-        length = 0
-        counted: list[Counter[int]] = []
-        for field, part in enumerate(said):
-            words = _WORD.findall(part)
-            length += len(words)
-            # Nothing here is a loop of Python's own: this is half of what a cold index costs beyond parsing.
-            counts = Counter(chain.from_iterable(map(self._places.__getitem__, words)))
-            counted.append(counts)
-            if not nested:
-                self._totals[field] += counts.total()
-        held: dict[int, int] = {}
-        for counts in counted:
-            held |= counts
+    def add(self, position: int, nested: bool, code: bytes, text: bytes, name: str) -> None:
+        """One more unit, by what it says in each field.
+
+        There are tens of units in a file and hardly a loop of Python's own here: this is what a cold index costs most
+        beyond parsing.
+        """
+        symbols, every_nested, lengths, sizes, _, _, codes, texts, names = self._arrays
+        keys = _word_keys().__getitem__
+        code_words, text_words, name_words = _WORD.findall(code), _WORD.findall(text), _WORD.findall(name.encode())
+        in_code = Counter(chain.from_iterable(map(keys, code_words)))
+        in_text = Counter(chain.from_iterable(map(keys, text_words))) if text_words else _NOTHING
+        in_name = Counter(chain.from_iterable(map(keys, name_words))) if name_words else _NOTHING
+        held = {**in_code, **in_text, **in_name}
         symbols.append(position)
         every_nested.append(nested)
-        lengths.append(length)
+        lengths.append(len(code_words) + len(text_words) + len(name_words))
         sizes.append(len(held))
-        places.extend(held)
-        for counts, target in zip(counted, every_count, strict=True):
-            target.frombytes(_as_bytes(list(map(counts.get, held, repeat(0)))) if counts else bytes(len(held)))
+        self._keys.extend(held)
+        codes.frombytes(_as_bytes(in_code.values()))  # Its terms are the first of `held`.
+        codes.frombytes(bytes(len(held) - len(in_code)))
+        for counts, target in ((in_text, texts), (in_name, names)):
+            target.frombytes(_as_bytes([counts.get(one, 0) for one in held]) if counts else bytes(len(held)))
+        if not nested:
+            for field, counts in enumerate((in_code, in_text, in_name)):
+                self._totals[field] += sum(counts.values())
 
     def vectors(self) -> Vectors:
-        self._arrays[4].extend(self._places.terms)
+        terms = dict.fromkeys(self._keys)
+        places = dict(zip(terms, range(len(terms)), strict=True))
+        self._arrays[4].extend(terms)
+        self._arrays[5].extend(map(places.__getitem__, self._keys))
         first, second, third = self._totals
         return Vectors((first, second, third), *self._arrays)
 
 
-def _as_bytes(counts: list[int]) -> bytes:
+def _as_bytes(counts: Collection[int]) -> bytes:
     try:
         return bytes(counts)
     except ValueError:
@@ -217,7 +222,9 @@ def _own_lines(symbols: Sequence[Spanned], position: int, last: int) -> list[tup
 
 
 def _cut(source: bytes, spans: Sequence[tuple[int, int]]) -> bytes:
-    return b"\n".join(source[start:end] for start, end in spans)
+    if len(spans) == 1:
+        return source[spans[0][0] : spans[0][1]]
+    return b"\n".join([source[start:end] for start, end in spans])
 
 
 def _pack(vectors: Vectors) -> bytes:

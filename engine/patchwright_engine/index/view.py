@@ -29,6 +29,7 @@ from patchwright_engine.syntax.parse import Import
 from patchwright_engine.types import RepoPath, Snapshot, Symbol
 
 Value = TypeVar("Value")
+TOP_UNITS = 2_000
 BATCH = 250
 """Names asked for at a time: three spellings each, of which old SQLite takes 999."""
 
@@ -168,13 +169,17 @@ class Index:
         return self.search_many((query,))[0]
 
     def search_many(
-        self, queries: Sequence[Mapping[str, float]], among: Collection[RepoPath] | None = None
+        self,
+        queries: Sequence[Mapping[str, float]],
+        among: Collection[RepoPath] | None = None,
+        top_units: int = TOP_UNITS,
     ) -> tuple[LexicalScores, ...]:
         """The same for several queries, which costs little more than one with all their terms.
 
-        `among` names the files whose functions and classes are told; all files are scored.
+        `among` names the files whose functions and classes are told, `top_units` says how many of them for each query,
+        which is most of what a search costs; all files are scored.
         """
-        return self._ask(lambda store: self._lexical.search(store, self._view.paths, queries, among))
+        return self._ask(lambda store: self._lexical.search(store, self._view.paths, queries, among, top_units))
 
     def unit_terms(self, terms: Sequence[str], of: Collection[RepoPath]) -> UnitTable:
         """How often the functions and classes of the files `of` say each of `terms`; of equal files, the first."""
