@@ -33,6 +33,8 @@ PRIOR: Mapping[str, Mapping[str, float]] = {
     "symbols": {"traceback": 2.0, "dotted": 1.0},
 }
 """Weights that hold until data contradict them: signals that are sure but rare in issues of mature projects."""
+AT_LEAST: Mapping[str, Mapping[str, float]] = {"files": {"traceback": 1.0}, "symbols": {"traceback": 1.5}}
+"""Weights that no data may lower further: issues of mature projects rarely show a traceback, users' mostly do."""
 L2 = {"files": 30.0, "symbols": 30.0}
 FOLDS = 6
 FILES = 12
@@ -184,7 +186,8 @@ def learn(rows: Rows, kind: str, use: NDArray[numpy.bool_] | None = None) -> Flo
     values, gold = rows.values[use] / scale, rows.gold[use]
     _, of = numpy.unique(rows.of[use], return_inverse=True)
     prior = numpy.array([PRIOR[kind].get(name, 0.0) for name in rows.names]) * scale
-    lowest = numpy.array([-math.inf if name in EITHER_SIGN else 0.0 for name in rows.names])
+    bounds = (-math.inf if name in EITHER_SIGN else AT_LEAST[kind].get(name, 0.0) for name in rows.names)
+    lowest = numpy.array(list(bounds)) * scale
     slope = _objective(values, gold, of, L2[kind], prior)
     weights, ahead, momentum, step = prior.copy(), prior.copy(), 1.0, 1.0
     for _ in range(ROUNDS):

@@ -11,7 +11,6 @@ Invariant: the same files in another order. Places keep their scores, so that wh
 import contextlib
 import math
 import re
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -30,13 +29,15 @@ CANDIDATES = 30
 ISSUE_TOKENS = 350
 """Of the issue, its beginning and its end: reading is what costs the seconds."""
 NO_ISSUE = "N/A"
+LEAST = 1e-9
+"""Share of a file that counts as none."""
 SIGNAL = "model"
-SURE = 2.0
-"""Lead of the first file over the second, in spreads of the candidates' scores, from which on it stays first: nine of
-ten such firsts are right, and the model's opinion of them is not worth its seconds."""
-WEIGHT = 0.15
-"""Of the model's opinion in nats, against the index's scores in their own spread: the likeliest on the few rows
-that were measured (`benchmarks/LOG.md`)."""
+SURE = 0.8
+"""Share of the first file from which on it stays first: nine of ten such firsts are right, and the model's opinion of
+them is not worth its seconds."""
+WEIGHT = 0.2
+"""Of the model's opinion in nats, against the index's log-odds: the likeliest on the few rows that were measured
+(`benchmarks/LOG.md`)."""
 _COMMENTS = re.compile(r"<!--.*?-->", re.DOTALL)
 _BLANK_LINES = re.compile(r"\n\s*\n")
 _HEAD = 2 / 3
@@ -102,10 +103,9 @@ def _cannot_weigh(name: str) -> BadInput:
 
 def _reordered(files: Sequence[RankedFile], told: Sequence[float]) -> list[RankedFile]:
     """`told`: nats for each of `files`."""
-    spread = _spread([file.score for file in files])
     top = max(told)
     shares = [math.exp(value - top) for value in told]
-    mixed = [file.score / spread + WEIGHT * value for file, value in zip(files, told, strict=True)]
+    mixed = [math.log(max(file.score, LEAST)) + WEIGHT * value for file, value in zip(files, told, strict=True)]
     order = sorted(range(len(files)), key=lambda i: (-mixed[i], i))
     return [
         replace(
@@ -118,12 +118,8 @@ def _reordered(files: Sequence[RankedFile], told: Sequence[float]) -> list[Ranke
 
 
 def is_sure(files: Sequence[RankedFile]) -> bool:
-    """Whether the index's first of these (two or more) is so far ahead that nobody else need be asked."""
-    return files[0].score - files[1].score >= SURE * _spread([file.score for file in files])
-
-
-def _spread(scores: Sequence[float]) -> float:
-    return statistics.pstdev(scores) or 1.0
+    """Whether the index's first of these is so likely that nobody else need be asked."""
+    return files[0].score >= SURE
 
 
 def shortened(text: str, count_tokens: Callable[[str], int]) -> str:

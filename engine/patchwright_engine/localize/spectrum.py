@@ -13,6 +13,7 @@ from operator import itemgetter
 from typing import TypeVar
 
 from patchwright_engine.localize.file_signals import is_aside
+from patchwright_engine.localize.weights import shares_of, standing
 from patchwright_engine.syntax.parse import enclosing_symbol
 from patchwright_engine.types import RankedFile, RankedSymbol, Ranking, RepoPath, Symbol
 
@@ -90,12 +91,14 @@ def with_spectrum(ranking: Ranking, spectrum: Spectrum) -> Ranking:
 
 
 def _together(ranked: Mapping[_Key, float], seen: Mapping[_Key, float], weight: float) -> dict[_Key, float]:
-    """One score, 0-1, for everything that is in either."""
+    """Shares of 1 for everything that is in either."""
     best, most = (max(scores.values(), default=0.0) or 1.0 for scores in (ranked, seen))
-    return {
-        key: (1 - weight) * ranked.get(key, 0.0) / best + weight * seen.get(key, 0.0) / most
-        for key in dict.fromkeys((*ranked, *seen))
-    }
+    return shares_of(
+        {
+            key: (1 - weight) * standing(ranked.get(key, 0.0), best) + weight * seen.get(key, 0.0) / most
+            for key in dict.fromkeys((*ranked, *seen))
+        }
+    )
 
 
 def _signals(signals: Mapping[str, float], seen: float | None) -> Mapping[str, float]:

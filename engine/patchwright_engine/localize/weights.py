@@ -12,6 +12,8 @@ from importlib.resources import files
 from typing import TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
+STEEPNESS = 4
+"""Shares of 1 fall off steeply; their fourth root is a scale on which other evidence, 0-1 too, can be added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +42,15 @@ def shares(log_odds: Mapping[Key, float]) -> dict[Key, float]:
     odds = {key: math.exp(value - best) for key, value in log_odds.items()}
     total = sum(odds.values())
     return {key: value / total for key, value in odds.items()}
+
+
+def standing(share: float, best: float) -> float:
+    """How a place stands to the best one, 0-1, on a scale on which it can be added to other evidence."""
+    return (share / best) ** (1 / STEEPNESS) if best > 0 else 0.0
+
+
+def shares_of(standings: Mapping[Key, float]) -> dict[Key, float]:
+    """Shares of 1 that have these standings."""
+    raised = {key: value**STEEPNESS for key, value in standings.items()}
+    total = sum(raised.values()) or 1.0
+    return {key: value / total for key, value in raised.items()}

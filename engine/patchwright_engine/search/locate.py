@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from patchwright_engine.localize.spectrum import with_spectrum
+from patchwright_engine.localize.weights import standing
 from patchwright_engine.model.backend import CompletionRequest
 from patchwright_engine.model.grammar import as_choices
 from patchwright_engine.repair.guards import is_judging_file
@@ -69,7 +70,7 @@ def locate_fault(job: Job, files: Sequence[RepoPath]) -> tuple[ScoredLocation, .
     joint = Counter(symbols for symbols in named if len(symbols) in (2, 3))
     votes.update({symbols: count for symbols, count in joint.items() if count >= 2})
     top = max(s.score for s in shown) or 1.0
-    prior = {s.symbol: s.score / top for s in shown}
+    prior = {s.symbol: standing(s.score, top) for s in shown}
     for s in shown[:BEAM]:  # the index's own favourites stay in the race without a vote
         votes.setdefault((s.symbol,), 0)
     said = {symbols: answer.answer for symbols, answer in zip(reversed(named), reversed(answers), strict=True)}
@@ -103,7 +104,7 @@ def _suspects(job: Job, files: Sequence[RepoPath]) -> list[RankedSymbol]:
     chosen = set(files)
     ranked = sorted(
         (s for s in job.ranking.symbols if s.symbol.kind != "variable"),
-        key=lambda s: s.score * (FILE_BONUS if s.symbol.path in chosen else 1.0),
+        key=lambda s: standing(s.score, 1.0) * (FILE_BONUS if s.symbol.path in chosen else 1.0),
         reverse=True,
     )
     kept: list[RankedSymbol] = []
@@ -178,7 +179,7 @@ def narrow(
         if len(kept) >= BEAM:
             break
         if one.symbol in spectrum.symbols and one.symbol not in have and not is_judging_file(one.symbol.path):
-            prior = one.score / top
+            prior = standing(one.score, top)
             kept.append(ScoredLocation(Location((one.symbol,), 0), prior + 0.5, prior, None))
     narrowed = tuple(kept[:BEAM]) or tuple(beam)
     job.trace.step(
