@@ -27,7 +27,7 @@ from patchwright_engine.types import Issue, RankedFile, Ranking, RepoPath
 from scripted_model import ScriptedModel
 
 ISSUE = Issue("Totals are rounded down")
-SCORES = (0.8, 0.79, 0.5, 0.4, 0.2)
+SCORES = (0.3, 0.29, 0.2, 0.15, 0.06)
 
 
 def ranking(scores: Sequence[float] = SCORES) -> Ranking:
@@ -81,7 +81,7 @@ def test_the_models_share_is_a_signal_and_a_reason() -> None:
 
 
 def test_where_the_index_is_sure_the_model_is_not_asked() -> None:
-    sure, asked = ranking((0.9, 0.3, 0.3, 0.3, 0.3, 0.2)), model({"f3.py": 50})
+    sure, asked = ranking((0.9, 0.04, 0.02, 0.02, 0.01, 0.01)), model({"f3.py": 50})
     assert is_sure(sure.files)
     assert rerank(ISSUE, sure, asked, CancelToken()) == sure
     assert asked.judged == []
