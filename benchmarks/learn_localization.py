@@ -38,6 +38,7 @@ AT_LEAST: Mapping[str, Mapping[str, float]] = {"files": {"traceback": 1.0}, "sym
 L2 = {"files": 30.0, "symbols": 30.0}
 FOLDS = 6
 FILES = 12
+"""Best files whose symbols weights are learned from."""
 ROUNDS = 400
 SMALL_STEP = 1e-4
 """Learning ends when no scaled weight moves more."""
@@ -56,10 +57,14 @@ class Rows:
     """The instance of each row."""
     values: Floats
     gold: NDArray[numpy.bool_]
+    teaches: NDArray[numpy.bool_]
+    """Whether weights are learned from a row: the many wrong symbols of worse files teach nothing more."""
 
     def without(self, name: str) -> "Rows":
         kept = [at for at, other in enumerate(self.names) if other != name]
-        return Rows([self.names[at] for at in kept], self.places, self.of, self.values[:, kept], self.gold)
+        return Rows(
+            [self.names[at] for at in kept], self.places, self.of, self.values[:, kept], self.gold, self.teaches
+        )
 
 
 def main() -> int:
@@ -148,12 +153,15 @@ def symbol_rows(instances: Sequence[Mapping[str, Any]], files: Rows, log_odds: F
 
 def _rows(lists: Sequence[Sequence[tuple[str, Mapping[str, float]]]], gold: Sequence[frozenset[str]]) -> Rows:
     names = sorted({name for one in lists for _, own in one for name in own})
+    right = [place in gold[at] for at, one in enumerate(lists) for place, _ in one]
+    near = [own.get("file", 1.0) >= 1 / FILES for one in lists for _, own in one]
     return Rows(
         names,
         [place for one in lists for place, _ in one],
         numpy.array([at for at, one in enumerate(lists) for _ in one], numpy.int64),
         numpy.array([[own.get(name, 0.0) for name in names] for one in lists for _, own in one]),
-        numpy.array([place in gold[at] for at, one in enumerate(lists) for place, _ in one]),
+        numpy.array(right),
+        numpy.array(right) | numpy.array(near),
     )
 
 
@@ -179,9 +187,7 @@ def folds(repositories: Sequence[str]) -> list[int]:
 
 def learn(rows: Rows, kind: str, use: NDArray[numpy.bool_] | None = None) -> Floats:
     """Weights of the signals, by accelerated projected gradient (Beck and Teboulle 2009) on scaled signals."""
-    use = numpy.ones(len(rows.of), numpy.bool_) if use is None else use
-    if kind == "symbols":  # The many wrong symbols of worse files teach nothing more.
-        use = use & (rows.gold | (rows.values[:, rows.names.index("file")] >= 1 / FILES))
+    use = rows.teaches if use is None else rows.teaches & use
     scale = rows.values[use].std(0) + 1e-6
     values, gold = rows.values[use] / scale, rows.gold[use]
     _, of = numpy.unique(rows.of[use], return_inverse=True)

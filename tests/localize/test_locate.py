@@ -116,6 +116,16 @@ def test_the_same_issue_gives_the_same_ranking(workspace: tuple[Snapshot, Index]
     assert (one.files, one.symbols) == (two.files, two.symbols)
 
 
+def test_a_file_called_like_a_word_of_the_issue_comes_up(workspace: tuple[Snapshot, Index]) -> None:
+    assert ranking(workspace, "Money looks odd\n\nSince today.").files[0].path == "shop/money.py"
+
+
+def test_scores_are_shares_of_one(workspace: tuple[Snapshot, Index]) -> None:
+    found = ranking(workspace, "Cart.total rounds amounts of money to wrong cents", top=100)
+    assert sum(file.score for file in found.files) == pytest.approx(1)
+    assert sum(item.score for item in found.symbols) == pytest.approx(1)
+
+
 def test_top_bounds_both_rankings(workspace: tuple[Snapshot, Index]) -> None:
     found = ranking(workspace, "cart money receipt total currency", top=2)
     assert (len(found.files), len(found.symbols)) == (2, 2)
@@ -135,6 +145,7 @@ def test_a_cancelled_token_ends_the_search(workspace: tuple[Snapshot, Index]) ->
         locate(Issue("cart"), *workspace, cancel=cancel)
 
 
-def test_an_issue_that_matches_nothing_gives_an_empty_ranking(workspace: tuple[Snapshot, Index]) -> None:
-    found = ranking(workspace, "qqq zzz")
+@pytest.mark.parametrize("text", ["qqq zzz", "x", "?!"])
+def test_an_issue_that_matches_nothing_gives_an_empty_ranking(workspace: tuple[Snapshot, Index], text: str) -> None:
+    found = ranking(workspace, text)
     assert (found.files, found.symbols) == ((), ())

@@ -82,7 +82,7 @@ class Part:
         starts = numpy.where(known, self._starts[places], 0)
         sizes = numpy.where(known, self._starts[places + 1] - starts, 0) if len(self._keys) else starts
         ends = numpy.cumsum(sizes)
-        total = int(ends[-1])
+        total = int(ends[-1]) if len(ends) else 0
         entries = numpy.arange(total) + numpy.repeat(starts - (ends - sizes), sizes)
         term = numpy.repeat(numpy.arange(len(keys)), sizes)
         unit = self._unit_of[entries].astype(numpy.int64)
