@@ -132,6 +132,16 @@ def test_suspected_places_are_told_of_the_unsaved_text(host: Host, tmp_path: Pat
     assert done.located["files"][0]["path"] == path
 
 
+def test_questions_about_other_texts_are_answered_one_after_the_other(host: Host, tmp_path: Path) -> None:
+    path = str((tmp_path / "project" / "calc.py").resolve())
+    names = ["first", "second", "third"]
+    for number, name in enumerate(names):
+        text = [f"def {name}():\n    return {number}\n"]
+        host.say(StartLocate(number, name, f"`{name}` is wrong", overlays={path: text}, top=3))
+    found = {done.job: done.located["symbols"][0]["name"] for done in (host.wait_for(JobDone) for _ in names)}
+    assert found == {name: name for name in names}
+
+
 def test_what_libraries_print_does_not_reach_the_messages(host: Host) -> None:
     host.say(StartFix(1, "j", "print something"))
     assert host.wait_for(JobDone).stopped == "verified"

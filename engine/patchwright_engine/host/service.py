@@ -40,6 +40,7 @@ from patchwright_engine.types import Fix, FixResult, Issue, RepoPath
 from patchwright_engine.workspace.repository import find_repository
 
 if TYPE_CHECKING:
+    from patchwright_engine.host.locating import KeptIndex
     from patchwright_engine.pipeline import FixRequest
 
 PROGRESS_SECONDS = 0.1
@@ -88,6 +89,7 @@ class _Host:
         self._writing = threading.Lock()
         self._jobs: dict[str, _Job] = {}
         self._jobs_lock = threading.Lock()
+        self._kept: KeptIndex | None = None
         # Placing a fix may take a while on a long file; it must not delay the reading of a cancel.
         self._checks = ThreadPoolExecutor(1, "apply-check")
 
@@ -139,6 +141,8 @@ class _Host:
         for job in jobs:
             job.thread.join(max(0.0, deadline - time.monotonic()))
         self._checks.shutdown(wait=False, cancel_futures=True)
+        if self._kept is not None:
+            self._kept.close()
 
     def _start(self, kind: str, job: str, work: Callable[[CancelToken], Event]) -> None:
         cancel = CancelToken()
@@ -192,13 +196,15 @@ class _Host:
         return JobDone(message.job, "cancelled" if cancel.cancelled else "indexed", notes=(words,))
 
     def _locate(self, message: StartLocate, cancel: CancelToken) -> JobDone:
-        from patchwright_engine.host.locating import run_locate
+        from patchwright_engine.host.locating import KeptIndex, run_locate
 
+        with self._jobs_lock:
+            kept = self._kept = self._kept or KeptIndex()
         root = find_repository(self.root)
         self._wait_for_index(message.job, cancel)
         issue = Issue(message.text, message.origin, _inner(message.path, root), message.line)
         overlays, progress = _texts(message.overlays, root), self._progress(message.job)
-        located = run_locate(root, issue, overlays, top=message.top, cancel=cancel, progress=progress)
+        located = run_locate(kept, root, issue, overlays, top=message.top, cancel=cancel, progress=progress)
         return JobDone(message.job, "located", located=located)
 
     def _wait_for_index(self, job: str, cancel: CancelToken) -> None:
