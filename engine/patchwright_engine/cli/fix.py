@@ -20,11 +20,11 @@ from patchwright_engine.cli.inputs import read_issue
 from patchwright_engine.control import CancelToken, ProgressSink
 from patchwright_engine.errors import BadInput
 from patchwright_engine.pipeline import FixRequest, result_to_json, run_fix
+from patchwright_engine.search.budget import MAX_TEST_SECONDS, TEST_SECONDS
 from patchwright_engine.types import FixResult, Issue
 
 # How long a cancelled job may take to tidy up before we leave without it.
 CANCEL_GRACE_SECONDS = 2.0
-MAX_TIMEOUT_SECONDS = 86_400.0
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -43,7 +43,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--test", metavar="CMD", help="a command that fails because of the issue and should pass")
     parser.add_argument(
-        "--timeout", type=float, default=120.0, metavar="S", help="seconds for each run of the tests (default: 120)"
+        "--timeout",
+        type=float,
+        default=TEST_SECONDS,
+        metavar="S",
+        help="seconds for each run of the tests (default: %(default)g)",
     )
     parser.add_argument("--model", metavar="M", help="catalog name, GGUF file, or URL of an OpenAI-compatible server")
     parser.add_argument("--python", metavar="EXE", help="interpreter that runs the project's tests")
@@ -63,10 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Run `fix`; returns its exit code. Raises the PatchwrightError tree."""
     if arguments.test is not None and not arguments.test.strip():
         raise BadInput("--test is empty", "Give a command, e.g. --test 'pytest tests/test_x.py'.")
-    if not 0 < arguments.timeout <= MAX_TIMEOUT_SECONDS:
+    if not 0 < arguments.timeout <= MAX_TEST_SECONDS:
         raise BadInput(
             f"--timeout {arguments.timeout:g} is no time for a test run",
-            f"Give seconds, more than 0 and at most {MAX_TIMEOUT_SECONDS:.0f}.",
+            f"Give seconds, more than 0 and at most {MAX_TEST_SECONDS:.0f}.",
         )
     if arguments.with_test and not arguments.apply:
         raise BadInput("--with-test adds nothing without --apply", "Give both, or neither.")
