@@ -7,7 +7,8 @@ from patchwright_server.settings import ServerSettings, budget_name, next_budget
 
 def test_values_are_read_on_top_of_the_base() -> None:
     base = ServerSettings(model="from-options", python="/usr/bin/python3")
-    settings, warnings = read_settings({"model": "mine", "budget": 4, "testCommand": "make test", "testTimeout": 600}, base)
+    values = {"model": "mine", "budget": 4, "testCommand": "make test", "testTimeout": 600}
+    settings, warnings = read_settings(values, base)
     assert settings == ServerSettings("mine", "4", "/usr/bin/python3", "make test", 600.0)
     assert warnings == []
 

@@ -27,6 +27,7 @@ NAMES = (
     "revise",
     "judge_answer",
     "judge_patch",
+    "inputs",
 )
 
 

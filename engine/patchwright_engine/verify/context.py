@@ -264,7 +264,9 @@ def run_probes(
 ) -> Behaviour:
     """How the patched copy behaves on `probes`."""
     sandbox, workspace = _clean(context, patch)
-    seconds = min(PROBING_SECONDS, context.timeout_seconds)
+    # Django makes its database first, for which it may take as long as for a run of tests.
+    django = context.environment.runner == "django"
+    seconds = context.timeout_seconds if django else min(PROBING_SECONDS, context.timeout_seconds)
     return observe(sandbox, workspace.path, context.environment, probes, cancel, timeout_seconds=seconds)
 
 
