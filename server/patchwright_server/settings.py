@@ -43,7 +43,7 @@ def read_settings(values: object, base: ServerSettings) -> tuple[ServerSettings,
         value = values.get(key)
         if value is None or value == "":
             continue
-        good = read(value)
+        good: Any = read(value)
         if good is not None:
             settings = replace(settings, **{name: good})
         else:
