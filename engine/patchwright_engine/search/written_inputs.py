@@ -44,7 +44,8 @@ def written_inputs(job: Job, tied: Sequence[Candidate], known: Sequence[Probe], 
     if len(changes) < 2 or short:
         return ()
     opening = _opening(job, changes[0], known, entry)
-    messages = stage_prompt(job, "inputs", changes="\n\n".join(f"```diff\n{c.patch.diff}```" for c in changes))
+    diffs = [f"```diff\n{candidate.patch.diff.rstrip()}\n```" for candidate in changes]
+    messages = stage_prompt(job, "inputs", changes="\n\n".join(diffs))
     if job.room(messages) < ANSWER_TOKENS + job.model.count_tokens(opening.text):
         return ()
     job.report("rank", f"asking for inputs that tell {len(tied)} candidates apart")
