@@ -57,12 +57,18 @@ def search(make_repository: Callable[[Mapping[str, str]], Path]) -> Search:
     def run(model: ScriptedModel) -> FixResult:
         root = make_repository(FILES)
         request = FixRequest(Issue(ISSUE), root, budget="quick", python=sys.executable)
-        return run_fix(request, cancel=CancelToken(), model=model)
+        result = run_fix(request, cancel=CancelToken(), model=model)
+        assert {path: (root / path).read_text() for path in FILES} == FILES
+        return result
 
     return run
 
 
-def test_what_the_model_writes_tells_fixes_apart_and_shows_where(search: Search) -> None:
+def proof(result: FixResult) -> set[tuple[object, ...]]:
+    return {(f.id, f.evidence, f.score, tuple((run.kind, run.exit) for run in f.runs)) for f in result.fixes}
+
+
+def test_what_the_model_writes_tells_fixes_apart_shows_where_and_proves_nothing(search: Search) -> None:
     model = scripted('clip(1000)\nclip("no', "clip(699)  # below\nprint(clip(701))")
     result = search(model)
     assert len(asked(model)) == 1
@@ -74,16 +80,9 @@ def test_what_the_model_writes_tells_fixes_apart_and_shows_where(search: Search)
         mine, theirs = (-1, 700) if BROKEN in fix.patch.diff else (700, -1)
         words = f"clip(701): this fix returns {mine}; fix {other.rank} returns {theirs}; before returns 700"
         assert fix.differences == (words,)
-
-
-def test_proof_and_score_are_what_they_are_without_them(search: Search) -> None:
-    told, untold = search(scripted("clip(1000)")), search(scripted("I cannot."))
-
-    def proof(result: FixResult) -> set[tuple[object, ...]]:
-        return {(f.id, f.evidence, f.score, tuple((run.kind, run.exit) for run in f.runs)) for f in result.fixes}
-
-    assert proof(told) == proof(untold)
-    assert [bool(fix.differences) for fix in (*told.fixes, *untold.fixes)] == [True, True, False, False]
+    untold = search(scripted("I cannot."))
+    assert [fix.differences for fix in untold.fixes] == [(), ()]
+    assert proof(untold) == proof(result)
 
 
 def test_it_sees_two_changes_and_goes_on_with_known_inputs(search: Search) -> None:
@@ -98,21 +97,13 @@ def test_it_sees_two_changes_and_goes_on_with_known_inputs(search: Search) -> No
     assert [fix.differences for fix in result.fixes] == [(), ()]
 
 
-@pytest.mark.parametrize(
-    ("written", "told"),
-    [
-        (">>> clip(701)", True),
-        ("x = 900\nassert clip(x) == 1", True),
-        ("clip(1", False),
-        ("def clip(n):\n    return n\n\nclip(2)", False),
-        ("import os\nos._exit(0)\nclip(701)", False),
-        ("open('calc.py', 'w').write('')", False),
-    ],
-)
-def test_answers_of_any_form_do_no_harm(search: Search, written: str, told: bool) -> None:
-    result = search(scripted(written))
+def test_answers_of_any_form_do_no_harm(search: Search) -> None:
+    """A session, a call cut short, a function of its own, one that writes to the code and one that ends the process."""
+    last = "open('calc.py', 'w').write('')\nclip(3)\n__import__('os')._exit(0)\nclip(702)"
+    result = search(scripted(">>> clip(701)\n>>> clip(1", "def clip(n):\n    return n\n\nclip(2)", last))
     assert [fix.evidence for fix in result.fixes] == [Evidence.REPRODUCED] * 2
-    assert [bool(fix.differences) for fix in result.fixes] == [told] * 2
+    for fix in result.fixes:
+        assert [words.partition(":")[0] for words in fix.differences] == ["clip(701)"]
 
 
 def test_nobody_is_asked_when_there_is_no_time_or_no_token_left(
