@@ -169,13 +169,15 @@ def small_model(small_model_path: Path) -> Iterator[HostedModel]:
 @pytest.mark.model
 @pytest.mark.timeout(600)
 def test_the_smallest_real_model_writes_inputs_that_run(
-    make_job: Callable[..., Job], small_model: HostedModel, tmp_path: Path
+    make_job: Callable[..., Job], small_model: HostedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "SAMPLES", 2)
+    monkeypatch.setattr(module, "ANSWER_TOKENS", 48)
     job = make_job(small_model, LISTS, CHUNK_ISSUE)
     known = derive_probes({RepoPath("test_lists.py"): CHUNK_TEST}, 32)
     probes = written_inputs(job, TIED, known)
     (exchange,) = [step for step in read_trace(tmp_path / "trace.jsonl") if step["kind"] == "complete"]
-    assert (exchange["stage"], len(exchange["answers"])) == ("rank", module.SAMPLES)
+    assert (exchange["stage"], len(exchange["answers"])) == ("rank", 2)
     assert 0 < len(probes) <= module.WRITTEN
     assert not {probe.shown for probe in probes} & {probe.shown for probe in known}
     assert all("chunk(" in probe.expression for probe in probes)
