@@ -19,7 +19,7 @@ from patchwright_engine.errors import BadInput, Cancelled, PatchwrightError
 from patchwright_engine.index import open_index
 from patchwright_engine.localize.combine import locate
 from patchwright_engine.model.backend import LanguageModel
-from patchwright_engine.search.budget import parse_budget
+from patchwright_engine.search.budget import TEST_SECONDS, parse_budget
 from patchwright_engine.search.candidates import Pool, to_fixes
 from patchwright_engine.search.dev_search import OpenVerification, dev_search
 from patchwright_engine.search.failing_test import rank_by_test
@@ -51,7 +51,7 @@ class FixRequest:
     """Interpreter for the project's tests. None: the settings, then discovery."""
     runner: str | None = None
     """Test runner, e.g. 'unittest'. None: the settings, then discovery."""
-    test_timeout: float = 120.0
+    test_timeout: float = TEST_SECONDS
     """Seconds for each run of the project's tests or of the user's test command."""
     trace: Path | None = None
     resume: Path | None = None

@@ -123,6 +123,7 @@ class Session:
                 overlays=pieces,
                 model=settings.model,
                 python=settings.python,
+                test_timeout=settings.test_timeout,
                 resume=request.resume,
             )
 

@@ -3,11 +3,11 @@
 Invariant: a bad value never stops the server; it is named in a warning and the default is used instead.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from patchwright_engine.search.budget import MAX_ROLLOUTS
+from patchwright_engine.search.budget import MAX_ROLLOUTS, MAX_TEST_SECONDS, TEST_SECONDS
 
 BUDGETS = ("quick", "standard", "deep")
 
@@ -24,6 +24,8 @@ class ServerSettings:
     """Interpreter that runs the user's tests. None: discovered."""
     test_command: str | None = None
     """The test that shows the fault ("testCommand"). None: discovered."""
+    test_timeout: float = TEST_SECONDS
+    """Seconds for each run of the user's tests ("testTimeout")."""
 
 
 def read_settings(values: object, base: ServerSettings) -> tuple[ServerSettings, list[str]]:
@@ -37,19 +39,21 @@ def read_settings(values: object, base: ServerSettings) -> tuple[ServerSettings,
     if not isinstance(values, Mapping):
         return base, [f"'patchwright' must be an object, not {values!r}; the defaults are used."]
     settings, warnings = base, []
-    names = {"model": "model", "budget": "budget", "python": "python", "testCommand": "test_command"}
-    for key, name in names.items():
+    for key, (name, read) in _READERS.items():
         value = values.get(key)
         if value is None or value == "":
             continue
-        if name == "budget":
-            value = budget_name(value)
-        if isinstance(value, str):
-            settings = replace(settings, **{name: value})
+        good: Any = read(value)
+        if good is not None:
+            settings = replace(settings, **{name: good})
         else:
             default = getattr(base, name)
-            warnings.append(f"'patchwright.{key}' cannot be {values[key]!r}; {default or 'the default'} is used.")
+            warnings.append(f"'patchwright.{key}' cannot be {value!r}; {default or 'the default'} is used.")
     return settings, warnings
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def budget_name(value: Any) -> str | None:
@@ -58,7 +62,22 @@ def budget_name(value: Any) -> str | None:
     return text if text in BUDGETS or (text.isascii() and text.isdigit() and 0 < int(text) <= MAX_ROLLOUTS) else None
 
 
+def _seconds(value: Any) -> float | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and 0 < value <= MAX_TEST_SECONDS else None
+
+
 def next_budget(value: str) -> str:
     """The budget to deepen a search with."""
     following = {"quick": "standard", "standard": "deep", "deep": "64"}
     return following.get(value) or str(min(MAX_ROLLOUTS, int(value) * 2))
+
+
+_READERS: Mapping[str, tuple[str, Callable[[Any], str | float | None]]] = {
+    "model": ("model", _text),
+    "budget": ("budget", budget_name),
+    "python": ("python", _text),
+    "testCommand": ("test_command", _text),
+    "testTimeout": ("test_timeout", _seconds),
+}
+"""Key of the client's section → field, and how a value is read; None for one that cannot be used."""

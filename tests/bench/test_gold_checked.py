@@ -1,8 +1,9 @@
 """The verifier over a real bug: the fix, nothing, and wrong patches, in both settings, in a real sandbox."""
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,8 @@ from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.types import Command, RunReport
+from patchwright_engine.verify.context import open_verification
+from patchwright_engine.verify.shards import Pace, Room
 from toy_bug import FIXED, Toy
 
 OPTIONS = GoldOptions(wrong=4, timeout_seconds=60.0)
@@ -65,7 +68,7 @@ def _own_folders(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def bench(
     toy: Toy, home: Path, sandbox: Sandbox, options: GoldOptions = OPTIONS, cancel: CancelToken | None = None
 ) -> Bench:
-    return Bench(toy.repos, home / "cache", sandbox, options, cancel or CancelToken())
+    return Bench(toy.repos, home / "cache", sandbox, options, cancel or CancelToken(), jobs=2)
 
 
 def check(toy: Toy, home: Path, sandbox: Sandbox, **changed: object) -> InstanceReport:
@@ -140,6 +143,23 @@ def test_an_instance_that_cannot_be_judged_is_told_apart(
     assert report.settings == ()
 
 
+def test_instances_checked_at_the_same_time_share_the_machine(
+    toy: Toy, home: Path, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("patchwright_engine.bench.gold.room_here", lambda: Room(7, 64 << 30))
+    rooms: list[Room | None] = []
+
+    def opened(*arguments: Any, pace: Pace, **named: Any) -> Any:
+        rooms.append(pace.room)
+        return open_verification(*arguments, pace=pace, **named)
+
+    monkeypatch.setattr("patchwright_engine.bench.gold.open_verification", opened)
+    over = replace(bench(toy, home, sandbox, ONE), jobs=3)
+    (report,) = run_gold((toy.instance(tmp_path),), over, out=tmp_path, say=lambda message: None)
+    assert report.status == "judged"
+    assert rooms == [Room(2, (64 << 30) // 3)] * 2
+
+
 def test_a_campaign_goes_on_where_it_was_stopped(toy: Toy, home: Path, sandbox: Sandbox, tmp_path: Path) -> None:
     instance = toy.instance(tmp_path)
     waiting = toy.instance(tmp_path, instance_id="toys__calc-2", test_cmd="make test")
@@ -148,7 +168,7 @@ def test_a_campaign_goes_on_where_it_was_stopped(toy: Toy, home: Path, sandbox: 
 
     def go(cancel: CancelToken, options: GoldOptions = ONE) -> list[str]:
         over = bench(toy, home, watched, options, cancel)
-        reports = run_gold((instance, waiting), over, out=tmp_path / "out", jobs=2, say=said.append)
+        reports = run_gold((instance, waiting), over, out=tmp_path / "out", say=said.append)
         return [report.status for report in reports]
 
     watched.cancel_at = 3  # The first two are the hidden tests without and with the fix.
@@ -173,4 +193,4 @@ def test_foreign_lines_in_the_out_folder_are_refused(toy: Toy, sandbox: Sandbox,
     (tmp_path / "results.jsonl").write_text('{"mine": 1}\n\n')
     over = bench(toy, tmp_path, sandbox)
     with pytest.raises(BadInput, match="line 1 is no result"):
-        run_gold((toy.instance(tmp_path),), over, out=tmp_path, jobs=1, say=lambda message: None)
+        run_gold((toy.instance(tmp_path),), over, out=tmp_path, say=lambda message: None)

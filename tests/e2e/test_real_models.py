@@ -90,7 +90,8 @@ def test_the_smallest_model_goes_through_every_stage(fix: Fix, small_model_path:
     assert result["cost"]["cached_tokens"] > 0
     steps = list(read_trace(Path(result["trace"])))
     exchanges = [step for step in steps if step["kind"] == "complete"]
-    assert list(dict.fromkeys(step["stage"] for step in exchanges)) == STAGES
+    # Candidates that nothing tells apart make it ask for inputs too.
+    assert [stage for stage in dict.fromkeys(step["stage"] for step in exchanges) if stage != "rank"] == STAGES
     assert all(len(answer["answer"]) for step in exchanges for answer in step["answers"])
     assert any(step["kind"] == "reproduction" for step in steps)
     assert steps[-1]["kind"] == "end"

@@ -354,6 +354,7 @@ def test_fixes_that_pass_everything_show_where_they_differ(search: Search) -> No
         assert f"this fix returns {first if wrong else first + second}" in outcomes
         assert f"fix {other.rank} returns {first + second if wrong else first}" in outcomes
         assert outcomes.endswith(f"before returns {first - second}")
+    assert not found.asked("Write calls")
     again = search(rules(fixed("a + b", "sum((a, b))")), files=files, budget="quick")
     assert [fix.differences for fix in again.result.fixes] == [(), ()]
     assert [len(group) for group in again.steps("behaviour")[0]["groups"]] == [2]

@@ -9,6 +9,7 @@ import pytest
 
 from patchwright_engine.search.offer_test import place_of, slug_of, source_of
 from patchwright_engine.types import RepoPath, Snapshot
+from patchwright_engine.workspace.snapshot import take_snapshot
 
 CLAIM = "import pytest\nfrom calc import add\nLIMIT = 3\ndef test_issue():\n    assert add(LIMIT, 2) == 5\n"
 
@@ -39,6 +40,25 @@ def test_it_lies_beside_the_nearest_test_and_never_on_another_file() -> None:
     assert place_of(snapshot("tests/data.txt"), (), "x") == "tests/test_x.py"
     assert place_of(snapshot("a.py"), ("a.py",), "x") == "test_x.py"
     assert place_of(snapshot("test_x.py", "test_x_2.py"), (), "x") == "test_x_3.py"
+
+
+@pytest.mark.parametrize(
+    ("settings", "nearest", "expected"),
+    [
+        ("python_files = check_*.py", "suite/check_a.py", "suite/check_x.py"),
+        ("python_files = *_spec.py test_it.py", "suite/a_spec.py", "suite/x_spec.py"),
+        ("python_files = check_*.py test_*.py", "suite/check_a.py", "suite/test_x.py"),
+        ("python_files = suite/*.py", "suite/a.py", "suite/test_x.py"),
+        ("python_files = [a-z]?.py", "suite/a1.py", "suite/test_x.py"),
+        ("testpaths = suite", "suite/tests_a.py", "suite/test_x.py"),
+    ],
+)
+def test_it_is_named_as_the_projects_own_settings_name_tests(
+    settings: str, nearest: str, expected: str, make_repository: Callable[[Mapping[str, str]], Path]
+) -> None:
+    method = "import unittest\nclass A(unittest.TestCase):\n    def test_a(self): pass\n"
+    root = make_repository({"pytest.ini": f"[pytest]\n{settings}\n", nearest: method, "core.py": ">>> 1\n"})
+    assert place_of(take_snapshot(root), ("core.py", nearest), "x") == expected
 
 
 CASE_CLAIM = (

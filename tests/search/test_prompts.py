@@ -24,6 +24,7 @@ VALUES = {
     "revise": {"feedback"},
     "judge_answer": set(),
     "judge_patch": {"diff"},
+    "inputs": {"changes"},
 }
 
 

@@ -55,7 +55,8 @@ def scripted_fix(request: "FixRequest", *, cancel: CancelToken, progress: Progre
             on_fix(fix)
     progress(Progress("verify", "verified", rollouts=4, budget=4, best_evidence="failing_test"))
     stopped = "verified" if fixes else "no_candidates"
-    notes = (f"model={request.model} budget={request.budget} python={request.python} resume={request.resume}",)
+    asked = f"model={request.model} budget={request.budget} python={request.python}"
+    notes = (f"{asked} timeout={request.test_timeout:g} resume={request.resume}",)
     return FixResult(request.issue, fixes, Cost(rollouts=4), stopped, request.trace or Path("none"), notes)
 
 

@@ -249,17 +249,17 @@ async def test_the_llm_tag_is_set_for_clients_that_know_it(project: Path) -> Non
 
 
 async def test_settings_are_pulled_used_and_pulled_again(project: Path) -> None:
-    settings = {"model": "http://127.0.0.1:9/v1", "budget": 4, "python": "/py"}
+    settings = {"model": "http://127.0.0.1:9/v1", "budget": 4, "python": "/py", "testTimeout": 30}
     async with editor(project, settings=settings) as session:
         end = await session.end_of(await session.fix("weak"))
-        assert end["notes"] == ["model=http://127.0.0.1:9/v1 budget=4 python=/py resume=None"]
+        assert end["notes"] == ["model=http://127.0.0.1:9/v1 budget=4 python=/py timeout=30 resume=None"]
         session.client.set_configuration({"patchwright": {"budget": "enormous"}})
         session.client.workspace_did_change_configuration(types.DidChangeConfigurationParams(settings=None))
         shown = await session.until(lambda: session.client.messages[1:], "a warning")
         assert shown[0].type == types.MessageType.Warning
         assert "patchwright.budget" in shown[0].message
         end = await session.end_of(await session.fix("weak"))
-        assert end["notes"] == ["model=None budget=standard python=None resume=None"]
+        assert end["notes"] == ["model=None budget=standard python=None timeout=120 resume=None"]
 
 
 async def test_initialization_options_count_when_nothing_is_configured(project: Path) -> None:
@@ -275,7 +275,7 @@ async def test_deepening_resumes_the_search_with_the_next_budget(project: Path) 
         second = (await session.command("fixDeeper", {"job": first}))["job"]
         assert second != first
         notes = (await session.end_of(second))["notes"][0]
-        assert f"budget=standard python=None resume={trace}" in notes
+        assert f"budget=standard python=None timeout=120 resume={trace}" in notes
 
 
 async def test_a_fix_is_shown_with_its_proof_as_a_document(project: Path) -> None:

@@ -7,8 +7,9 @@ from patchwright_server.settings import ServerSettings, budget_name, next_budget
 
 def test_values_are_read_on_top_of_the_base() -> None:
     base = ServerSettings(model="from-options", python="/usr/bin/python3")
-    settings, warnings = read_settings({"model": "mine", "budget": 4, "testCommand": "make test"}, base)
-    assert settings == ServerSettings("mine", "4", "/usr/bin/python3", "make test")
+    values = {"model": "mine", "budget": 4, "testCommand": "make test", "testTimeout": 600}
+    settings, warnings = read_settings(values, base)
+    assert settings == ServerSettings("mine", "4", "/usr/bin/python3", "make test", 600.0)
     assert warnings == []
 
 
@@ -20,6 +21,11 @@ def test_values_are_read_on_top_of_the_base() -> None:
         ({"budget": 0}, "patchwright.budget"),
         ({"budget": True}, "patchwright.budget"),
         ({"python": ["python"]}, "patchwright.python"),
+        ({"testTimeout": "60"}, "patchwright.testTimeout"),
+        ({"testTimeout": 0}, "patchwright.testTimeout"),
+        ({"testTimeout": True}, "patchwright.testTimeout"),
+        ({"testTimeout": 90_000}, "patchwright.testTimeout"),
+        ({"testTimeout": float("nan")}, "patchwright.testTimeout"),
         ("not an object", "must be an object"),
     ],
 )

@@ -4,7 +4,10 @@ import ast
 
 import pytest
 
-from patchwright_engine.verify.probes import Probe, derive_probes
+from patchwright_engine.types import RepoPath
+from patchwright_engine.verify.probes import Probe, derive_probes, written_probes
+
+FILE = RepoPath("tests/test_calc.py")
 
 PLAIN = """\
 import pytest
@@ -37,7 +40,7 @@ def test_length():
 
 def plain(source: str, limit: int = 1_000) -> list[Probe]:
     """Those without a changed literal: as many as there are assertions, and first."""
-    return list(derive_probes([source], limit))
+    return list(derive_probes({FILE: source}, limit))
 
 
 def test_what_a_test_evaluates_is_an_input_with_what_it_needs() -> None:
@@ -102,7 +105,7 @@ def test_literals_of_the_statements_before_are_varied_too() -> None:
     ],
 )
 def test_what_cannot_stand_alone_gives_nothing(source: str) -> None:
-    assert derive_probes([source], 10) == ()
+    assert derive_probes({FILE: source}, 10) == ()
 
 
 def test_unittest_assertions_count_too() -> None:
@@ -112,6 +115,65 @@ def test_unittest_assertions_count_too() -> None:
 
 def test_only_tests_about_the_named_code_are_used_and_the_limit_holds() -> None:
     source = "def test_a():\n    assert f(1)\n\n\ndef test_b():\n    assert g(2)\n"
-    assert {probe.expression[0] for probe in derive_probes([source], 50, frozenset({"g"}))} == {"g"}
-    assert len(derive_probes([source], 5)) == 5
-    assert {probe.expression[0] for probe in derive_probes([source], 5)} == {"f", "g"}
+    assert {probe.expression[0] for probe in derive_probes({FILE: source}, 50, frozenset({"g"}))} == {"g"}
+    assert len(derive_probes({FILE: source}, 5)) == 5
+    assert {probe.expression[0] for probe in derive_probes({FILE: source}, 5)} == {"f", "g"}
+
+
+def test_an_input_knows_the_file_it_was_taken_from() -> None:
+    other = RepoPath("pkg/tests/test_x.py")
+    probes = derive_probes({FILE: "def test_a():\n    assert f(1)\n", other: "def test_b():\n    assert f(1)\n"}, 100)
+    assert {probe.file for probe in probes} == {FILE, other}
+    assert len([probe for probe in probes if probe.expression == "f(1)"]) == 2
+
+
+SCRIPT = """\
+from calc import add, Parser
+items = [3]
+add(items, 1)
+# a comment
+print(add(2, 2), 5)
+parser = Parser("ab")
+parser.feed("c")
+assert parser.parts() == ["ab", "c"]
+"nothing is called here"
+print("done")
+"""
+
+
+def test_what_a_script_calls_are_inputs_with_what_they_need() -> None:
+    probes = written_probes([SCRIPT], 1_000)
+    assert [probe.shown for probe in probes[:5]] == [
+        "items = [3]; add(items, 1)",
+        "add(2, 2)",
+        "Parser('ab')",
+        "parser = Parser('ab'); parser.feed('c')",
+        "parser = Parser('ab'); parser.feed('c'); parser.parts()",
+    ]
+    assert all(probe.setup.startswith("from calc import add, Parser") for probe in probes)
+    assert {"items = []; add(items, 1)", "add(0, 2)"} <= {probe.shown for probe in probes}
+
+
+def test_a_scripts_own_version_of_what_it_imports_does_not_count() -> None:
+    script = "from calc import add\ndef add(a):\n    return 0\ndef key(x):\n    return -x\nadd(key)\n"
+    (probe,) = written_probes([script], 100)
+    assert probe.setup == "from calc import add\n\ndef key(x):\n    return -x"
+
+
+def test_scripts_take_turns_equal_calls_count_once_and_the_limit_holds() -> None:
+    scripts = ["f(1)\nf(2)\nf(3)", "f(1)\ng(2)", "h(1)"]
+    assert [probe.expression for probe in written_probes(scripts, 100)[:5]] == ["f(1)", "h(1)", "f(2)", "g(2)", "f(3)"]
+    assert [probe.expression for probe in written_probes(scripts, 3)[:1]] == ["f(1)"]
+    assert len(written_probes(scripts, 8)) == 8
+    assert written_probes(scripts, 0) == ()
+
+
+@pytest.mark.parametrize("end", ["f(2, [1,\n  2,", "f('a", "x = (", "def g(:\n"])
+def test_a_script_cut_in_the_middle_counts_as_far_as_it_goes(end: str) -> None:
+    assert written_probes([f"f(1)\n{end}"], 100)[0].expression == "f(1)"
+    assert written_probes([end], 100) == ()
+
+
+@pytest.mark.parametrize("script", ["words and words\n" * 5, "", "x = 1", "\0f(1)", "f(" * 500])
+def test_what_is_no_script_gives_nothing(script: str) -> None:
+    assert written_probes([script], 100) == ()

@@ -26,6 +26,7 @@ from patchwright_engine.verify.shards import (
     divides_itself,
     expected_seconds,
     merge_reports,
+    share_of,
     side_by_side,
     split,
     worker_count,
@@ -87,6 +88,12 @@ def test_as_many_processes_as_pay_and_the_machine_has_room_for(
     expected: list[float], cores: int, memory: int, count: int
 ) -> None:
     assert worker_count(expected, Room(cores, memory)) == count
+
+
+def test_jobs_beside_each_other_share_the_room_and_each_has_a_core() -> None:
+    assert share_of(Room(8, 64 << 30), 3) == Room(2, (64 << 30) // 3)
+    assert share_of(Room(2, 8 << 30), 4) == Room(1, 2 << 30)
+    assert share_of(Room(8, 64 << 30), 1) == Room(8, 64 << 30)
 
 
 def test_room_is_counted_by_what_the_sandbox_allows_a_run() -> None:

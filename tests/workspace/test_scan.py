@@ -76,6 +76,21 @@ def test_generated_modules_count_only_where_an_import_reaches_them(tmp_path: Pat
     assert generated_files(tmp_path) == Generated(tuple(sorted(reached)))
 
 
+def test_a_written_module_beside_the_code_counts_when_the_project_imports_it(tmp_path: Path) -> None:
+    wanted = ("_version.py", "src/_made.py", "spaces/own/tables.py")
+    scratch = ("scratch.py", "src/try_it.py", "a-b.py", "spaces/tables_old.py")
+    tree(tmp_path, *wanted, *scratch)
+    (tmp_path / "module.py").write_text("from _version import version\n# import scratch\n")
+    (tmp_path / "src" / "code.py").write_text("if True:\n    import os, _made\nprint('from try_it import x')\n")
+    (tmp_path / "spaces" / "own" / "code.py").write_text("from .tables import TABLES\nimport tables_older\n")
+    (tmp_path / "spaces" / "more.py").write_text("x = 1\n")
+    (tmp_path / ".gitignore").write_text("\n".join([*wanted, *scratch]))
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    assert generated_files(tmp_path).files == tuple(sorted(wanted))
+    subprocess.run(["git", "add", "-A"], cwd=tmp_path, check=True)
+    assert generated_files(tmp_path).files == tuple(sorted(wanted))
+
+
 def test_generated_files_are_bounded_and_the_rest_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree(tmp_path, "pkg/__init__.py", "pkg/huge.py", "pkg/huge.so", "pkg/small.py", "pkg/vast.so")
     (tmp_path / ".gitignore").write_text("huge*\nsmall*\nvast*\n")

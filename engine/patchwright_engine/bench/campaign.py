@@ -29,12 +29,11 @@ def run_gold(
     bench: Bench,
     *,
     out: Path,
-    jobs: int,
     say: Callable[[str], None],
 ) -> tuple[InstanceReport, ...]:
     """Check every instance that `out` does not hold yet; returns all reports that there are, in order of `instances`.
 
-    A cancel is not an error: what was finished is returned.
+    `bench.jobs` are checked at a time. A cancel is not an error: what was finished is returned.
 
     Raises:
         BadInput: `out` holds something that is no result.
@@ -70,7 +69,7 @@ def run_gold(
             partial.clear()
         tell(f"{report.status} in {report.seconds:.0f} s{': ' + report.reason if report.reason else ''}")
 
-    with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="bench") as pool:
+    with ThreadPoolExecutor(max_workers=bench.jobs, thread_name_prefix="bench") as pool:
         for future in [pool.submit(check, number, one) for number, one in enumerate(todo, start=1)]:
             future.result()
     return tuple(reports[one.instance_id] for one in instances if one.instance_id in reports)

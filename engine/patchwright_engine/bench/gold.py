@@ -37,6 +37,7 @@ from patchwright_engine.verify.context import open_verification
 from patchwright_engine.verify.discovery import select_regression_tests
 from patchwright_engine.verify.environment import TestEnvironment, discover_environment
 from patchwright_engine.verify.evidence import verify_patch
+from patchwright_engine.verify.shards import Pace, room_here, share_of
 from patchwright_engine.verify.workspace import WorkspaceCopy
 from patchwright_engine.workspace.snapshot import take_snapshot
 
@@ -57,6 +58,13 @@ class Bench:
     sandbox: Sandbox
     options: GoldOptions
     cancel: CancelToken
+    jobs: int = 1
+    """Instances that are checked at the same time: their test processes together take no more than the machine."""
+
+    @property
+    def pace(self) -> Pace:
+        """How one of them runs its tests."""
+        return Pace(room=share_of(room_here(), self.jobs))
 
 
 @dataclass(slots=True)
@@ -209,6 +217,7 @@ def _judge(
         cancel=bench.cancel,
         user_command=command,
         timeout_seconds=options.timeout_seconds,
+        pace=bench.pace,
     ) as context:
         for candidate in candidates:
             begin = time.monotonic()

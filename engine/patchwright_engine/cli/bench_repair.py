@@ -41,7 +41,9 @@ def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     repair.add_argument("--repos", required=True, type=Path, metavar="DIR", help="bare mirrors, as DIR/OWNER+NAME/repo")
     repair.add_argument("--only", nargs="+", metavar="ID", help="only these instances")
     repair.add_argument("--limit", type=int, metavar="N", help="only the first N instances")
-    repair.add_argument("--jobs", type=int, default=1, metavar="N", help="instances at a time (default: 1)")
+    repair.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="instances at a time, which share the cores (default: 1)"
+    )
     repair.add_argument("--wrong", type=int, default=5, metavar="N", help="wrong patches an instance (default: 5)")
     repair.add_argument("--test-files", type=int, default=8, metavar="N", help="regression test files (default: 8)")
     repair.add_argument(
@@ -70,10 +72,11 @@ def run(arguments: argparse.Namespace) -> int:
         sandbox=select_sandbox(),
         options=GoldOptions(arguments.wrong, arguments.seed, arguments.test_files, arguments.timeout),
         cancel=cancel,
+        jobs=arguments.jobs,
     )
     out = arguments.out or folders().state / "bench"
     with interruptible(cancel):
-        reports = run_gold(instances, bench, out=out, jobs=arguments.jobs, say=teller())
+        reports = run_gold(instances, bench, out=out, say=teller())
     write_report(arguments.json, summarize(reports))
     sys.stdout.write(visible(in_words(reports)))
     sys.stderr.write(f"Kept in {one_line(str(out))}: the same command goes on from there.\n")

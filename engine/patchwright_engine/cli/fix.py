@@ -20,6 +20,7 @@ from patchwright_engine.cli.inputs import check_test, read_issue
 from patchwright_engine.control import CancelToken, ProgressSink
 from patchwright_engine.errors import BadInput
 from patchwright_engine.pipeline import FixRequest, result_to_json, run_fix
+from patchwright_engine.search.budget import TEST_SECONDS
 from patchwright_engine.types import FixResult, Issue
 
 # How long a cancelled job may take to tidy up before we leave without it.
@@ -42,7 +43,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--test", metavar="CMD", help="a command that fails because of the issue and should pass")
     parser.add_argument(
-        "--timeout", type=float, default=120.0, metavar="S", help="seconds for each run of the tests (default: 120)"
+        "--timeout",
+        type=float,
+        default=TEST_SECONDS,
+        metavar="S",
+        help="seconds for each run of the tests (default: %(default)g)",
     )
     parser.add_argument("--model", metavar="M", help="catalog name, GGUF file, or URL of an OpenAI-compatible server")
     parser.add_argument("--python", metavar="EXE", help="interpreter that runs the project's tests")

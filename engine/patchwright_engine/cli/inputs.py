@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 from patchwright_engine.errors import BadInput
+from patchwright_engine.search.budget import MAX_TEST_SECONDS
 
 MAX_BYTES = 1_000_000
-MAX_TIMEOUT_SECONDS = 86_400.0
 CURE = "Give the issue as text, as a file, or '-' to read it from standard input."
 
 
@@ -36,10 +36,10 @@ def check_test(command: str | None, timeout_seconds: float) -> None:
     """Raise BadInput for a `--test` or a `--timeout` that nothing can be run with."""
     if command is not None and not command.strip():
         raise BadInput("--test is empty", "Give a command, e.g. --test 'pytest tests/test_x.py'.")
-    if not 0 < timeout_seconds <= MAX_TIMEOUT_SECONDS:
+    if not 0 < timeout_seconds <= MAX_TEST_SECONDS:
         raise BadInput(
             f"--timeout {timeout_seconds:g} is no time for a test run",
-            f"Give seconds, more than 0 and at most {MAX_TIMEOUT_SECONDS:.0f}.",
+            f"Give seconds, more than 0 and at most {MAX_TEST_SECONDS:.0f}.",
         )
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from patchwright_engine.search.budget import TEST_SECONDS
 from patchwright_engine.text.rebase import changed_lines
 from patchwright_engine.types import FileEdit, Fix, RepoPath
 
@@ -43,6 +44,7 @@ class StartFix(_OnIssue):
     seed: int = 0
     model: str | None = None
     python: str | None = None
+    test_timeout: float = TEST_SECONDS
     resume: str | None = None
     """Trace of an earlier search to deepen."""
 

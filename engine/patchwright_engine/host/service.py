@@ -179,6 +179,7 @@ class _Host:
             seed=message.seed,
             model=message.model,
             python=message.python,
+            test_timeout=message.test_timeout,
             trace=trace,
             resume=Path(message.resume) if message.resume else None,
         )

@@ -28,6 +28,7 @@ NAMES = (
     "revise",
     "judge_answer",
     "judge_patch",
+    "inputs",
 )
 
 

@@ -12,6 +12,9 @@ BASE_SECONDS = 300.0
 SECONDS_PER_ROLLOUT = 120.0
 BASE_TOKENS = 16_384
 TOKENS_PER_ROLLOUT = 8_192
+TEST_SECONDS = 120.0
+"""For each run of a project's tests, unless the user says otherwise."""
+MAX_TEST_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)

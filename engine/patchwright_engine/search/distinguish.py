@@ -2,6 +2,7 @@
 
 Tests alone tie. Candidates that pass all of them may still disagree on inputs nobody wrote down; how many samples
 stand behind a behaviour ranks it (AlphaCode's clustering, CodeT's agreement), and the user sees the disagreement.
+Inputs are made from tests; only where these leave all candidates alike is the model asked for some.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,10 +10,10 @@ from dataclasses import dataclass
 
 from patchwright_engine.search.candidates import Candidate, Pool, tied_leaders
 from patchwright_engine.search.job import Job
-from patchwright_engine.types import RepoPath
+from patchwright_engine.search.written_inputs import written_inputs
 from patchwright_engine.verify.behaviour import NOT_RUN, Behaviour, differing
 from patchwright_engine.verify.context import VerificationContext, run_probes
-from patchwright_engine.verify.discovery import is_test_file
+from patchwright_engine.verify.discovery import tests_among
 from patchwright_engine.verify.probes import Probe, derive_probes
 
 PROBES = 64
@@ -43,29 +44,58 @@ def distinguish(job: Job, context: VerificationContext, pool: Pool) -> Observed 
     tied = tied_leaders(pool)[:COMPARED]
     if len(tied) < 2 or context.workspace is None or context.environment.language != "python":
         return None
-    probes = _probes(job, context, tied)
-    if not probes:
+    observed = _observe(job, context, tied, _probes(job, context, tied))
+    written: tuple[Probe, ...] = ()
+    if len(_groups(observed, tied)) == 1:
+        written = written_inputs(job, tied, observed.probes, context.environment.entry)
+        observed = _joined(observed, _observe(job, context, tied, written))
+    if not observed.probes:
         return None
+    groups = _groups(observed, tied)
+    for group in groups:
+        votes = sum(candidate.votes for candidate in group)
+        for candidate in group:
+            candidate.peers = votes
+    job.trace.step(
+        "behaviour",
+        probes=[[probe.shown, outcome] for probe, outcome in zip(observed.probes, observed.before, strict=True)],
+        written=len(written),
+        groups=[[candidate.patch.id for candidate in group] for group in groups],
+    )
+    return observed
+
+
+def _observe(job: Job, context: VerificationContext, tied: Sequence[Candidate], probes: tuple[Probe, ...]) -> Observed:
+    """What the unpatched code does on `probes`, twice, and every candidate. Raises: as `Sandbox.run`."""
+    if not probes:
+        return Observed((), (), (), {candidate.patch.id: () for candidate in tied})
     job.report("rank", f"comparing how {len(tied)} candidates behave")
     before = run_probes(context, None, probes, job.cancel)
     again = run_probes(context, None, probes, job.cancel)
     stable = tuple(a == b for a, b in zip(before, again, strict=True))
-    behaviours = [run_probes(context, candidate.patch, probes, job.cancel) for candidate in tied]
-    groups: list[list[int]] = []
-    for number, behaviour in enumerate(behaviours):
-        alike = next((g for g in groups if not differing(behaviours[g[0]], behaviour, stable)), None)
-        groups.append([number]) if alike is None else alike.append(number)
-    for group in groups:
-        votes = sum(tied[number].votes for number in group)
-        for number in group:
-            tied[number].peers = votes
-    job.trace.step(
-        "behaviour",
-        probes=[[probe.shown, outcome] for probe, outcome in zip(probes, before, strict=True)],
-        groups=[[tied[number].patch.id for number in group] for group in groups],
+    behaviours = {c.patch.id: run_probes(context, c.patch, probes, job.cancel) for c in tied}
+    return Observed(probes, before, stable, behaviours)
+
+
+def _joined(one: Observed, other: Observed) -> Observed:
+    """Of the same candidates."""
+    return Observed(
+        one.probes + other.probes,
+        one.before + other.before,
+        one.stable + other.stable,
+        {name: behaviour + other.behaviours[name] for name, behaviour in one.behaviours.items()},
     )
-    ids = (candidate.patch.id for candidate in tied)
-    return Observed(probes, before, stable, dict(zip(ids, behaviours, strict=True)))
+
+
+def _groups(observed: Observed, tied: Sequence[Candidate]) -> list[list[Candidate]]:
+    """The candidates, those that behave alike together."""
+    groups: list[list[Candidate]] = []
+    for candidate in tied:
+        mine = observed.behaviours[candidate.patch.id]
+        firsts = ((group, observed.behaviours[group[0].patch.id]) for group in groups)
+        alike = next((group for group, theirs in firsts if not differing(theirs, mine, observed.stable)), None)
+        groups.append([candidate]) if alike is None else alike.append(candidate)
+    return groups
 
 
 def tell_differences(pool: Pool, observed: Observed) -> None:
@@ -80,8 +110,9 @@ def _probes(job: Job, context: VerificationContext, tied: Sequence[Candidate]) -
     """From the reproductions, then from the project's own tests of what the candidates change."""
     parts = (part for c in tied for symbol in c.attempt.location.symbols for part in symbol.name.split("."))
     about = frozenset(part for part in parts if not part.startswith("__"))
-    own = [job.snapshot.read_text(path) for path in map(RepoPath, context.own_tests) if is_test_file(path)]
-    found = derive_probes([reproduction.source for reproduction in context.reproductions], PROBES // 2)
+    own = {path: job.snapshot.read_text(path) for path in tests_among(context.own_tests, job.snapshot)}
+    reproductions = {reproduction.path: reproduction.source for reproduction in context.reproductions}
+    found = derive_probes(reproductions, PROBES // 2)
     return tuple(dict.fromkeys([*found, *derive_probes(own, PROBES - len(found), about)]))
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from patchwright_engine.search.cases import CASE, TEST, as_case
 from patchwright_engine.search.nearby_tests import Excerpt
-from patchwright_engine.types import RepoPath, Snapshot
-from patchwright_engine.verify.discovery import is_test_file
+from patchwright_engine.types import Snapshot
+from patchwright_engine.verify.discovery import tests_among
 
 _READ_TESTS = 5
 _MARKED = "# the correct result, which the code does not give yet"
@@ -98,8 +98,8 @@ def _with_base(framework: Framework, excerpt: Excerpt | None) -> Framework:
 
 def _django_base(snapshot: Snapshot, tests: Sequence[str]) -> str:
     """`TestCase` where the project's tests use the database, or its code has models; else `SimpleTestCase`."""
-    near = [RepoPath(path) for path in tests if path in snapshot.files and is_test_file(RepoPath(path))]
-    texts = [text for text in map(snapshot.read_text, near[:_READ_TESTS]) if "django.test" in text]
+    near = tests_among(tests, snapshot)[:_READ_TESTS]
+    texts = [text for text in map(snapshot.read_text, near) if "django.test" in text]
     if any(re.search(r"\bTestCase\b", text) for text in texts):
         return "TestCase"
     if any("SimpleTestCase" in text for text in texts):

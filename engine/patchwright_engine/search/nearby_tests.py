@@ -32,7 +32,7 @@ from patchwright_engine.search.whole_statements import (
 from patchwright_engine.syntax.parse import Import
 from patchwright_engine.types import RepoPath, Snapshot, Symbol
 from patchwright_engine.verify.context import VerificationContext
-from patchwright_engine.verify.discovery import is_test_file
+from patchwright_engine.verify.discovery import tests_among
 from patchwright_engine.verify.statements import binds
 
 EXCERPT_TOKENS = 500
@@ -88,8 +88,8 @@ def _near_files(
     wanted = re.compile(rf"\b(?:{'|'.join(re.escape(part) for symbol in symbols for part in _parts(symbol))})\b")
     suspected = {symbol.path for symbol in symbols}
     ran = {test.partition("::")[0] for test in passing}
-    for path in map(RepoPath, tests):
-        if path in ran and is_test_file(path) and wanted.search(job.snapshot.read_text(path)):
+    for path in tests_among((path for path in tests if path in ran), job.snapshot):
+        if wanted.search(job.snapshot.read_text(path)):
             direct = index.imported_files(path)
             if suspected & {other for near in direct for other in (near, *index.imported_files(near))}:
                 yield path

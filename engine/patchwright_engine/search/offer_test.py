@@ -14,10 +14,12 @@ from patchwright_engine.search.frameworks import framework_of
 from patchwright_engine.search.job import Job
 from patchwright_engine.types import Evidence, FileEdit, RepoPath, Snapshot
 from patchwright_engine.verify.context import VerificationContext, run_files
-from patchwright_engine.verify.discovery import is_test_file
+from patchwright_engine.verify.discovery import tests_among
+from patchwright_engine.verify.habits import Habits, habits_of
 
 OFFERED = 3
 """Fixes that get the test; each costs one more run."""
+_CUSTOM = "test_*.py"
 _SLUG_WORDS = 5
 _DULL = {"a", "an", "and", "for", "in", "is", "of", "on", "the", "to", "when", "with"}
 
@@ -67,16 +69,28 @@ def slug_of(title: str) -> str:
 
 
 def place_of(snapshot: Snapshot, nearest: tuple[str, ...], slug: str) -> RepoPath:
-    """A free file name beside the nearest test, else in `tests/` when there is one, else at the root."""
-    folders = [PurePosixPath(path).parent for path in nearest if is_test_file(RepoPath(path))]
+    """A free file name beside the nearest test, else in `tests/` when there is one, else at the root.
+
+    It is a name that the project's own pytest settings take for a test. Of `nearest`, files that are not there yet
+    count as tests.
+    """
+    tests = tests_among(nearest, snapshot)
+    folders = [PurePosixPath(path).parent for path in nearest if path in tests or path not in snapshot.files]
     top = {PurePosixPath(path).parts[0] for path in snapshot.files if "/" in path}
     folder = folders[0] if folders else PurePosixPath("tests" if "tests" in top else ".")
+    pattern = _pattern(habits_of(snapshot), folder)
     for number in range(1, 1000):
-        name = f"test_{slug}.py" if number == 1 else f"test_{slug}_{number}.py"
-        path = RepoPath((folder / name).as_posix())
+        path = RepoPath((folder / pattern.replace("*", slug if number == 1 else f"{slug}_{number}")).as_posix())
         if path not in snapshot.files:
             return path
     raise AssertionError("a thousand tests of one name")
+
+
+def _pattern(habits: Habits, folder: PurePosixPath) -> str:
+    """How a test file is named in `folder`: as is the custom, or as the project's settings ask for."""
+    asked = [name for name in habits.python_files if re.fullmatch(r"\w*\*\w*\.py", name)]
+    fitting = (name for name in (_CUSTOM, *asked) if habits.names(RepoPath((folder / name).as_posix())))
+    return next(fitting, _CUSTOM)
 
 
 def source_of(source: str, slug: str, base: str = "", header: str = "") -> str:

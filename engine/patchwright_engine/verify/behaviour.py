@@ -34,7 +34,7 @@ def observe(
     *,
     timeout_seconds: float,
 ) -> Behaviour:
-    """Evaluate all probes, in one process, over the copy as it is now.
+    """Evaluate all probes, in one process, over the copy as it is now; of a Django project as tests of it.
 
     Raises: as `Sandbox.run`.
     """
@@ -42,13 +42,18 @@ def observe(
     sandbox.prepare(workspace)
     with answer_file(workspace, "outcomes.jsonl") as (answers, descriptor):
         questions = answers.with_name("probes.json")
-        questions.write_text(json.dumps([[probe.setup, probe.expression] for probe in probes]), encoding="utf-8")
-        argv = (str(environment.python), str(RUNNER), str(questions), str(answers))
+        questions.write_text(json.dumps([[one.setup, one.expression, one.file] for one in probes]), encoding="utf-8")
+        entry = (environment.entry,) if environment.runner == "django" else ()
+        argv = (str(environment.python), str(RUNNER), str(questions), str(answers), *entry)
         command = Command(argv, env=environment.variables(workspace), timeout_seconds=timeout_seconds)
         sandbox.run(command, workspace, cancel, (*environment.readable, RUNNER.parent))
         content = os.pread(descriptor, OUTCOMES_BYTES, 0)
-    outcomes = [_outcome(line, workspace) for line in content.splitlines()[: len(probes)]]
-    return (*outcomes, *(NOT_RUN for _ in range(len(probes) - len(outcomes))))
+    outcomes = [NOT_RUN] * len(probes)
+    for line in content.splitlines():
+        answer = _read(line)
+        if answer is not None and 0 <= answer[0] < len(probes) and outcomes[answer[0]] == NOT_RUN:
+            outcomes[answer[0]] = sanitize_output(answer[1]).replace(f"{workspace}/", "")
+    return tuple(outcomes)
 
 
 def differing(one: Behaviour, other: Behaviour, stable: Sequence[bool]) -> tuple[int, ...]:
@@ -57,9 +62,13 @@ def differing(one: Behaviour, other: Behaviour, stable: Sequence[bool]) -> tuple
     return tuple(index for index, (a, b, same) in pairs if same and NOT_RUN not in (a, b) and a != b)
 
 
-def _outcome(line: bytes, workspace: Path) -> str:
+def _read(line: bytes) -> tuple[int, str] | None:
+    """Which probe and what it gave; None for a line that our runner did not write, or not to its end."""
     try:
-        text = json.loads(line)
+        answer = json.loads(line)
     except ValueError:
-        return NOT_RUN
-    return sanitize_output(text).replace(f"{workspace}/", "") if isinstance(text, str) else NOT_RUN
+        return None
+    match answer:
+        case [int() as number, str() as text]:
+            return number, text
+    return None

@@ -15,7 +15,7 @@ from patchwright_engine.types import Command, Patch, RepoPath, RunReport, Snapsh
 from patchwright_engine.verify.baseline import Baseline, Measured, measure_selection
 from patchwright_engine.verify.behaviour import Behaviour, observe
 from patchwright_engine.verify.copies import Copies
-from patchwright_engine.verify.discovery import is_test_file, named_tests
+from patchwright_engine.verify.discovery import named_tests, tests_among
 from patchwright_engine.verify.environment import TestEnvironment
 from patchwright_engine.verify.kept import Bounds
 from patchwright_engine.verify.probes import Probe
@@ -180,8 +180,8 @@ def _home(context: VerificationContext) -> str:
     if context.baseline is None:
         return ""
     ran = {test.partition("::")[0] for test in context.baseline.report.with_outcome("passed")}
-    nearest = next((path for path in context.own_tests if path in ran and is_test_file(RepoPath(path))), "")
-    return nearest.rpartition("/")[0]
+    nearest = tests_among((path for path in context.own_tests if path in ran), context.snapshot)
+    return nearest[0].rpartition("/")[0] if nearest else ""
 
 
 def with_reproduction(context: VerificationContext, reproduction: Reproduction) -> VerificationContext:
@@ -264,7 +264,9 @@ def run_probes(
 ) -> Behaviour:
     """How the patched copy behaves on `probes`."""
     sandbox, workspace = _clean(context, patch)
-    seconds = min(PROBING_SECONDS, context.timeout_seconds)
+    # Django makes its database first, for which it may take as long as for a run of tests.
+    django = context.environment.runner == "django"
+    seconds = context.timeout_seconds if django else min(PROBING_SECONDS, context.timeout_seconds)
     return observe(sandbox, workspace.path, context.environment, probes, cancel, timeout_seconds=seconds)
 
 

@@ -7,7 +7,7 @@ imported or run here.
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePosixPath
 
 from patchwright_engine.errors import StaleSnapshot
@@ -63,14 +63,31 @@ def find_test_files(snapshot: Snapshot, language: str = "python") -> tuple[RepoP
     whose names unittest and Django would take. The folders that its settings name bound the search, if any is there.
     """
     habits = habits_of(snapshot) if language == "python" else Habits()
-    found = {path for path in snapshot.files if is_test_file(path, language, habits)}
+    if language == "python":
+        found = {path for path in snapshot.files if _is_python_test(path, snapshot, habits)}
+    else:
+        found = {path for path in snapshot.files if is_test_file(path, language, habits)}
     if language == "rust":
         found |= {path for path in snapshot.files if path.endswith(".rs") and _holds(_RUST_TEST, snapshot, path)}
-    elif language == "python" and not habits.python_files:
-        maybe = (path for path in snapshot.files if _MAYBE_TESTS.fullmatch(PurePosixPath(path).name))
-        found |= {path for path in maybe if path not in found and _holds(_TEST_METHOD, snapshot, path)}
     inside = {path for path in found if habits.looks_into(path)}
     return tuple(sorted(inside or found))
+
+
+def tests_among(paths: Iterable[str], snapshot: Snapshot) -> tuple[RepoPath, ...]:
+    """Those of `paths` that are test files of Python here, in their order, by the project's own habits.
+
+    What a selection names beside them are modules, run for the examples in their docstrings.
+    """
+    habits = habits_of(snapshot)
+    known = (RepoPath(path) for path in paths if path in snapshot.files)
+    return tuple(path for path in known if _is_python_test(path, snapshot, habits))
+
+
+def _is_python_test(path: RepoPath, snapshot: Snapshot, habits: Habits) -> bool:
+    if is_test_file(path, habits=habits):
+        return True
+    named = not habits.python_files and _MAYBE_TESTS.fullmatch(PurePosixPath(path).name)
+    return bool(named) and _holds(_TEST_METHOD, snapshot, path)
 
 
 def _holds(pattern: re.Pattern[str], snapshot: Snapshot, path: RepoPath) -> bool:

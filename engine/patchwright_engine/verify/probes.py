@@ -1,21 +1,25 @@
-"""Inputs on which candidate fixes may differ, made from tests that are there: their calls with one literal changed.
+"""Inputs on which candidate fixes may differ: what tests or written scripts call, then the same with a literal changed.
 
 A probe is an expression with the statements it needs before it. It is only ever evaluated in the sandbox, over a
-patched copy; two patches behave alike when every probe gives the same. No model is asked.
+patched copy; two patches behave alike when every probe gives the same. No model is asked here.
 """
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from itertools import chain, islice, zip_longest
+from itertools import chain, zip_longest
 
+from patchwright_engine.types import RepoPath
 from patchwright_engine.verify.statements import binds, calls
 
 _WRAPPERS = {"len", "isinstance", "bool", "any", "all", "hasattr", "str", "repr", "type"}
 """Calls that hide most of their argument; the argument itself tells more."""
 _BOUND_CHARS = 4_000
 """A longer expression is a table of data, not an input a person would read."""
+NOWHERE = RepoPath("")
+_CUT_LINES = 3
+"""At most so many last lines of a script may be a statement that was cut short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class Probe:
     setup: str
     """Statements to run first, imports included; one a line or block, may be ''."""
     expression: str
+    file: RepoPath = NOWHERE
+    """The file, there or not, as part of which it is evaluated: its package, its `__file__`. '': in the root."""
 
     @property
     def shown(self) -> str:
@@ -33,42 +39,103 @@ class Probe:
         return "; ".join([*kept, self.expression])
 
 
-def derive_probes(sources: Sequence[str], limit: int, about: frozenset[str] = frozenset()) -> tuple[Probe, ...]:
+def derive_probes(
+    sources: Mapping[RepoPath, str], limit: int, about: frozenset[str] = frozenset()
+) -> tuple[Probe, ...]:
     """Probes from the tests in `sources`, at most `limit`: what the tests evaluate, then variants of it.
 
     Args:
-        sources: texts of Python test files; one that does not parse gives nothing.
+        sources: texts of Python test files, by path; one that does not parse gives nothing.
         limit: most probes; variants of different places come before further variants of one.
         about: names one of which a test must mention; empty: every test counts.
     """
-    every = chain.from_iterable(_of_source(source, about) for source in sources)
-    originals = tuple(islice(every, limit // 2))
-    variants = chain.from_iterable(zip_longest(*(_variants(setup, subject) for setup, subject in originals)))
-    found: dict[Probe, None] = {}
-    for parsed in chain(originals, variants):
-        if len(found) >= limit:
-            break
-        probe = _unparsed(parsed) if parsed is not None else None
-        if probe is not None:
-            found.setdefault(probe)
-    return tuple(found)
+    return _with_variants(
+        ((file, parsed) for file, text in sources.items() for parsed in _of_tests(_parsed(text), about)), limit
+    )
+
+
+def written_probes(scripts: Iterable[str], limit: int, file: RepoPath = NOWHERE) -> tuple[Probe, ...]:
+    """Probes from scripts of imports, assignments and calls, at most `limit`: the calls, then variants of them.
+
+    Of a script that ends in the middle of a statement what stands before counts. Each script's first call comes
+    before any second one. They are evaluated as part of `file`.
+    """
+    every = zip_longest(*(_of_script(_parsed(script, cut=_CUT_LINES)) for script in scripts))
+    parsed = (one for turn in every for one in turn if one is not None)
+    return _with_variants(((file, one) for one in parsed), limit)
 
 
 _Parsed = tuple[tuple[ast.stmt, ...], ast.expr]
 
 
-def _unparsed(parsed: _Parsed) -> Probe | None:
+def _with_variants(every: Iterable[tuple[RepoPath, _Parsed]], limit: int) -> tuple[Probe, ...]:
+    if limit < 1:
+        return ()
+    originals: dict[Probe, tuple[RepoPath, _Parsed]] = {}
+    for file, parsed in every:
+        probe = _unparsed(file, parsed)
+        if probe is not None:
+            originals.setdefault(probe, (file, parsed))
+        if len(originals) >= limit // 2:
+            break
+    changed = (
+        (None if one is None else _unparsed(file, one) for one in _variants(*parsed))
+        for file, parsed in originals.values()
+    )
+    found = dict.fromkeys(originals)
+    for probe in chain.from_iterable(zip_longest(*changed)):
+        if len(found) >= limit:
+            break
+        if probe is not None:
+            found.setdefault(probe)
+    return tuple(found)
+
+
+def _unparsed(file: RepoPath, parsed: _Parsed) -> Probe | None:
     setup, subject = parsed
     module = ast.fix_missing_locations(ast.Module(list(setup), []))
-    probe = Probe(ast.unparse(module), ast.unparse(ast.fix_missing_locations(subject)))
+    probe = Probe(ast.unparse(module), ast.unparse(ast.fix_missing_locations(subject)), file)
     return probe if len(probe.expression) + len(probe.setup) <= _BOUND_CHARS else None
 
 
-def _of_source(source: str, about: frozenset[str]) -> Iterator[_Parsed]:
-    try:
-        module = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return
+def _parsed(source: str, cut: int = 0) -> ast.Module:
+    """The module, without its last lines, `cut` at most, where that makes it parse; an empty one for what does not."""
+    lines = source.rstrip().split("\n")
+    for end in range(len(lines), max(0, len(lines) - cut - 1), -1):
+        try:
+            return ast.parse("\n".join(lines[:end]))
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+    return ast.Module([], [])
+
+
+def _of_script(module: ast.Module) -> Iterator[_Parsed]:
+    before: list[ast.stmt] = []
+    for statement in module.body:
+        match statement:
+            case ast.Expr(value=ast.Call(func=ast.Name("print"), args=[first, *_])):
+                subjects = [first] if calls(first) else []
+            case ast.Expr(value=value) | ast.Assign(value=value) if calls(value):
+                subjects = [value]
+            case _:
+                subjects = list(_subjects(statement))
+        for subject in subjects:
+            yield tuple(_needed(before, subject)), subject
+        if isinstance(statement, ast.Assign | ast.Import | ast.ImportFrom) or _is_told(statement):
+            before.append(statement)
+        elif isinstance(statement, ast.FunctionDef) and not any(statement.name in binds(node) for node in before):
+            before.append(statement)  # A helper; what is imported is never replaced by a script's own version of it.
+
+
+def _is_told(statement: ast.stmt) -> bool:
+    """Whether a statement calls a method of a variable, which may change it. One call of a function needs no other."""
+    match statement:
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name()))):
+            return True
+    return False
+
+
+def _of_tests(module: ast.Module, about: frozenset[str]) -> Iterator[_Parsed]:
     shared = [n for n in module.body if isinstance(n, ast.Import | ast.ImportFrom | ast.Assign | ast.FunctionDef)]
     shared = [n for n in shared if not _is_test(n)]
     for test in ast.walk(module):

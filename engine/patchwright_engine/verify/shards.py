@@ -78,6 +78,11 @@ def room_here() -> Room:
     return Room(hardware.cores, hardware.memory_available)
 
 
+def share_of(room: Room, parts: int) -> Room:
+    """What one of several jobs that go on at the same time may take."""
+    return Room(max(1, room.cores // parts), room.memory_bytes // parts)
+
+
 def divides_itself(runner: str, workspace: Path) -> bool:
     """Whether tests already run side by side: the runner's own way, or by pytest-xdist, which the project asks for."""
     return runner not in SPLIT_RUNNERS or (

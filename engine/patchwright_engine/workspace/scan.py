@@ -80,9 +80,10 @@ def directory_links(root: Path, files: Container[RepoPath] = ()) -> tuple[RepoPa
 def generated_files(root: Path) -> Generated:
     """Ignored files that imports may still need: a written `_version.py`, an extension built in place.
 
-    Modules only where git would track the package's `__init__.py`, and compiled ones also beside any Python file, in
-    the root and in `src`; the metadata of an editable installation (`*.egg-info`) too. Ignored folders as a whole
-    (virtual environments, caches, builds) are not entered.
+    Every module of a package whose `__init__.py` git would track. Beside other Python files, in the root and in `src`:
+    compiled ones, and of the rest those that a file of the project imports by name: a scratch file stays out. The
+    metadata of an editable installation (`*.egg-info`) too. Ignored folders as a whole (virtual environments, caches,
+    builds) are not entered.
     """
     if not is_git(root):
         return Generated()
@@ -118,15 +119,33 @@ def _importable(root: Path, names: list[str]) -> list[str]:
     folders = {"", "src", *(path.rpartition("/")[0] for path in sources)}
     packages = {path.rpartition("/")[0] for path in sources if PurePosixPath(path).name == "__init__.py"}
     found: list[str] = []
+    loose: list[str] = []
     for name in names:
+        folder = name.rpartition("/")[0]
         if name.endswith("/"):
             try:
                 found += [f"{name}{entry.name}" for entry in os.scandir(root / name)]
             except OSError:
                 continue
-        elif name.rpartition("/")[0] in (folders if name.endswith(_COMPILED) else packages):
+        elif folder in packages or (folder in folders and name.endswith(_COMPILED)):
             found.append(name)
-    return sorted(found)
+        elif folder in folders:
+            loose.append(name)
+    imported = _imported(root, {PurePosixPath(name).stem for name in loose})
+    return sorted([*found, *(name for name in loose if PurePosixPath(name).stem in imported)])
+
+
+def _imported(root: Path, modules: set[str]) -> set[str]:
+    """Those of `modules` that a line of a Python file of the project imports by name."""
+    named = sorted(name for name in modules if name.isidentifier())[:MAX_GENERATED]
+    if not named:
+        return set()
+    line = rf"^[[:space:]]*(from|import)[[:space:]](.*[^[:alnum:]_])?({'|'.join(named)})([^[:alnum:]_]|$)"
+    try:
+        lines = run_git(root, "grep", "--untracked", "-h", "-I", "-E", "-e", line, "--", "*.py")
+    except OSError:  # That there are no such lines is a failure to git.
+        return set()
+    return set(named) & set(re.findall(r"\w+", lines.decode("utf-8", "replace")))
 
 
 def _regular_size(path: str) -> int | None:

@@ -30,11 +30,11 @@ local function on_status(_, value)
 end
 
 --- Start the server for source files and set its options.
---- @param options? { cmd?: string[], model?: string, budget?: string|integer, python?: string, testCommand?: string }
+--- @param options? { cmd?: string[], model?: string, budget?: string|integer, python?: string, testCommand?: string, testTimeout?: number }
 function M.setup(options)
   options = options or {}
   local settings = {}
-  for _, key in ipairs({ 'model', 'budget', 'python', 'testCommand' }) do
+  for _, key in ipairs({ 'model', 'budget', 'python', 'testCommand', 'testTimeout' }) do
     settings[key] = options[key]
   end
   local config = {

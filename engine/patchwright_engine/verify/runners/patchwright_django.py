@@ -24,23 +24,9 @@ _NOTHING_COLLECTED = 5
 
 def main(entry: str, selection: list[str], emit: Any = emit, changed: Any = changed) -> int:
     """Returns 0 when all passed, 1 when some failed, 3 when no test could be started, 5 when there was none."""
-    run = _Run(os.getcwd(), os.path.dirname(os.path.abspath(entry)), selection)  # noqa: PTH100, PTH109, PTH120
-    own = os.path.basename(entry) == "runtests.py"  # noqa: PTH119
-    program = os.path.abspath(entry)  # noqa: PTH100
+    run = _Run(entry, selection)
     sys.path[0] = run.folder  # as for a script started there
-    os.chdir(run.folder)
-    options = ["--settings=test_sqlite", "--parallel=1", "--noinput"] if own else ["test", "--noinput"]
-    sys.argv = [program, *options, *run.labels]
-    try:
-        run.take_part()
-        runpy.run_path(program, run_name="__main__")
-    except SystemExit:
-        pass  # Django's way to say that some test failed: what counts is what the result class saw
-    except BaseException:  # noqa: BLE001 - whatever stops the run is the finding
-        traceback.print_exc(file=sys.stdout)
-    else:
-        if not run.finished and not run.uncollected:
-            print("The project's TEST_RUNNER does not build on Django's DiscoverRunner.")  # noqa: T201
+    run.start()
     status = run.status
     emit(kind="state", changed=changed(), plugins=[])
     emit(kind="end", exit=status)
@@ -48,12 +34,27 @@ def main(entry: str, selection: list[str], emit: Any = emit, changed: Any = chan
     return status
 
 
+def in_tests(entry: str, files: list[str], bodies: list[Any]) -> None:
+    """Call each of `bodies` in a test of its own, in a project that has the apps of `files`.
+
+    Where Django cannot be started, none is called. The folder that the project's modules are found in is on the path
+    afterwards.
+    """
+    run = _Run(entry, files)
+    run.bodies = bodies
+    if run.folder not in sys.path:
+        sys.path.insert(0, run.folder)
+    run.start()
+
+
 class _Run:
     """What the patched runner and our result class share."""
 
-    def __init__(self, root: str, folder: str, selection: list[str]) -> None:
-        self.root = root
-        self.folder = folder
+    def __init__(self, entry: str, selection: list[str]) -> None:
+        self.root = os.getcwd()  # noqa: PTH109
+        self.program = os.path.abspath(entry)  # noqa: PTH100
+        self.folder = os.path.dirname(self.program)  # noqa: PTH120
+        self.bodies: list[Any] | None = None
         self.files = {self._label(name): name for name in selection}
         self.result: Any = None
         self.finished = False
@@ -75,6 +76,23 @@ class _Run:
             return 1
         return 0 if self.result.testsRun else _NOTHING_COLLECTED
 
+    def start(self) -> None:
+        """Run the project's entry, and print what stops it."""
+        own = os.path.basename(self.program) == "runtests.py"  # noqa: PTH119
+        os.chdir(self.folder)
+        options = ["--settings=test_sqlite", "--parallel=1", "--noinput"] if own else ["test", "--noinput"]
+        sys.argv = [self.program, *options, *self.labels]
+        try:
+            self.take_part()
+            runpy.run_path(self.program, run_name="__main__")
+        except SystemExit:
+            pass  # Django's way to say that some test failed: what counts is what the result class saw
+        except BaseException:  # noqa: BLE001 - whatever stops the run is the finding
+            traceback.print_exc(file=sys.stdout)
+        else:
+            if not self.finished and not self.uncollected:
+                print("The project's TEST_RUNNER does not build on Django's DiscoverRunner.")  # noqa: T201
+
     def take_part(self) -> None:
         """Make Django's runner use our result class, and its settings only what works without a server."""
         import django.conf
@@ -88,8 +106,10 @@ class _Run:
         )
 
         def build_suite(self: Any, test_labels: Any = None, *arguments: Any, **named: Any) -> Any:
-            labels = run.importable(test_labels or [])
             self.parallel = 1
+            if run.bodies is not None:
+                return unittest.TestSuite(_case_of("Probe", str(n), body) for n, body in enumerate(run.bodies))
+            labels = run.importable(test_labels or [])
             if not labels:
                 return unittest.TestSuite()
             suite = build(self, labels, *arguments, **named)
@@ -142,9 +162,8 @@ class _Run:
             inner = name.partition("::")[2]
             for key, function in plain_functions(module):
                 if inner in ("", key):
-                    kind = type("Functions", (_case_class(),), {key: _method(function)})
-                    kind.__module__ = module.__name__
-                    case = kind(key)
+                    case = _case_of("Functions", key, function)
+                    type(case).__module__ = module.__name__
                     self.functions.append((name.partition("::")[0] + "::" + key, case))
                     suite.addTest(case)
 
@@ -197,8 +216,9 @@ def _case_class() -> Any:
     return SimpleTestCase if engine.endswith("dummy") else TestCase
 
 
-def _method(function: Any) -> Any:
-    return lambda _case: function()
+def _case_of(name: str, key: str, function: Any) -> Any:
+    """A case of one test, which calls `function`."""
+    return type(name, (_case_class(),), {key: lambda _case: function()})(key)
 
 
 def _serverless(settings: Any) -> None:
