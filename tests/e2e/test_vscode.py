@@ -88,10 +88,10 @@ def config(folder: Path, port: int) -> Path:
 
 @pytest.fixture
 def command(tmp_path: Path) -> Path:
-    """A `patchwright` as an installation makes it."""
+    """A `patchwright` as an installation makes it; what process it became stands beside it."""
     file = tmp_path / "bin" / "patchwright"
     file.parent.mkdir()
-    file.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m patchwright_engine "$@"\n')
+    file.write_text(f'#!/bin/sh\necho $$ > "{file}.pid"\nexec "{sys.executable}" -P -m patchwright_engine "$@"\n')
     file.chmod(0o755)
     return file
 
@@ -125,6 +125,7 @@ def vscode(project: Path, settings: dict[str, Any], command: Path, extensions: P
             "folder": str(project),
             "file": str(project / file) if file else None,
             "issue": ISSUE,
+            "command": str(command),
             "failure": str(tmp_path / "failure.png"),
             "pictures": os.environ.get("PATCHWRIGHT_PICTURES"),
         }
@@ -180,14 +181,19 @@ def test_an_issue_is_fixed_looked_at_applied_saved_and_undone(vscode: Story, pro
     const done = await window.toast('1 fix; the best');
     await done.getByText('Show Fixes').click();
     await window.rows.filter({ hasText: '1. Verified: reproduction passes, 1 test passes' }).first().waitFor();
-    await window.screenshot('fixes');
     await window.page.keyboard.press('Enter');
     await window.until('the diff', async () => (await window.text('.modified')).includes('return a + b'));
-    await window.screenshot('diff');
+    await window.page.locator('.activitybar .action-label[aria-label^="Patchwright"]').click();
+    const fix = window.treeRows.filter({ hasText: '1. Verified: reproduction passes' });
+    await fix.locator('.monaco-tl-twistie').click();
+    await window.treeRows.filter({ hasText: 'reproduction: 1 failed → 1 passed' }).waitFor();
+    await window.treeRows.filter({ hasText: 'Regression test: ' }).waitFor();
+    await window.screenshot('fixes');
     await window.page.locator('.modified .view-line', { hasText: 'return a + b' }).click();
     await window.page.keyboard.press('Control+Enter');
     await window.toast('applied to calc.py. Not saved yet');
     await window.until('the edit', async () => (await window.text()).includes('return a + b'));
+    await window.treeRows.filter({ hasText: 'applied' }).waitFor();
     await window.click('return a + b');
     await window.page.keyboard.press('Control+Z');
     await window.until('undo', async () => (await window.text()).includes('return a - b'));
@@ -195,6 +201,12 @@ def test_an_issue_is_fixed_looked_at_applied_saved_and_undone(vscode: Story, pro
     await window.until('redo', async () => (await window.text()).includes('return a + b'));
     await window.page.keyboard.press('Control+S');
     await window.until('saved', async () => (await window.page.locator('.tab.dirty').count()) === 0);
+
+    await window.run('Show Trace');
+    await window.page.locator('.tab.active', { hasText: '.jsonl' }).waitFor();
+    await window.run('Fix Deeper');
+    const jobs = window.treeRows.filter({ hasText: 'It should return 5' });
+    await window.until('the second job', async () => (await jobs.count()) === 2);
     """)
     assert (project / "calc.py").read_text(encoding="utf-8") == FIXED
 
@@ -202,19 +214,106 @@ def test_an_issue_is_fixed_looked_at_applied_saved_and_undone(vscode: Story, pro
 def test_suspected_locations_are_listed_with_their_reasons_and_opened(vscode: Story, project: Path) -> None:
     vscode(
         """
-        await window.until('the window', async () => (await window.statusText()) !== undefined);
         await window.run('Show Suspected Locations…');
         await window.answer('Where may it come from?', given.issue);
         await window.page.locator('.quick-input-title', { hasText: 'Suspected locations' }).waitFor();
         const best = await window.rows.first().innerText();
         holds(best, 'add');
         holds(best, 'calc.py:4');
-        holds(best, 'Its path or module is named');
+        holds(best, 'Defines a name that the issue mentions');
         await window.screenshot('locations');
         await window.page.keyboard.press('Enter');
         await window.until('the file', async () => (await window.text()).includes('def add(a, b):'));
         await window.page.locator('.statusbar-item', { hasText: 'Ln 4, Col 1' }).waitFor();
+        await window.page.locator('.activitybar .action-label[aria-label^="Patchwright"]').click();
+        const kept = await window.treeRows.filter({ hasText: 'calc.py:4' }).innerText();
+        holds(kept, 'Defines a name that the issue mentions');
         """,
         file=None,
     )
     check_untouched(project)
+
+
+def test_a_selection_is_fixed_and_the_fix_applied_by_code_actions(vscode: Story, project: Path) -> None:
+    vscode("""
+    await window.ready();
+    await window.click('return a - b');
+    await window.page.keyboard.press('Home');
+    await window.page.keyboard.press('Shift+End');
+    await window.codeAction('Fix this issue…');
+    await window.page.keyboard.press('Enter');
+    await window.toast('1 fix; the best');
+    await window.page.keyboard.press('Control+Home');
+    await window.page.keyboard.type('# moved');
+    await window.page.keyboard.press('Enter');
+    await window.click('return a - b');
+    await window.codeAction('Apply verified fix 1 of 1: reproduction passes, 1 test passes');
+    await window.screenshot('action');
+    await window.page.keyboard.press('Enter');
+    await window.until('the edit', async () => (await window.text()).includes('return a + b'));
+    await window.page.keyboard.press('Control+S');
+    await window.until('saved', async () => (await window.page.locator('.tab.dirty').count()) === 0);
+    """)
+    assert (project / "calc.py").read_text(encoding="utf-8") == "# moved\n" + FIXED
+
+
+def test_a_running_fix_is_cancelled_in_its_notification(vscode: Story, project: Path) -> None:
+    hanging = Rule(REPAIR.answers, match=REPAIR.match, fault="hang")
+    with serve_scripted(FILES, PIECES, REPRODUCTION, hanging, JUDGE) as model:
+        vscode(
+            """
+            await window.ready();
+            await window.run('Fix an Issue…');
+            await window.answer('Fix an issue', given.issue);
+            await window.until('repair', async () => (await window.statusText()).includes('repair'));
+            const running = await window.toast('attempt 1 of 2');
+            await running.getByText('Cancel', { exact: true }).click();
+            await window.ready();
+            is(await window.toasts.count(), 0, 'messages');
+            await window.run('Show Found Fixes…');
+            await window.toast('Patchwright: Cancelled');
+            """,
+            model=model.url,
+        )
+        assert model.hang_ups >= 1
+    check_untouched(project)
+
+
+def test_a_missing_server_is_said_with_its_cure_and_a_killed_one_starts_again(vscode: Story, tmp_path: Path) -> None:
+    vscode(
+        """
+        const fs = await import('node:fs');
+        const missing = await window.toast('which is no command that can be started');
+        await missing.getByText('Choose the Command…').waitFor();
+        await window.screenshot('missing');
+        fs.symlinkSync(given.command, `${given.command}-later`);
+        await window.run('Restart Server');
+        await window.ready();
+        const pid = () => Number(fs.readFileSync(`${given.command}.pid`, 'utf8'));
+        const first = pid();
+        process.kill(first, 'SIGKILL');
+        await window.until('another server', async () => pid() !== first);
+        await window.ready();
+        process.kill(pid(), 0);
+        """,
+        path=str(tmp_path / "bin" / "patchwright-later"),
+    )
+
+
+def test_nothing_runs_in_a_folder_that_is_not_trusted(vscode: Story, command: Path) -> None:
+    vscode(
+        """
+        const fs = await import('node:fs');
+        const started = () => fs.existsSync(`${given.command}.pid`);
+        await window.until('the status', async () => (await window.statusText()) === 'Patchwright');
+        await window.run('Fix an Issue…');
+        const refused = await window.toast('Nothing runs in a folder that you have not trusted');
+        is(started(), false, 'a server was started');
+        await refused.getByText('Manage Trust').click();
+        await window.page.locator('.workspace-trust-editor .monaco-button', { hasText: /^Trust$/ }).first().click();
+        await window.until('the server', async () => started());
+        await window.ready();
+        """,
+        user={"security.workspace.trust.enabled": True, "security.workspace.trust.startupPrompt": "never"},
+    )
+    assert Path(f"{command}.pid").exists()

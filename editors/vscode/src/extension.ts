@@ -12,7 +12,7 @@ import { ended, type Fix, type Issue, type Job, type SuspectedPlace } from './pr
 import { Server, tell } from './server';
 import { createStatusBar, showMenu } from './statusBar';
 import { choosePath, runInTerminal, showInstall } from './setup';
-import { FixTree, type Node } from './tree';
+import { FixTree } from './tree';
 import { fixIcon, fixState, fixWords } from './words';
 
 interface Parts {
@@ -64,7 +64,11 @@ export function activate(context: vscode.ExtensionContext): void {
     }),
     ...commands(context, parts),
   );
-  void server.start().then(() => (server.life === 'missing' ? tell(server.problem) : undefined));
+  void server.start().then(() => {
+    if (server.life === 'missing' || server.life === 'failed') {
+      void tell(server.problem);
+    }
+  });
 }
 
 /** The commands. Their ids differ from the server's own, which the language client registers itself. */
@@ -85,7 +89,8 @@ function commands(context: vscode.ExtensionContext, parts: Parts): vscode.Dispos
   };
   const onFix = (name: string, run: (fix: Fix) => unknown): vscode.Disposable =>
     on(name, async (argument) => {
-      const fix = fixOf(argument) ?? previews.fixOf(previewed()) ?? (await pickFix(jobs));
+      const shown = argument instanceof vscode.Uri ? argument : previewed();
+      const fix = fixOf(argument) ?? previews.fixOf(shown) ?? (await pickFix(jobs));
       return fix && run(fix);
     });
   return [
@@ -179,5 +184,5 @@ async function pickFix(jobs: Jobs): Promise<Fix | undefined> {
     fix,
   }));
   const options = { title: job.title, placeHolder: 'Enter shows the fix beside your text', matchOnDetail: true };
-  return (await vscode.window.showQuickPick<(typeof items)[number] & { node?: Node }>(items, options))?.fix;
+  return (await vscode.window.showQuickPick(items, options))?.fix;
 }

@@ -31,8 +31,8 @@ export interface Surroundings {
   platform: NodeJS.Platform;
   /** The interpreters chosen for the folders, from whoever knows. */
   interpreters: readonly string[];
-  /** Whether git tracks a file of a folder. */
-  isTracked: (folder: string, file: string) => Promise<boolean>;
+  /** Whether git tracks anything of an environment that lies in a folder. */
+  isTracked: (folder: string, environment: string) => Promise<boolean>;
 }
 
 const ENVIRONMENTS = ['.venv', 'venv', 'env'];
@@ -50,7 +50,7 @@ export async function findServer(around: Surroundings): Promise<Found | Missing>
       const environment = path.join(folder, name);
       looked.push(environment);
       const command = commandIn(scripts(environment, around.platform), around.platform);
-      if (command && !(await around.isTracked(folder, path.join(environment, 'pyvenv.cfg')))) {
+      if (command && !(await around.isTracked(folder, environment))) {
         return { command, origin: `the workspace's environment ${name}` };
       }
     }
@@ -58,7 +58,7 @@ export async function findServer(around: Surroundings): Promise<Found | Missing>
   for (const interpreter of around.interpreters) {
     looked.push(path.dirname(interpreter));
     const command = commandIn(path.dirname(interpreter), around.platform);
-    if (command) {
+    if (command && !(await cameWithRepository(interpreter, around))) {
       return { command, origin: 'the environment chosen in the Python extension' };
     }
   }
@@ -77,6 +77,11 @@ export async function findServer(around: Surroundings): Promise<Found | Missing>
     }
   }
   return { looked };
+}
+
+async function cameWithRepository(interpreter: string, around: Surroundings): Promise<boolean> {
+  const folder = around.folders.find((one) => interpreter.startsWith(one + path.sep));
+  return folder !== undefined && (await around.isTracked(folder, path.dirname(path.dirname(interpreter))));
 }
 
 /** The setting may name the command itself, the folder it lies in, or a virtual environment. */

@@ -9,7 +9,8 @@ import * as os from 'node:os';
 import * as vscode from 'vscode';
 import { CloseAction, ErrorAction, LanguageClient, RevealOutputChannelOn } from 'vscode-languageclient/node';
 import { findServer, type Found } from './findServer';
-import { isTracked, pythonInterpreters } from './surroundings';
+import { isTracked } from './git';
+import { pythonInterpreters } from './python';
 import type { Status } from './protocol';
 import type { Life } from './words';
 

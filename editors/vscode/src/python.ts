@@ -1,17 +1,7 @@
-/** What the search for the server asks of VS Code and git. */
-import { execFile } from 'node:child_process';
+/** What the Python extension knows of the workspace. */
 import * as vscode from 'vscode';
 
-const GIT_MILLISECONDS = 3000;
 const PYTHON_MILLISECONDS = 2000;
-
-/** Whether git tracks a file; a folder outside git tracks nothing. No program the repository names is run for it. */
-export function isTracked(folder: string, file: string): Promise<boolean> {
-  const args = ['-c', 'core.fsmonitor=false', '-C', folder, 'ls-files', '--error-unmatch', '--', file];
-  return new Promise((resolve) => {
-    execFile('git', args, { timeout: GIT_MILLISECONDS, windowsHide: true }, (error) => resolve(error === null));
-  });
-}
 
 interface PythonApi {
   environments?: { getActiveEnvironmentPath?: (resource?: vscode.Uri) => { path?: string } | undefined };
