@@ -53,13 +53,26 @@ export async function askIssue(server: Server, drafts: Drafts, title: string): P
   const editor = vscode.window.activeTextEditor;
   const draft = editor && drafts.has(editor.document) ? editor.document.getText().trim() : '';
   if (draft) {
-    return { text: draft };
+    return await inFolder({ text: draft }, undefined);
   }
   const sources = [...(await fromEditor(server, editor)), ...others(drafts)];
   const chosen = await pick(title, sources);
   const issue = await chosen?.issue?.();
-  const uri = editor && isSynced(editor.document) ? asUri(editor.document.uri) : undefined;
-  return issue && uri !== undefined ? { uri, ...issue } : issue;
+  return issue && (await inFolder(issue, editor?.document.uri));
+}
+
+/** Say which folder is meant: the one of the file in front, the only one, or the one that the user picks. */
+async function inFolder(issue: Issue, file: vscode.Uri | undefined): Promise<Issue | undefined> {
+  if (issue.uri !== undefined) {
+    return issue;
+  }
+  if (file && vscode.workspace.getWorkspaceFolder(file)) {
+    return { ...issue, uri: asUri(file) };
+  }
+  const folders = vscode.workspace.workspaceFolders ?? [];
+  const options = { placeHolder: 'Which folder is it about?' };
+  const folder = folders.length > 1 ? await vscode.window.showWorkspaceFolderPick(options) : folders[0];
+  return folder && { ...issue, uri: asUri(folder.uri) };
 }
 
 /** The server knows the text of these documents, unsaved words included. */

@@ -77,6 +77,9 @@ export class Previews implements vscode.TextDocumentContentProvider {
   async applyParts(fix: Fix): Promise<void> {
     const edit = new vscode.WorkspaceEdit();
     for (const change of await this.changes(fix, false)) {
+      if (change.creates) {
+        edit.createFile(change.uri, { ignoreIfExists: true }, { label: fixWords(fix), needsConfirmation: true });
+      }
       for (const [index, one] of change.edits.entries()) {
         const label = `${fixWords(fix)}, part ${index + 1} of ${change.edits.length}`;
         edit.replace(change.uri, asRange(one.range), one.newText, { label, needsConfirmation: true });

@@ -4,7 +4,7 @@
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 
-const SECONDS = 60;
+const SECONDS = 100; // a bound for a hanging editor, not a measure: loaded machines are slow
 const [story, json] = process.argv.slice(2);
 const given = JSON.parse(json);
 const { chromium } = createRequire(`${given.editors}/vscode/`)('playwright-core');
@@ -67,7 +67,8 @@ export class Window {
   }
 
   async ready() {
-    await this.until('the server to be ready', async () => (await this.statusText()) === 'Patchwright');
+    // What a screen reader says of the status bar item; its icon alone tells the states apart for the eye.
+    await this.page.locator('.statusbar-item [aria-label="Patchwright: Ready"]').waitFor();
   }
 
   // Run a command by its title in the palette, as typed by hand.
@@ -102,9 +103,10 @@ export class Window {
   async codeAction(text) {
     const item = this.page.locator('.action-widget .monaco-list-row', { hasText: text }).first();
     await this.until(`the code action "${text}"`, async () => {
-      await this.page.keyboard.press('Escape');
+      // Escape would drop a selection, so it is for a menu only.
+      if (await this.page.locator('.action-widget').isVisible()) await this.page.keyboard.press('Escape');
       await this.page.keyboard.press('Control+.');
-      await item.waitFor({ timeout: 2000 });
+      await item.waitFor({ timeout: 4000 });
       return true;
     });
     return item;
