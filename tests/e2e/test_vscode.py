@@ -200,18 +200,13 @@ def test_an_issue_is_fixed_looked_at_applied_saved_and_undone(vscode: Story, pro
     await window.run('Apply Parts of a Fix…');
     await window.rows.filter({ hasText: '1. Verified: reproduction passes, 1 test passes' }).first().waitFor();
     await window.page.keyboard.press('Enter');
-    await window.page.locator('.bulk-edit-panel .monaco-list-row', { hasText: 'part 1 of 1' }).waitFor();
+    const part = window.page.locator('.bulk-edit-panel .monaco-list-row', { hasText: 'return a -+ b' });
+    await part.locator('input, .monaco-custom-toggle').first().click();
     await window.screenshot('parts');
     await window.page.locator('.bulk-edit-panel .monaco-button', { hasText: 'Apply' }).click();
     await window.until('the edit', async () => (await window.text()).includes('return a + b'));
     await window.page.keyboard.press('Control+S');
     await window.until('saved', async () => (await window.page.locator('.tab.dirty').count()) === 0);
-
-    await window.run('Show Trace');
-    await window.page.locator('.tab.active', { hasText: '.jsonl' }).waitFor();
-    await window.run('Fix Deeper');
-    const jobs = window.treeRows.filter({ hasText: 'It should return 5' });
-    await window.until('the second job', async () => (await jobs.count()) === 2);
     """)
     assert (project / "calc.py").read_text(encoding="utf-8") == FIXED
 
@@ -260,6 +255,21 @@ def test_a_selection_is_fixed_and_the_fix_applied_by_code_actions(vscode: Story,
     await window.until('saved', async () => (await window.page.locator('.tab.dirty').count()) === 0);
     """)
     assert (project / "calc.py").read_text(encoding="utf-8") == "# moved\n" + FIXED
+
+
+def test_a_fix_has_its_trace_and_can_be_deepened(vscode: Story) -> None:
+    vscode("""
+    await window.ready();
+    await window.run('Fix an Issue…');
+    await window.answer('Fix an issue', given.issue);
+    await window.toast('1 fix; the best');
+    await window.run('Show Trace');
+    await window.page.locator('.tab.active', { hasText: '.jsonl' }).waitFor();
+    await window.run('Fix Deeper');
+    await window.page.locator('.activitybar .action-label[aria-label^="Patchwright"]').click();
+    const jobs = window.treeRows.filter({ hasText: 'It should return 5' });
+    await window.until('the second job', async () => (await jobs.count()) === 2);
+    """)
 
 
 def test_a_running_fix_is_cancelled_in_its_notification(vscode: Story, project: Path) -> None:

@@ -59,16 +59,19 @@ export function activate(context: vscode.ExtensionContext): void {
     vscode.workspace.onDidChangeWorkspaceFolders(() => server.life === 'stopped' && void server.start()),
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (event.affectsConfiguration('patchwright.path')) {
-        void server.restart();
+        void server.restart().then(() => report(server));
       }
     }),
     ...commands(context, parts),
   );
-  void server.start().then(() => {
-    if (server.life === 'missing' || server.life === 'failed') {
-      void tell(server.problem);
-    }
-  });
+  void server.start().then(() => report(server));
+}
+
+/** Say it when the server cannot run; a folder that is not trusted, or none, is no fault. */
+function report(server: Server): void {
+  if (server.life === 'missing' || server.life === 'failed') {
+    void tell(server.problem);
+  }
 }
 
 /** The commands. Their ids differ from the server's own, which the language client registers itself. */

@@ -1,6 +1,9 @@
 /** What is known of jobs, as `patchwright/jobUpdated` last told it, newest last; nothing here asks or shows. */
 import { ended, type Fix, type Job } from './protocol';
 
+/** As many as the server keeps. */
+const KEPT_JOBS = 50;
+
 /** Called with the job's new state and the one before it. */
 export type Listener = (job: Job, before: Job | undefined) => void;
 
@@ -11,6 +14,8 @@ export class Jobs {
   update(job: Job): void {
     const before = this.known.get(job.job);
     this.known.set(job.job, job);
+    const old = [...this.known.values()].filter(ended).slice(0, Math.max(0, this.known.size - KEPT_JOBS));
+    old.forEach((one) => this.known.delete(one.job));
     for (const listener of this.listeners) {
       listener(job, before);
     }

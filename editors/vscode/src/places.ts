@@ -1,6 +1,6 @@
 /**
- * "Show Suspected Locations": the likeliest places of an issue with their reasons, in a picker that shows the place
- * behind it, and kept in the side bar until the next search. Needs no model.
+ * "Show Suspected Locations": the likeliest places of an issue with their reasons, in a picker, and kept in the side
+ * bar until the next search. Needs no model.
  */
 import * as vscode from 'vscode';
 import type { Server } from './server';

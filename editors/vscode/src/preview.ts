@@ -11,6 +11,8 @@ import { fixWords } from './words';
 
 export const SCHEME = 'patchwright-fix';
 
+const KEPT_TEXTS = 50;
+
 interface Change {
   uri: vscode.Uri;
   creates: boolean;
@@ -26,6 +28,9 @@ interface ResolvedAction {
 export class Previews implements vscode.TextDocumentContentProvider {
   /** Proposed texts and the fix each belongs to, by the URI they are shown under. */
   private readonly texts = new Map<string, { text: string; fix: Fix }>();
+
+  private readonly changedText = new vscode.EventEmitter<vscode.Uri>();
+  readonly onDidChange = this.changedText.event;
 
   constructor(private readonly server: Server) {}
 
@@ -44,7 +49,7 @@ export class Previews implements vscode.TextDocumentContentProvider {
     for (const change of await this.changes(fix, false)) {
       const before = change.creates ? undefined : await vscode.workspace.openTextDocument(change.uri);
       const after = vscode.Uri.from({ scheme: SCHEME, path: change.uri.path, query: fix.id });
-      this.texts.set(after.toString(), { text: before ? changed(before, change.edits) : newFile(change), fix });
+      this.keep(after, before ? changed(before, change.edits) : newFile(change), fix);
       sides.push([change.uri, before ? change.uri : after.with({ query: 'nothing' }), after]);
     }
     const [first] = sides;
@@ -104,6 +109,16 @@ export class Previews implements vscode.TextDocumentContentProvider {
     return changes;
   }
 
+  /** A view that is still open shows the new text; the oldest are forgotten, never one that was just asked for. */
+  private keep(uri: vscode.Uri, text: string, fix: Fix): void {
+    this.texts.delete(uri.toString());
+    this.texts.set(uri.toString(), { text, fix });
+    for (const oldest of [...this.texts.keys()].slice(0, -KEPT_TEXTS)) {
+      this.texts.delete(oldest);
+    }
+    this.changedText.fire(uri);
+  }
+
   private async close(fix: Fix): Promise<void> {
     const tabs = vscode.window.tabGroups.all.flatMap((group) => group.tabs);
     const shown = tabs.filter(
@@ -111,11 +126,6 @@ export class Previews implements vscode.TextDocumentContentProvider {
     );
     if (shown.length > 0) {
       await vscode.window.tabGroups.close(shown);
-    }
-    for (const [uri, one] of this.texts) {
-      if (one.fix.id === fix.id) {
-        this.texts.delete(uri);
-      }
     }
   }
 }

@@ -64,3 +64,15 @@ test('jobs are kept newest first, and a lost server ends the running ones', () =
   assert.deepEqual(told, ['b running failed', 'i running failed']);
   assert.deepEqual(jobs.fixing(), []);
 });
+
+test('old jobs that ended are forgotten, running ones never', () => {
+  const jobs = new Jobs();
+  jobs.update({ ...JOB, job: 'first' });
+  for (let number = 0; number < 60; number += 1) {
+    jobs.update({ ...JOB, job: `${number}`, state: 'done' });
+  }
+  assert.equal(jobs.fixing().length, 50);
+  assert.equal(jobs.fixing()[0]?.job, '59');
+  assert.equal(jobs.get('first')?.state, 'running');
+  assert.equal(jobs.get('0'), undefined);
+});
