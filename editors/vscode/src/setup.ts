@@ -4,7 +4,9 @@ import type { Server } from './server';
 
 /** Run one of Patchwright's own commands where its output and progress can be read. */
 export async function runInTerminal(server: Server, ...args: string[]): Promise<void> {
-  await server.ready();
+  if (!server.found) {
+    await server.ready(); // a server that was found but does not start is just when `doctor` is wanted
+  }
   if (!server.found) {
     return;
   }

@@ -93,6 +93,12 @@ export class Window {
     await this.page.keyboard.press('Enter');
   }
 
+  // Take what the picker offers by itself.
+  async choose(title, text) {
+    await this.page.locator('.quick-input-title', { hasText: title }).waitFor();
+    await this.rows.filter({ hasText: text }).first().click();
+  }
+
   async toast(text) {
     const toast = this.toasts.filter({ hasText: text }).first();
     await this.until(`the message "${text}"`, () => toast.isVisible());
@@ -140,7 +146,8 @@ try {
   await page.goto(`http://${given.address}/?folder=${encodeURI(given.folder)}&payload=${payload}`);
   if (given.file) await page.locator('.editor-instance .view-line').first().waitFor();
   const { default: tell } = await import(pathToFileURL(story));
-  await tell(window, given, { is, holds });
+  const late = new Promise((_, fail) => setTimeout(() => fail(new Error('the story takes too long')), given.seconds * 1000));
+  await Promise.race([tell(window, given, { is, holds }), late]);
   console.log('STORY ENDED WELL');
 } catch (error) {
   failed = 1;
