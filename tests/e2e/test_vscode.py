@@ -28,7 +28,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 EDITORS = Path(os.environ.get("PATCHWRIGHT_TEST_EDITORS") or CACHE / "patchwright" / "editors")
 NODE = EDITORS / "node" / "bin" / "node"
 CODE_SERVER = EDITORS / "vscode" / "node_modules" / "code-server" / "out" / "node" / "entry.js"
-STORY_SECONDS = 220
+STORY_SECONDS = 200
 """A bound for a hanging editor, not a measure: on a loaded machine a story takes minutes."""
 
 pytestmark = [pytest.mark.editor, pytest.mark.timeout(STORY_SECONDS + 60)]
@@ -44,6 +44,8 @@ SETTINGS = {
     "workbench.secondarySideBar.defaultVisibility": "hidden",
     "workbench.colorTheme": "Default Dark Modern",
     "editor.minimap.enabled": False,
+    "editor.cursorBlinking": "solid",
+    "workbench.reduceMotion": "on",
 }
 
 Story = Callable[..., None]
@@ -168,7 +170,7 @@ def end(server: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait(5)
-    _, left = psutil.wait_procs(family, 10)
+    _, left = psutil.wait_procs(family, 30)
     for process in left:
         process.kill()
     assert not left, f"still running: {left}"

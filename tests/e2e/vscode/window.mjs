@@ -135,9 +135,11 @@ export function holds(text, part) {
   if (!String(text).includes(part)) throw new Error(`no ${JSON.stringify(part)} in ${JSON.stringify(text)}`);
 }
 
+const late = new Promise((_, fail) => setTimeout(() => fail(new Error('the story takes too long')), given.seconds * 1000));
+late.catch(() => undefined);
 const browser = await chromium.launch({ executablePath: given.chromium, args: FLAGS });
 let failed = 0;
-const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, reducedMotion: 'reduce' });
 const window = new Window(page);
 try {
   page.setDefaultTimeout(SECONDS * 1000);
@@ -146,7 +148,6 @@ try {
   await page.goto(`http://${given.address}/?folder=${encodeURI(given.folder)}&payload=${payload}`);
   if (given.file) await page.locator('.editor-instance .view-line').first().waitFor();
   const { default: tell } = await import(pathToFileURL(story));
-  const late = new Promise((_, fail) => setTimeout(() => fail(new Error('the story takes too long')), given.seconds * 1000));
   await Promise.race([tell(window, given, { is, holds }), late]);
   console.log('STORY ENDED WELL');
 } catch (error) {
