@@ -110,7 +110,7 @@ export class Window {
     const item = this.page.locator('.action-widget .monaco-list-row', { hasText: text }).first();
     await this.until(`the code action "${text}"`, async () => {
       // Escape would drop a selection, so it is for a menu only.
-      if (await this.page.locator('.action-widget').isVisible()) await this.page.keyboard.press('Escape');
+      if (await this.page.locator('.action-widget .monaco-list-row').first().isVisible()) await this.page.keyboard.press('Escape');
       await this.page.keyboard.press('Control+.');
       await item.waitFor({ timeout: 4000 });
       return true;
