@@ -210,8 +210,7 @@ def test_an_issue_is_fixed_looked_at_applied_saved_and_undone(vscode: Story, pro
     await window.screenshot('parts');
     await window.page.locator('.bulk-edit-panel .monaco-button', { hasText: 'Apply' }).click();
     await window.until('the edit', async () => (await window.text()).includes('return a + b'));
-    await window.page.keyboard.press('Control+S');
-    await window.until('saved', async () => (await window.page.locator('.tab.dirty').count()) === 0);
+    await window.save('return a + b');
     """)
     assert (project / "calc.py").read_text(encoding="utf-8") == FIXED
 
@@ -265,8 +264,7 @@ def test_a_selection_is_fixed_and_the_fix_applied_by_code_actions(vscode: Story,
     await window.screenshot('action');
     await window.page.keyboard.press('Enter');
     await window.until('the edit', async () => (await window.text()).includes('return a + b'));
-    await window.page.keyboard.press('Control+S');
-    await window.until('saved', async () => (await window.page.locator('.tab.dirty').count()) === 0);
+    await window.save('return a + b');
     """)
     assert (project / "calc.py").read_text(encoding="utf-8") == "# moved\n" + FIXED
 

@@ -122,6 +122,15 @@ export class Window {
     await this.page.locator('.editor-instance .view-line', { hasText: line }).first().click();
   }
 
+  // Save the file in front, which an edit just changed, with the cursor on a line of it.
+  async save(line) {
+    const dirty = this.page.locator('.tab.active.dirty');
+    await dirty.waitFor();
+    await this.click(line);
+    await this.page.keyboard.press('Control+S');
+    await dirty.waitFor({ state: 'detached' });
+  }
+
   async screenshot(name) {
     if (given.pictures) await this.page.screenshot({ path: `${given.pictures}/${name}.png` });
   }
