@@ -37,6 +37,7 @@ SETTINGS = {
     "security.workspace.trust.enabled": False,
     "workbench.startupEditor": "none",
     "git.enabled": False,
+    "files.autoSave": "off",
     "telemetry.telemetryLevel": "off",
     "extensions.autoCheckUpdates": False,
     "extensions.ignoreRecommendations": True,
@@ -276,6 +277,7 @@ def test_an_issue_written_in_a_tab_is_fixed_has_its_trace_and_is_deepened(vscode
     await window.choose('Fix an issue', 'Write it in an editor…');
     await window.page.locator('.tab.active', { hasText: 'Untitled-1' }).waitFor();
     await window.page.keyboard.type(`${given.issue}\\nSeen today.`);
+    await window.page.locator('.editor-actions .codicon-wrench').waitFor();
     await window.page.keyboard.press('Control+Enter');
     await window.toast('1 fix; the best');
     await window.run('Show Trace');

@@ -74,7 +74,8 @@ export class Previews implements vscode.TextDocumentContentProvider {
     }
     await this.close(fix);
     const files = fix.files.join(', ');
-    void vscode.window.showInformationMessage(`Patchwright: applied to ${files}. Not saved yet; Undo takes it back.`);
+    const keeps = vscode.workspace.getConfiguration('files').get('autoSave') === 'off' ? 'Not saved yet; ' : '';
+    void vscode.window.showInformationMessage(`Patchwright: applied to ${files}. ${keeps}Undo takes it back.`);
     return true;
   }
 
