@@ -74,7 +74,8 @@ export class Window {
   // Run a command by its title in the palette, as typed by hand.
   async run(title) {
     await this.until(`the command ${title}`, async () => {
-      await this.page.keyboard.press('Escape'); // a palette opened before the extension was known does not learn of it
+      // A palette opened before the extension was known does not learn of it; elsewhere Escape would drop a selection.
+      if (await this.input.isVisible()) await this.page.keyboard.press('Escape');
       await this.page.keyboard.press('F1');
       await this.input.waitFor({ timeout: 5000 });
       await this.input.fill(`>Patchwright: ${title}`);
