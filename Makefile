@@ -1,6 +1,7 @@
 # Every target does all of its own set-up from nothing and is quick when repeated.
 #   make demo   fix a real bug of a real package with a real local model     make demo BUG=name  another one
 #   make test   everything the project promises, with real models            make check          lint, types, imports
+#   make vsix   the VS Code extension                                        make test-editors   both plugins in real editors
 ifeq ($(filter oneshell,$(.FEATURES)),)
 $(error GNU make 3.82 or newer is needed, this is $(MAKE_VERSION). Cure on macOS: brew install make, then gmake)
 endif
@@ -17,9 +18,11 @@ SEED   ?= 0
 LLAMA  := llama-cpp-python==0.3.36
 WHEELS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/patchwright/wheels
 FLAGS  := engine/patchwright_engine/model/build_flags.py
+EDITORS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/patchwright/editors
+VSCODE := editors/vscode
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help setup demo test check format system models-test models-demo clean
+.PHONY: help setup demo test check format system models-test models-demo vsix test-editors clean
 help:
 	@sed -n 's/^#  //p' Makefile
 
@@ -90,5 +93,22 @@ test: check models-test models-demo
 	@echo "==> tests, real 0.5B and 1.5B models included"
 	PATCHWRIGHT_REQUIRE_MODELS=1 $(BIN)/python -m pytest -q
 
+# Node comes from PyPI, in the version that VS Code's server asks for, so that nothing but Python needs to be there.
+$(VSCODE)/node_modules/.package-lock.json: $(VSCODE)/package-lock.json
+	@tests/e2e/vscode/install.sh node "$(EDITORS)" $(PYTHON)
+	echo "==> npm packages of the VS Code extension"
+	cd $(VSCODE) && PATH="$(EDITORS)/node/bin:$$PATH" npm ci
+	touch node_modules/.package-lock.json
+
+vsix: $(VSCODE)/node_modules/.package-lock.json
+	@cp LICENSE $(VSCODE)/LICENSE
+	cd $(VSCODE) && PATH="$(EDITORS)/node/bin:$$PATH" npm run --silent package
+
+test-editors: setup vsix
+	@tests/e2e/vscode/install.sh all "$(EDITORS)" $(PYTHON)
+	(cd $(VSCODE) && PATH="$(EDITORS)/node/bin:$$PATH" npm run --silent test)
+	PATCHWRIGHT_REQUIRE_EDITORS=1 PATCHWRIGHT_TEST_EDITORS="$(EDITORS)" $(BIN)/python -m pytest -q tests/e2e -m editor
+
 clean:
+	rm -rf $(VSCODE)/node_modules $(VSCODE)/dist $(VSCODE)/patchwright.vsix
 	rm -rf $(VENV) build dist demo-work .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -3,12 +3,13 @@
 Invariant: engine values count lines and code points; LSP's units (`PositionEncodingKind`) exist here only.
 """
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from lsprotocol import types
-from pygls.uris import from_fs_path
+from pygls.uris import from_fs_path, to_fs_path
 
 from patchwright_engine.host.placement import Placement, Point
 from patchwright_engine.localize.stack_formats import prepare as prepare_patterns
@@ -99,6 +100,12 @@ def workspace_edit(placed: Placed, encoding: str) -> types.WorkspaceEdit:
 def file_uri(path: str) -> str:
     """The URI of an absolute path."""
     return from_fs_path(path) or ""
+
+
+def file_path(uri: str) -> str | None:
+    """The absolute path of a URI, links resolved; None for what is not a file."""
+    path = to_fs_path(uri) if uri.startswith("file:") else None
+    return os.path.realpath(path) if path else None
 
 
 def touches(placement: Placement, path: str, wanted: types.Range) -> bool:

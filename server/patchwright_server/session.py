@@ -83,8 +83,9 @@ class Session:
             self.spawn(engine.close())
 
     def folder_of(self, path: str) -> Folder | None:
-        """The innermost folder that holds a file."""
-        found = [folder for folder in self.folders.values() if folder.relative(path) is not None]
+        """The innermost folder that holds a file, or that `path` is itself."""
+        folders = self.folders.values()
+        found = [folder for folder in folders if str(folder.path) == path or folder.relative(path) is not None]
         return max(found, key=lambda folder: len(str(folder.path)), default=None)
 
     def only_folder(self) -> Folder:

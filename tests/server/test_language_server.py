@@ -298,6 +298,9 @@ async def test_every_folder_has_an_engine_of_its_own(project: Path, tmp_path: Pa
     async with editor(project, folders=[project, second]) as session:
         with pytest.raises(JsonRpcException, match="Several folders are open"):
             await session.fix("fix")
+        for named in (second, second / "calc.py", second / "not_there_yet.py"):
+            assert session.jobs[await session.fix("fix", uri=named.as_uri())]["folder"] == second.as_uri()
+            await session.command("cancel", {})
         session.root = second
         uri = session.open("calc.py")
         end = await session.end_of(await session.fix("fix", uri=uri))

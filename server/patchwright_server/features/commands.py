@@ -160,9 +160,13 @@ def _budget(values: dict[str, Any]) -> str | None:
 
 
 def issue_of(ls: PatchwrightServer, values: dict[str, Any]) -> IssueRequest:
-    """The issue that a command's argument names, in the folder of its document or in the only one."""
-    document = document_of(ls, values)
-    folder: Folder | None = ls.session.folder_of(document.path) if document and document.path else None
+    """The issue that a command's argument names, in the folder of its `uri` or in the only one.
+
+    `uri` is an open document, or just says which folder is meant: a file in it, or the folder itself.
+    """
+    document, uri = document_of(ls, values), values.get("uri")
+    path = document.path if document else convert.file_path(uri) if isinstance(uri, str) else None
+    folder: Folder | None = ls.session.folder_of(path) if path else None
     if folder is None:
         folder = possible(ls.session.only_folder)
         document = None

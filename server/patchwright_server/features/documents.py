@@ -1,11 +1,9 @@
 """Open documents and workspace folders: what the user sees, unsaved text included."""
 
-import os
-
 from lsprotocol import types
 from pygls.uris import to_fs_path
 
-from patchwright_server.convert import apply_change
+from patchwright_server.convert import apply_change, file_path
 from patchwright_server.language_server import PatchwrightServer
 
 
@@ -15,9 +13,7 @@ def register(server: PatchwrightServer) -> None:
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
     def did_open(ls: PatchwrightServer, params: types.DidOpenTextDocumentParams) -> None:
         item = params.text_document
-        path = to_fs_path(item.uri) if item.uri.startswith("file:") else None
-        path = os.path.realpath(path) if path else None
-        ls.session.documents.open(item.uri, path, item.version, str(item.language_id), item.text)
+        ls.session.documents.open(item.uri, file_path(item.uri), item.version, str(item.language_id), item.text)
 
     @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
     def did_change(ls: PatchwrightServer, params: types.DidChangeTextDocumentParams) -> None:
