@@ -34,6 +34,10 @@ def test_of_equal_functions_the_one_whose_path_is_meant_fits_best(tmp_path: Path
     assert found.scores["context"][IMAP, 1] == 1.0, "the function, past the variable"
 
 
+def test_a_path_alone_suspects_none_of_its_functions(tmp_path: Path) -> None:
+    assert fit(tmp_path, "long mail").scores["context"] == {}
+
+
 def test_a_short_function_that_says_it_beats_a_long_one(tmp_path: Path) -> None:
     found = fit(tmp_path, "retry")
     assert found.by_file("context_short")[LONG] < found.by_file("context_short")[IMAP]
