@@ -57,8 +57,8 @@ def fit_units(index: Index, mentions: Mentions, paths: tuple[RepoPath, ...]) -> 
     rows = table.rows
     of_paths, path_words = _path_counts(table)
     # The path speaks for units that say something themselves; alone it would suspect all of a file.
-    speaks = rows.counts.any(axis=1)
-    counts = rows.counts + of_paths[rows.file] * speaks[:, None]
+    speaks = rows.counts.sum(axis=1, keepdims=True) > 0
+    counts = rows.counts + of_paths[rows.file] * speaks
     lengths = (rows.lengths + path_words[rows.file]) / rows.mean_length
     rarity = _rarity(index, table)
     gain = rarity * counts * (K1 + 1) / (counts + K1 * (1 - B + B * lengths[:, None]))
