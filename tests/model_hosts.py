@@ -29,7 +29,7 @@ Open = Callable[..., HostedModel]
 def hosts() -> list[psutil.Process]:
     """Hosts this test process has started."""
     mine = psutil.Process().children()
-    return [child for child in mine if child.status() != psutil.STATUS_ZOMBIE and is_host(child)]
+    return [child for child in mine if is_host(child)]
 
 
 def hosts_of(home: Path) -> list[psutil.Process]:

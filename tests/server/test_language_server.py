@@ -305,7 +305,7 @@ async def test_every_folder_has_an_engine_of_its_own(project: Path, tmp_path: Pa
         uri = session.open("calc.py")
         end = await session.end_of(await session.fix("fix", uri=uri))
         assert end["folder"] == second.as_uri()
-        (action,) = await session.actions("calc.py", 1)
+        action, *_ = await session.actions("calc.py", 1)  # A job may have found its fix before its cancel came.
         assert session.take((await session.resolve(action)).edit)
         assert session.text("calc.py") == "def add(a, b):\n    return 2, a + b\n"
         await session.until(lambda: len(psutil.Process(session.server_pid).children()) == 2, "two engine hosts")
