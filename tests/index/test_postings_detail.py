@@ -1,4 +1,4 @@
-"""What a search tells beside its scores: by field, by the best units, rare terms, coverage, several queries at once."""
+"""What a search tells beside its scores: by field, how much there was to score, several queries at once."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patchwright_engine.index.postings import B_FILES, BEST_UNITS, K1, RARE_NAMES, RARE_WORDS, Postings, Scores
+from patchwright_engine.index.postings import B_FILES, K1, Postings, Scores
 from patchwright_engine.index.vectors import make_vectors
 from patchwright_engine.syntax.parse import parse_symbols
 from patchwright_engine.types import RepoPath
@@ -59,47 +59,10 @@ def test_a_field_alone_scores_as_the_formula_says(field: str, documents: dict[in
     assert dict(postings_of(FILES).search(QUERY).fields[field]) == pytest.approx(wanted)
 
 
-def test_coverage_is_the_share_of_the_query_that_the_best_unit_holds() -> None:
-    units = 8  # alpha, other and the rest of 1; the rest of 2; Delta, its alpha and the rest of 3; the rest of 4
-    weight = {
-        "alpha": QUERY["alpha"] * idf(3, units),
-        "beta": QUERY["beta"] * idf(3, units),
-        "gamma": QUERY["gamma"] * idf(2, units),
-        "nothing": QUERY["nothing"] * idf(0, units),
-    }
-    mass = sum(weight.values())
-    found = postings_of(FILES).search(QUERY)
-    assert found.unit_mass == pytest.approx(mass)
-    assert dict(found.coverage) == pytest.approx(
-        {
-            1: (weight["alpha"] + weight["beta"] + weight["gamma"]) / mass,
-            2: (weight["beta"] + weight["gamma"]) / mass,
-            3: (weight["alpha"] + weight["beta"]) / mass,
-        }
-    )
-
-
 def test_no_file_scores_more_than_the_mass_allows() -> None:
     found = postings_of(FILES).search(QUERY)
     assert 0 < max(found.files.values()) < found.file_mass * (K1 + 1)
     assert found.file_mass == pytest.approx(2.0 * idf(2, 4) + 1.0 * idf(3, 4) + 0.5 * idf(2, 4) + 9.0 * idf(0, 4))
-
-
-def test_the_best_units_of_a_file_come_best_first_and_are_few() -> None:
-    many = "".join(f"def f{n}():\n    {'beta + ' * n}gamma\n" for n in range(1, 2 * BEST_UNITS))
-    found = postings_of({1: many, 2: FILES[2]}).search(QUERY)
-    of_file = sorted((unit.score for unit in found.units if unit.file == 1), reverse=True)
-    assert found.best_units[1] == pytest.approx(of_file[:BEST_UNITS])
-    assert len(found.best_units[2]) == 1
-
-
-def test_only_terms_of_few_files_are_rare() -> None:
-    few = dict.fromkeys(range(RARE_WORDS), "def seldom(): pass\n")
-    some = dict.fromkeys(range(RARE_WORDS, RARE_NAMES), "def common(): pass\n")
-    many = dict.fromkeys(range(RARE_NAMES, 2 * RARE_NAMES + 1), "def everywhere(): pass\n")
-    found = postings_of(few | some | many).search({"seldom": 1.0, "common": 1.0, "everywhere": 1.0})
-    assert found.rare_words.keys() == few.keys()
-    assert found.rare_names.keys() == few.keys() | some.keys()
 
 
 def test_units_can_be_told_of_some_files_only_without_changing_a_score() -> None:
@@ -128,9 +91,5 @@ def rounded(scores: Scores) -> object:
             for name, found in scores.fields.items()
             if found
         },
-        {file: round(value, 9) for file, value in scores.coverage.items()},
-        {file: tuple(round(value, 9) for value in values) for file, values in scores.best_units.items()},
-        {file: round(value, 9) for file, value in scores.rare_names.items()},
-        {file: round(value, 9) for file, value in scores.rare_words.items()},
-        (round(scores.file_mass, 9), round(scores.unit_mass, 9)),
+        round(scores.file_mass, 9),
     )

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from patchwright_engine.localize.paths import PathWords, path_words
+from patchwright_engine.localize.paths import PathWords
 from patchwright_engine.types import RepoPath
 
 FILES = [RepoPath(path) for path in ("web/HttpClient.py", "web/server.py", "docs/server.v2.md", "setup.py")]
@@ -19,11 +19,11 @@ def test_rare_words_of_a_path_count_more_and_half_a_mention_half() -> None:
 
 def test_a_word_counts_once_however_often_the_path_has_it() -> None:
     twice = [RepoPath("server/server.py"), RepoPath("web/server.py")]
-    found = path_words({"server": 2.0}, twice)
+    found = PathWords(twice).score({"server": 2.0})
     assert found[twice[0]] == found[twice[1]] == 1.0
 
 
 def test_only_the_last_extension_is_left_out() -> None:
-    assert path_words({"v2": 2.0}, FILES) == {FILES[2]: 1.0}
-    assert path_words({"md": 2.0}, FILES) == {}
-    assert path_words({}, FILES) == {}
+    assert PathWords(FILES).score({"v2": 2.0}) == {FILES[2]: 1.0}
+    assert PathWords(FILES).score({"md": 2.0}) == {}
+    assert PathWords(FILES).score({}) == {}

@@ -33,18 +33,8 @@ class LexicalScores:
     """What a file says outside its functions and classes, where that is among the best."""
     by_field: Mapping[str, Mapping[RepoPath, float]] = field(default_factory=dict)
     """Files by what they say in one field alone: 'code', 'text' (comments and strings), 'name' (of definitions)."""
-    best_units: Mapping[RepoPath, tuple[float, ...]] = field(default_factory=dict)
-    """The scores of a file's ten best units (functions, classes, the rest), best first."""
-    coverage: Mapping[RepoPath, float] = field(default_factory=dict)
-    """How much of the query one unit of the file holds at best, by the weight and rarity of its terms; 0-1."""
-    rare_names: Mapping[RepoPath, float] = field(default_factory=dict)
-    """The most telling term that the file's definitions are called by, among terms in few files."""
-    rare_words: Mapping[RepoPath, float] = field(default_factory=dict)
-    """What all terms together say that few files hold."""
     file_mass: float = 0.0
     """Weight and rarity of all the query's terms, over files: a score over it is comparable between queries."""
-    unit_mass: float = 0.0
-    """The same over units, for `symbols`, `outside` and `best_units`."""
     rarity: Mapping[str, float] = field(default_factory=dict)
     """Of each term of the query over files, 0 (all hold it) to 1 (none does)."""
 
@@ -134,12 +124,7 @@ def _told(
         symbols=of_symbols,
         outside=outside,
         by_field={name: _by_path(scores, paths) for name, scores in found.fields.items()},
-        best_units={path: values for file, values in found.best_units.items() for path in paths[file]},
-        coverage=_by_path(found.coverage, paths),
-        rare_names=_by_path(found.rare_names, paths),
-        rare_words=_by_path(found.rare_words, paths),
         file_mass=found.file_mass,
-        unit_mass=found.unit_mass,
         rarity=found.rarity,
     )
 

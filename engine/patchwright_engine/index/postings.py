@@ -21,12 +21,6 @@ MAX_PARTS = 8
 """More small ones are made into one: each costs a look-up for every query."""
 PART_FILES = 4_000
 """Of a full part, which is never merged; making one takes some 200 bytes a file for each kilobyte of source."""
-BEST_UNITS = 10
-RARE_NAMES = 30
-RARE_WORDS = 12
-"""Files that may hold a term for it to count as rare, as part of what units are called and anywhere."""
-RARE_WEIGHT = 4.0
-"""A term of a query counts no more than this where it is rare: once is telling already."""
 
 Load = Callable[[Sequence[int]], Iterable[tuple[int, bytes]]]
 """Packed vectors of the asked-for files, in any order; a file that has none may be left out."""
@@ -52,17 +46,8 @@ class Scores:
     """Best first."""
     fields: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     """Files by what they say in one field alone."""
-    best_units: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
-    """The scores of a file's best `BEST_UNITS` units, best first."""
-    coverage: Mapping[int, float] = field(default_factory=dict)
-    """How much of the query one unit of the file holds at best, by the weight and rarity of its terms; 0-1."""
-    rare_names: Mapping[int, float] = field(default_factory=dict)
-    """The most telling term that the file's units are called by, among terms in few files."""
-    rare_words: Mapping[int, float] = field(default_factory=dict)
-    """What all terms together say that few files hold."""
     file_mass: float = 0.0
     """Weight and rarity of the query's terms together, over files; a score over it is comparable between queries."""
-    unit_mass: float = 0.0
     rarity: Mapping[str, float] = field(default_factory=dict)
     """Of each term of the query over files: 0 for one that all hold, 1 for one that none holds."""
 
@@ -136,15 +121,14 @@ class _Rarity:
         self.file_words = sum(part.file_words for part in parts) / files or 1.0
         totals = sum((part.field_words for part in parts), numpy.zeros(len(FIELDS)))
         self.field_words: Floats = numpy.maximum(totals / files, 1e-9)
-        self.file_frequency = sum((_count(held.file_term, terms) for held in found), numpy.zeros(terms))
         self.units = rarity_of(sum((_count(held.term, terms) for held in found), numpy.zeros(terms)), units)
-        self.files = rarity_of(self.file_frequency, files)
+        self.files = rarity_of(sum((_count(held.file_term, terms) for held in found), numpy.zeros(terms)), files)
         self.most = math.log(1 + (files + 0.5) / 0.5)
-        self.field_frequency = [
+        in_field = (
             sum((_count(held.file_term[held.file_counts[number] > 0], terms) for held in found), numpy.zeros(terms))
             for number in range(len(FIELDS))
-        ]
-        self.fields = [rarity_of(frequency, files) for frequency in self.field_frequency]
+        )
+        self.fields = [rarity_of(frequency, files) for frequency in in_field]
 
 
 def _weigh(held: Held, rarity: _Rarity) -> None:
@@ -167,16 +151,9 @@ def _saturated(counts: Floats, lengths: Floats, b: float) -> Floats:
 def _scores(
     found: Sequence[Held], rarity: _Rarity, weights: Floats, top_units: int, among: frozenset[int] | None
 ) -> Scores:
-    unit_mass, file_mass = float(weights @ rarity.units), float(weights @ rarity.files)
-    name_rarity = numpy.where(rarity.field_frequency[FIELDS.index("name")] <= RARE_NAMES, rarity.fields[2], 0.0)
-    word_rarity = numpy.where(rarity.file_frequency <= RARE_WORDS, rarity.files, 0.0)
-    few = numpy.minimum(weights, RARE_WEIGHT)
+    file_mass = float(weights @ rarity.files)
     files: dict[int, float] = {}
     fields: dict[str, dict[int, float]] = {name: {} for name in FIELDS}
-    best_units: dict[int, tuple[float, ...]] = {}
-    coverage: dict[int, float] = {}
-    rare_names: dict[int, float] = {}
-    rare_words: dict[int, float] = {}
     units: list[UnitScore] = []
     for held in found:
         part, size = held.part, held.part.size
@@ -184,24 +161,14 @@ def _scores(
         unit, term = held.unit[own], held.term[own]
         file, file_term = held.file[own_files], held.file_term[own_files]
         scores = _sums(unit, held.unit_gain[own] * weights[term], len(part.file_of))
-        covered = _sums(unit, rarity.units[term] * weights[term], len(part.file_of))
-        coverage.update(part.told(numpy.maximum.reduceat(covered, part.first_units) / (unit_mass or 1.0)))
         file_weight = weights[file_term]
         files.update(part.told(_sums(file, held.file_gain[own_files] * file_weight, size)))
         for number, name in enumerate(FIELDS):
             gain = held.field_gain[number][own_files]
             fields[name].update(part.told(_sums(file, gain * file_weight, size)))
-        rare_words.update(part.told(_sums(file, (few * word_rarity)[file_term], size)))
-        named = held.file_counts[FIELDS.index("name")][own_files] > 0
-        by_file = numpy.zeros(size)
-        numpy.maximum.at(by_file, file[named], (few * name_rarity)[file_term[named]])
-        rare_names.update(part.told(by_file))
-        best_units.update(_best_by_file(part, scores))
         units += _best_units(part, scores, top_units, among)
     units.sort(key=_best_first)
-    return Scores(
-        files, tuple(units[:top_units]), fields, best_units, coverage, rare_names, rare_words, file_mass, unit_mass
-    )
+    return Scores(files, tuple(units[:top_units]), fields, file_mass)
 
 
 def _best_first(unit: UnitScore) -> tuple[float, int, int]:
@@ -219,23 +186,6 @@ def _best_units(part: Part, scores: Floats, count: int, among: frozenset[int] | 
     return [
         UnitScore(part.numbers[file], symbol, value) for file, symbol, value in zip(files, symbols, values, strict=True)
     ]
-
-
-def _best_by_file(part: Part, scores: Floats) -> dict[int, tuple[float, ...]]:
-    places = numpy.flatnonzero(scores)
-    if not len(places):
-        return {}
-    places = places[numpy.lexsort((-scores[places], part.file_of[places]))]
-    files = part.file_of[places]
-    starts = numpy.flatnonzero(numpy.diff(files, prepend=-1))
-    sizes = numpy.diff(starts, append=len(files))
-    best = numpy.arange(len(files)) - numpy.repeat(starts, sizes) < BEST_UNITS
-    values = scores[places[best]].tolist()
-    ends = numpy.cumsum(numpy.minimum(sizes, BEST_UNITS)).tolist()
-    return {
-        part.numbers[file]: tuple(values[start:end])
-        for file, start, end in zip(files[starts].tolist(), [0, *ends[:-1]], ends, strict=True)
-    }
 
 
 def _count(terms: Integers, size: int) -> Floats:

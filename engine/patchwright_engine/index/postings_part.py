@@ -54,7 +54,6 @@ class Part:
         self.alive = frozenset(self.numbers)
         units = [len(vectors.symbols) for vectors in every]
         self.file_of = numpy.repeat(numpy.arange(len(every)), units)
-        self.first_units = numpy.cumsum([0, *units])[:-1]
         """Of each file; every one has a unit."""
         self.symbol_of = _joined([vectors.symbols for vectors in every], numpy.int32)
         self.nested = _joined([vectors.nested for vectors in every], numpy.uint8).astype(numpy.bool_)

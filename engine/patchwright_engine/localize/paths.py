@@ -95,11 +95,6 @@ class FileNames:
         return scores
 
 
-def path_words(terms: Mapping[str, float], files: Iterable[RepoPath]) -> dict[RepoPath, float]:
-    """How much of a file's path the issue's words cover, rare path words first; 0-1."""
-    return PathWords(files).score(terms)
-
-
 def without_extension(path: RepoPath) -> str:
     """A path without the extension of its file."""
     folder, slash, name = path.rpartition("/")
