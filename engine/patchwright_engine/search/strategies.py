@@ -1,0 +1,24 @@
+"""The names of the strategies: Dev-Search, and the fixed ones that it is compared with (see `rollouts.choose`)."""
+
+from patchwright_engine.errors import BadInput
+
+DEV_SEARCH = "dev-search"
+SINGLE = "single"
+VOTING = "voting"
+EXEC = "exec"
+ORM_EXEC = "orm-exec"
+STRATEGIES = (DEV_SEARCH, SINGLE, VOTING, EXEC, ORM_EXEC)
+
+
+def check_strategy(text: str) -> str:
+    """The name itself.
+
+    Raises:
+        BadInput: it is none of `STRATEGIES`.
+    """
+    if text not in STRATEGIES:
+        raise BadInput(
+            f"unknown strategy '{text}'",
+            f"Use {DEV_SEARCH} (the default), or for comparison {', '.join(STRATEGIES[1:-1])} or {STRATEGIES[-1]}.",
+        )
+    return text
