@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from patchwright_engine.errors import BadInput
-from patchwright_engine.search.strategies import EXEC, ORM_EXEC, SINGLE, STRATEGIES, VOTING
+from patchwright_engine.search.strategies import DIVERGENT, EXEC, ORM_EXEC, SINGLE, STRATEGIES, VOTING
 from patchwright_engine.types import Evidence
 
 UNDECIDED = 0.5
@@ -58,8 +58,8 @@ class Drawn:
     """For which they were drawn: 'orm-exec' holds what every fixed strategy looks at."""
     asked: int
     """How many were to be drawn; there are fewer when time or tokens ran out."""
-    sampling: str = "divergent"
-    """How repairs were sampled, see `repair_stage.SAMPLINGS`."""
+    sampling: str = DIVERGENT
+    """How repairs were sampled, see `strategies.SAMPLINGS`."""
     seed: int = 0
     reproduction_tokens: int = 0
     """Generated for the reproduction tests, once."""

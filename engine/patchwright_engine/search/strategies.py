@@ -10,6 +10,25 @@ ORM_EXEC = "orm-exec"
 STRATEGIES = (DEV_SEARCH, SINGLE, VOTING, EXEC, ORM_EXEC)
 
 
+DIVERGENT = "divergent"
+FREE = "free"
+SAMPLINGS = (DIVERGENT, FREE)
+"""How candidates for one definition come to differ: each leaves the original at another place, or by temperature."""
+
+
+def check_sampling(text: str, strategy: str) -> str:
+    """The name itself.
+
+    Raises:
+        BadInput: it is none of `SAMPLINGS`, or not the strategy's.
+    """
+    if text not in SAMPLINGS:
+        raise BadInput(f"unknown sampling '{text}'", f"Use {' or '.join(SAMPLINGS)}.")
+    if strategy == DEV_SEARCH and text != DIVERGENT:
+        raise BadInput(f"{DEV_SEARCH} has no sampling '{text}'", f"Leave it at {DIVERGENT}, or name another strategy.")
+    return text
+
+
 def check_strategy(text: str) -> str:
     """The name itself.
 
