@@ -15,6 +15,7 @@ from patchwright_engine.errors import BadInput
 from patchwright_engine.model.backend import Completion, CompletionBatch, CompletionRequest, DecodeProgress
 from patchwright_engine.pipeline import FixRequest, run_fix
 from patchwright_engine.search.policy import load_policy
+from patchwright_engine.search.simulate import record, replay
 from patchwright_engine.search.trace import read_trace
 from patchwright_engine.types import Evidence, Fix, FixResult, Issue, RepoPath
 from patchwright_engine.verify.history import load_history
@@ -170,6 +171,29 @@ def test_a_fix_that_is_not_believed_is_asked_more_tests_and_more_candidates(sear
     assert [request.n for request in found.asked("Imports:")] == [3, 4]
     # Equal answers are one candidate with more votes.
     assert [step.get("votes") for step in found.steps("candidate")] == [None, None, 2, 3]
+
+
+@pytest.mark.usefixtures("unbelieving")
+def test_a_recorded_search_is_replayed_under_other_policies(search: Search) -> None:
+    found = search(rules(fixed(HARMLESS, RIGHT, "b + a")), budget="8")
+    recorded = record(found.steps())
+    assert recorded is not None
+    policy = load_policy()
+    same = replay(recorded, replace(policy, confidence=1.0), 8)
+    assert (same.rollouts, same.missing) == (8, 0)
+    assert same.patch in {fix.id for fix in found.result.fixes}
+    searched = [step for step in found.steps("complete") if step["stage"] != "rank"]
+    assert same.tokens == sum(step["generated_tokens"] for step in searched)
+    early = replay(recorded, policy, 8)
+    assert early.evidence is Evidence.REPRODUCED
+    assert early.rollouts == 2
+    assert early.tokens < same.tokens
+    none = replay(recorded, replace(policy, gain=1.0), 8)
+    assert (none.patch, none.rollouts) == (None, 0)
+
+
+def test_a_search_without_candidates_cannot_be_replayed(search: Search) -> None:
+    assert record(search(rules(fixed(RIGHT)), files={"README.md": "# Nothing\n"}).steps()) is None
 
 
 def test_every_step_is_of_this_schema_and_can_be_shown(search: Search) -> None:

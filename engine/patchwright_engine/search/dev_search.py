@@ -25,7 +25,7 @@ from patchwright_engine.search.candidates import (
 from patchwright_engine.search.confirm import Confirmation
 from patchwright_engine.search.distinguish import distinguish, tell_differences
 from patchwright_engine.search.job import Job
-from patchwright_engine.search.judging import Judge
+from patchwright_engine.search.judging import Judge, arm
 from patchwright_engine.search.locate import BEAM, ScoredLocation, locate_fault, narrow
 from patchwright_engine.search.offer_test import offer_test
 from patchwright_engine.search.overlap import settling
@@ -331,11 +331,13 @@ class _Search:
         job, result = self.job, attempt.result
         job.rollouts += 1
         if isinstance(result, Refusal):
-            job.trace.step("candidate", rollout=job.rollouts, refused=result.reason, hint=result.hint)
+            refused = {"refused": result.reason, "hint": result.hint}
+            job.trace.step("candidate", rollout=job.rollouts, **refused, **arm(attempt))
             return
         known = self.pool.seen(result)
         if known:
-            job.trace.step("candidate", rollout=job.rollouts, patch=known.patch.id, votes=known.votes)
+            again = {"patch": known.patch.id, "votes": known.votes}
+            job.trace.step("candidate", rollout=job.rollouts, **again, **arm(attempt))
             return
         job.report("verify", f"running candidate {job.rollouts}")
         candidate = Candidate(result, attempt, UNJUDGED, 0.0)
@@ -369,6 +371,7 @@ class _Search:
             places=[
                 {
                     "symbols": [f"{s.path}::{s.name}" for s in scored.location.symbols],
+                    "score": round(scored.score, 4),
                     "prior": round(place.belief, 4),
                     "belief": round(belief, 4),
                     "spent": place.spent,

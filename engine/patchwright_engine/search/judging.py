@@ -5,9 +5,11 @@ Invariant: what it says comes from runs alone; nothing here asks the model.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from patchwright_engine.search.candidates import Candidate, Pool, agreement
 from patchwright_engine.search.job import Job
+from patchwright_engine.search.repair_stage import Attempt
 from patchwright_engine.types import Evidence, Patch, RepoPath
 from patchwright_engine.verify.context import VerificationContext
 from patchwright_engine.verify.evidence import Verification, verify_patch
@@ -108,9 +110,7 @@ def trace_candidate(job: Job, candidate: Candidate) -> None:
         "candidate",
         rollout=job.rollouts,
         patch=candidate.patch.id,
-        location=[f"{s.path}::{s.name}" for s in candidate.attempt.location.symbols],
-        revised=candidate.attempt.revised,
-        chance=round(candidate.attempt.chance, 4),
+        **arm(candidate.attempt),
         diff=candidate.patch.diff,
         evidence=verification.evidence,
         agreement=round(candidate.agreement, 3),
@@ -121,3 +121,13 @@ def trace_candidate(job: Job, candidate: Candidate) -> None:
             for r in verification.runs
         ],
     )
+
+
+def arm(attempt: Attempt) -> dict[str, Any]:
+    """Which arm of the search an attempt belongs to and what it took, for the trace."""
+    return {
+        "location": [f"{s.path}::{s.name}" for s in attempt.location.symbols],
+        "revised": attempt.revised,
+        "chance": round(attempt.chance, 5),
+        "tokens": attempt.tokens,
+    }

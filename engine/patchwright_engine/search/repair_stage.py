@@ -44,6 +44,8 @@ class Attempt:
     messages: tuple[Message, ...]
     revised: str | None = None
     """Id of the candidate this one revises."""
+    tokens: int = 0
+    """Generated for it, thoughts included."""
     chance: float = 0.0
     """That it is right, before it was judged: what its rollout was given for (see `policy`)."""
 
@@ -166,7 +168,7 @@ def _attempt(job: Job, asked: _Asked, completion: Completion) -> Attempt:
         symbols=() if asked.prompt.cut else asked.location.symbols,
         finish=completion.finish,
     )
-    return Attempt(asked.location, answer, result, asked.prompt.messages, asked.revised)
+    return Attempt(asked.location, answer, result, asked.prompt.messages, asked.revised, completion.tokens)
 
 
 def repair_prompt(job: Job, location: Location, shown: Shown | None) -> RepairPrompt:
