@@ -41,7 +41,7 @@ def test_voting_offers_the_commonest_answer_and_claims_nothing(
     assert ["a - b - 0" in fix["diff"] for fix in result["fixes"]] == [True, False]
     assert [fix["runs"] for fix in result["fixes"]] == [[], []]
     assert (result["stopped"], result["cost"]["rollouts"]) == ("budget", 3)
-    assert any("Nothing was run" in note for note in result["notes"])
+    assert any("No candidate was run" in note for note in result["notes"])
     assert not any("Imports:" in message["content"] for body in model.bodies for message in body["messages"])
     assert fingerprint(repository) == before
 

@@ -195,7 +195,7 @@ def test_voting_offers_what_was_written_most_often_and_runs_nothing(search: Sear
     assert [fix.runs for fix in found.result.fixes] == [()] * 3
     assert found.steps("environment", "reproduction", "judge") == []
     assert not found.asked("Imports:")
-    assert "Nothing was run" in found.result.notes[0]
+    assert "No candidate was run" in found.result.notes[0]
     assert found.result.stopped == "budget"
 
 
@@ -267,11 +267,13 @@ def test_the_projects_other_tests_are_run_before_a_fix_is_called_verified(
     monkeypatch.setattr("patchwright_engine.search.opening.MAX_TEST_FILES", 1)
     monkeypatch.setattr("patchwright_engine.verify.background.room_here", lambda: Room(2, 64 << 30))
     far = "import calc\n\n\ndef test_far():\n    assert calc.add(100, 0) == 100\n"
-    model = rules(fixed("a + b if a < 9 else 0", "a + b if a < 9 else 0", RIGHT))
-    found = search(model, "exec", files={**PROJECT, "other/test_far.py": far}, budget="3")
-    assert [fix.evidence for fix in found.result.fixes] == [Evidence.REPRODUCED]
+    small_only = "a + b if a < 9 else 0"
+    model = rules(fixed(small_only, small_only, HARMLESS, RIGHT))
+    found = search(model, "exec", files={**PROJECT, "other/test_far.py": far})
     assert "return a + b\n" in found.result.fixes[0].patch.diff
-    assert [rollout.evidence for rollout in found.drawn.rollouts] == [None, None, Evidence.REPRODUCED]
+    # Now that the first one is rejected, what only breaks nothing would be offered at a budget of 3.
+    expected = [None, None, Evidence.REGRESSION_ONLY, Evidence.REPRODUCED]
+    assert [rollout.evidence for rollout in found.drawn.rollouts] == expected
 
 
 @pytest.mark.parametrize("strategy", ["voting", "exec"])
