@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from patchwright_engine.cli.trace import _describe
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput
 from patchwright_engine.model.backend import CompletionRequest
@@ -320,14 +319,6 @@ def test_a_repository_without_code_says_so(search: Search) -> None:
     found = search(rules(fixed(RIGHT)), "orm-exec", files={"README.md": "# Nothing\n"})
     assert (found.result.stopped, found.result.fixes) == ("no_candidates", ())
     assert "No function or class was found that could be at fault." in found.result.notes
-
-
-def test_every_step_can_be_shown(search: Search) -> None:
-    found = search(rules(fixed(RIGHT, ALSO_RIGHT, CONSTANT)), "orm-exec")
-    shown = {step["kind"]: _describe(step) for step in found.steps() if step["kind"] not in ("judge", "environment")}
-    assert all(shown.values()), shown
-    assert "4 independent walks" in shown["walks"][0][0]
-    assert "drawn for orm-exec: 4 rollouts" in shown["drawn"][0][0]
 
 
 def test_an_unknown_strategy_is_refused_before_anything_is_asked(search: Search) -> None:
