@@ -141,12 +141,13 @@ class _Search:
     def _confirm(self, candidate: Candidate) -> None:
         """Run the project's other tests over a candidate; one that breaks any is rejected."""
         job = self.job
-        candidate.confirmed = True
         rest = self._other_tests()
         if rest is None:
+            candidate.confirmed = True
             return
         job.report("verify", f"running {len(rest.selection)} more test files over the best candidate")
         verification = verify_patch(candidate.patch, rest, job.cancel)
+        candidate.confirmed = True
         runs = (*candidate.verification.runs, *verification.runs)
         candidate.verification = replace(candidate.verification, runs=runs)
         if verification.evidence is None:
@@ -157,7 +158,7 @@ class _Search:
         _trace_candidate(job, candidate)
 
     def _other_tests(self) -> VerificationContext | None:
-        """The project's other tests before any patch; the first time they may have to be run, or waited for."""
+        """The project's other tests before any patch, if any can judge; at first they may have to be waited for."""
         job, others = self.job, self.others
         if others.pending:
             how = "waiting for the" if others.in_background else "running the"
@@ -167,7 +168,7 @@ class _Search:
             job.test_seconds.update(seconds_by_file(rest.baseline.report))
         for note in rest.notes if rest else ():
             job.note(note)
-        return rest
+        return rest if rest is not None and rest.baseline is not None else None
 
     def _rank(self) -> None:
         """Order what evidence leaves equal, and tell what goes with it."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from patchwright_engine.errors import EnvironmentProblem
+from patchwright_engine.room import saying_no_room
 from patchwright_engine.types import RepoPath
 from patchwright_engine.verify.environment import TestEnvironment
 from patchwright_engine.verify.environments.prefix import is_system
@@ -79,13 +80,17 @@ def show_packages(environment: TestEnvironment, workspace: Path) -> None:
     """Link installed packages into the copy, where the runner looks for them; the copy's own packages come first.
 
     A package that is a link into the project itself (a workspace of several packages) leads to the copy of it.
+
+    Raises:
+        EnvironmentProblem: the disk is full.
     """
     for name, source in environment.links:
         target = workspace / name
         if target.is_symlink() or target.exists() or not source.is_dir():
             continue
-        target.mkdir(parents=True)
-        _link_entries(source, target, source.parent, workspace)
+        with saying_no_room(workspace, f"cannot link the packages of {name} into the throw-away copy"):
+            target.mkdir(parents=True)
+            _link_entries(source, target, source.parent, workspace)
 
 
 def _link_entries(source: Path, target: Path, root: Path, workspace: Path) -> None:

@@ -19,7 +19,7 @@ from patchwright_server.features.code_actions import edit_of
 from patchwright_server.features.errors import bad_argument, refuse
 from patchwright_server.jobs import Folder, IssueRequest, JobFix, NotPossibleError
 from patchwright_server.language_server import PatchwrightServer
-from patchwright_server.settings import budget_name, next_budget
+from patchwright_server.settings import NO_DEEPER, budget_name, next_budget
 
 APPLY_TRIES = 2
 """A client refuses an edit for a version it has left behind; the fix is placed again once."""
@@ -56,7 +56,9 @@ def fix_deeper(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
         raise bad_argument("Only a fix can be deepened; this job is none.")
     if not job.ended:
         raise refuse("This job still runs. Cancel it, or wait for its end, then deepen it.")
-    old = job.request
+    old, budget = job.request, _budget(values) or next_budget(job.budget_name)
+    if budget is None:
+        raise refuse(NO_DEEPER)
     request = IssueRequest(
         old.folder,
         old.text,
@@ -64,7 +66,7 @@ def fix_deeper(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
         old.path,
         old.line,
         old.test_command,
-        _budget(values) or next_budget(job.budget_name),
+        budget,
         job.trace,
     )
     return {"job": ls.session.start_fix(request).id}

@@ -1,0 +1,88 @@
+"""Room on the disk for what is thrown away afterwards: where it is, and what to tell when there is none.
+
+Invariant: no temporary file ever lies in the folder that the user works in, which is where Python puts them when every
+other place is full.
+"""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from patchwright_engine.errors import EnvironmentProblem
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_VARIABLES = ("TMPDIR", "TEMP", "TMP")
+_USUAL = ("/tmp", "/var/tmp", "/usr/tmp")
+_COPY = "cannot make a throw-away copy of the project"
+
+
+def temporary_folder() -> Path:
+    """The system's folder for temporary files: TMPDIR, else the usual ones, never the current folder.
+
+    Raises:
+        FileNotFoundError: none of them takes a file.
+    """
+    try:
+        found = Path(tempfile.gettempdir())
+        if found != Path.cwd() or str(found) in _USUAL or found in _named():
+            return found
+        tempfile.tempdir = None  # What is full now need not be for ever.
+    except FileNotFoundError:
+        pass
+    places = ", ".join(dict.fromkeys([*map(str, _named()), *_USUAL[:2]]))
+    raise FileNotFoundError(errno.ENOENT, f"no folder for temporary files takes one ({places})")
+
+
+def lacks_room(error: OSError) -> bool:
+    """Whether the disk, or the user's share of it, is full."""
+    return error.errno in _NO_ROOM
+
+
+def no_room(
+    error: OSError, folder: Path | None = None, needed: Callable[[], int] = lambda: 0, what: str = _COPY
+) -> EnvironmentProblem:
+    """What to tell when something temporary cannot be written below `folder`; `needed` counts its bytes."""
+    where = f" in {folder}" if folder is not None else ""
+    message = f"{what}{where}: {error.strerror or error}"
+    cure = "Free disk space there, or set TMPDIR to a folder you can write to"
+    if lacks_room(error):
+        free, wanted = _free(folder), needed()
+        told = [f"{size} {word}" for size, word in ((free, "free"), (_megabytes(wanted), "needed")) if size]
+        message += f" ({', '.join(told)})" if told else ""
+        cure = "Free disk space there, or set TMPDIR to a folder on a disk with more room"
+    return EnvironmentProblem(message, f"{cure}, e.g. `TMPDIR=~/tmp patchwright ...`; nothing was changed.")
+
+
+@contextmanager
+def saying_no_room(folder: Path | None = None, what: str = "cannot write a temporary file") -> Iterator[None]:
+    """Turn the errors of a full disk into one with its cure; others pass.
+
+    Raises:
+        EnvironmentProblem: the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if lacks_room(error):
+            raise no_room(error, folder, what=what) from error
+        raise
+
+
+def _named() -> list[Path]:
+    return [Path(os.path.abspath(value)) for name in _VARIABLES if (value := os.environ.get(name))]  # noqa: PTH100 - as tempfile does
+
+
+def _free(folder: Path | None) -> str:
+    try:
+        place = next(one for one in (folder, *folder.parents) if one.exists()) if folder else temporary_folder()
+        return _megabytes(shutil.disk_usage(place).free) or "nothing"
+    except OSError:
+        return ""
+
+
+def _megabytes(size: int) -> str:
+    return f"{max(1, size >> 20)} MB" if size > 0 else ""
