@@ -46,15 +46,19 @@ def no_room(
     error: OSError, folder: Path | None = None, needed: Callable[[], int] = lambda: 0, what: str = _COPY
 ) -> EnvironmentProblem:
     """What to tell when something temporary cannot be written below `folder`; `needed` counts its bytes."""
-    where = f" in {folder}" if folder is not None else ""
-    message = f"{what}{where}: {error.strerror or error}"
-    cure = "Free disk space there, or set TMPDIR to a folder you can write to"
+    place, variable = _setting_of(folder)
+    message = f"{what}{f' in {place}' if place else ''}: {error.strerror or error}"
+    better = "a folder you can write to"
     if lacks_room(error):
-        free, wanted = _free(folder), needed()
-        told = [f"{size} {word}" for size, word in ((free, "free"), (_megabytes(wanted), "needed")) if size]
+        better = "a folder on a disk with more room"
+        wanted = needed()
+        told = [f"{_free(place)} free"] if place else []
+        told += [f"at least {_megabytes(wanted)} needed"] if wanted else []
         message += f" ({', '.join(told)})" if told else ""
-        cure = "Free disk space there, or set TMPDIR to a folder on a disk with more room"
-    return EnvironmentProblem(message, f"{cure}, e.g. `TMPDIR=~/tmp patchwright ...`; nothing was changed.")
+    example = f"`{variable}=/path/to/folder patchwright ...`"
+    return EnvironmentProblem(
+        message, f"Free disk space there, or name {better}: {example}. Your files are as they were."
+    )
 
 
 @contextmanager
@@ -76,13 +80,28 @@ def _named() -> list[Path]:
     return [Path(os.path.abspath(value)) for name in _VARIABLES if (value := os.environ.get(name))]  # noqa: PTH100 - as tempfile does
 
 
-def _free(folder: Path | None) -> str:
+def _setting_of(folder: Path | None) -> tuple[Path | None, str]:
+    """The folder that the user may have set and that holds `folder`, and the variable that sets it."""
+    home = os.environ.get("PATCHWRIGHT_HOME")
+    if home and folder is not None:
+        own = Path(home).expanduser().resolve()
+        if folder.resolve().is_relative_to(own):
+            return own, "PATCHWRIGHT_HOME"
     try:
-        place = next(one for one in (folder, *folder.parents) if one.exists()) if folder else temporary_folder()
-        return _megabytes(shutil.disk_usage(place).free) or "nothing"
+        usual = temporary_folder()
+    except FileNotFoundError:
+        return folder, "TMPDIR"
+    inside = folder is None or folder.resolve().is_relative_to(usual.resolve())
+    return (usual if inside else folder), "TMPDIR"
+
+
+def _free(place: Path) -> str:
+    try:
+        return _megabytes(shutil.disk_usage(next(one for one in (place, *place.parents) if one.exists())).free)
     except OSError:
-        return ""
+        return "nothing"
 
 
 def _megabytes(size: int) -> str:
-    return f"{max(1, size >> 20)} MB" if size > 0 else ""
+    megabytes = size / 1e6
+    return f"{megabytes:.0f} MB" if megabytes >= 10 else f"{megabytes:.1f} MB" if megabytes >= 0.1 else "nothing"

@@ -103,6 +103,7 @@ class WorkspaceCopy:
             raise
         except BaseException as error:
             self._discard()
+            self._remove_empty()
             if isinstance(error, OSError):
                 raise self._no_room(error, parent) from error
             raise
@@ -342,6 +343,13 @@ class WorkspaceCopy:
                 else:
                     delete(folder)
         self._release()
+
+    def _remove_empty(self) -> None:
+        """Leave nothing where nothing could be kept; folders that others use are not empty."""
+        if self._copies is not None:
+            with suppress(OSError):
+                prune(self._copies, self._bounds)
+                self._copies.rmdir()
 
     def _abandon(self) -> None:
         """As `_discard`, but what without a manifest goes with the next copy anyway may stay until then."""
