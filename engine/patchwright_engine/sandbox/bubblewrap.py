@@ -150,7 +150,7 @@ class Bubblewrap:
             "/root",
         ]
         arguments += ["--dir", "/var", "--symlink", "/tmp", "/var/tmp"]
-        for path in readable:
+        for path in policy.shown(readable):
             arguments += ["--ro-bind-try", str(path), str(path)]
         arguments += ["--bind", str(workspace), str(workspace), "--remount-ro", "/"]
         arguments += ["--chdir", str(workspace / command.cwd), "--"]

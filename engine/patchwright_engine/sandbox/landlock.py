@@ -60,7 +60,7 @@ class Landlock:
                 argv=command.argv,
                 cwd=str(workspace / command.cwd),
                 env=policy.environment(command, temporary, str(home)),
-                readable=tuple(str(path) for path in (*policy.system_paths(), *readable)),
+                readable=tuple(str(path) for path in (*policy.system_paths(), *policy.shown(readable))),
                 writable=(str(workspace), temporary),
                 limits=tuple(policy.limits(command).items()),
             )

@@ -111,7 +111,7 @@ class Seatbelt:
             mark = temporary / ".began"
             environment = policy.environment(command, str(temporary), str(temporary / "home"))
             argv = (
-                *(str(self.binary), "-p", profile((workspace, temporary), readable)),
+                *(str(self.binary), "-p", profile((workspace, temporary), policy.shown(readable))),
                 *("/bin/sh", "-c", _FIRST_STEPS, "sh", str(workspace / command.cwd), *_limits(command), str(mark)),
                 *command.argv,
             )
