@@ -132,28 +132,42 @@ ATTACKS: tuple[Callable[[Path, Path], str], ...] = (
 )
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
-@pytest.mark.parametrize("named", [False, True])
-def test_an_environment_shows_nothing_but_an_interpreter(
-    sandbox: Sandbox, workspace: Path, root: Path, home: Path, attack: Callable[[Path, Path], str], named: bool
-) -> None:
-    secret = attack(root, home)
-    assert SECRET in unconfined_shell(workspace, f"cat {secret}")
-    try:
-        found = discover_environment(root, root / ".venv/bin/python" if named else None)
-    except BadInput as error:
-        assert "could read all of its environment" in error.message
-        return
-    command = Command(("sh", "-c", f"cat {secret} {home}/.ssh/id_ed25519 {home}/lib/diary; true"), timeout_seconds=20.0)
+def cannot_read(sandbox: Sandbox, workspace: Path, secret: str, home: Path, found: TestEnvironment) -> None:
+    script = f"cat {secret} {home}/.ssh/id_ed25519 {home}/lib/diary; true"
+    command = Command(("sh", "-c", script), timeout_seconds=20.0)
     report = sandbox.run(command, workspace, CancelToken(), found.readable)
     assert report.exit_code == 0
     assert SECRET not in report.output
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_what_an_environment_may_not_show_is_said(
-    root: Path, home: Path, attack: Callable[[Path, Path], str]
+def test_an_environment_in_the_tree_shows_nothing_but_an_interpreter(
+    sandbox: Sandbox, workspace: Path, root: Path, home: Path, attack: Callable[[Path, Path], str]
 ) -> None:
+    secret = attack(root, home)
+    assert SECRET in unconfined_shell(workspace, f"cat {secret}")
+    cannot_read(sandbox, workspace, secret, home, discover_environment(root))
+
+
+@pytest.mark.parametrize(
+    "attack", [attack for attack in ATTACKS if attack is not environment_that_is_a_link_to_the_home]
+)
+def test_nor_does_one_that_the_user_names(
+    sandbox: Sandbox, workspace: Path, root: Path, home: Path, attack: Callable[[Path, Path], str]
+) -> None:
+    secret = attack(root, home)
+    cannot_read(sandbox, workspace, secret, home, discover_environment(root, root / ".venv/bin/python"))
+
+
+def test_a_home_is_no_environment_even_when_the_user_names_it(root: Path, home: Path) -> None:
+    environment_that_is_a_link_to_the_home(root, home)
+    with pytest.raises(BadInput, match="could read all of its environment, and .* is a home folder") as refused:
+        discover_environment(root, root / ".venv/bin/python")
+    assert "a folder of its own" in refused.value.cure
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_what_an_environment_may_not_show_is_said(root: Path, home: Path, attack: Callable[[Path, Path], str]) -> None:
     attack(root, home)
     found: TestEnvironment = discover_environment(root)
     silent = {environment_that_is_a_link_to_another_project, base_named_with_dots}
@@ -161,7 +175,9 @@ def test_what_an_environment_may_not_show_is_said(
     assert told or attack in silent, found.notes
 
 
-def test_packages_that_are_a_link_to_keys_are_not_shown(sandbox: Sandbox, workspace: Path, root: Path, home: Path) -> None:
+def test_packages_that_are_a_link_to_keys_are_not_shown(
+    sandbox: Sandbox, workspace: Path, root: Path, home: Path
+) -> None:
     if not any(os.access(Path(folder) / "node", os.X_OK) for folder in os.environ["PATH"].split(os.pathsep)):
         pytest.skip("Node.js is not installed")
     (root / "package.json").write_text("{}")
@@ -194,7 +210,9 @@ def test_a_tool_that_lies_in_the_home_itself_is_refused_with_the_cure(
     assert "folder of its own" in refused.value.cure
 
 
-def test_an_environment_of_the_usual_kind_still_works(sandbox: Sandbox, workspace: Path, root: Path, home: Path) -> None:
+def test_an_environment_of_the_usual_kind_still_works(
+    sandbox: Sandbox, workspace: Path, root: Path, home: Path
+) -> None:
     """Inside the project, with its base below the home, as pyenv and uv keep them; and one linked to from the tree."""
     prefix = home / ".local/share/environments/project"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", prefix], check=True)

@@ -283,7 +283,9 @@ async def test_at_the_largest_budget_there_is_no_deeper(project: Path) -> None:
     async with editor(project) as session:
         first = await session.fix("weak", budget=MAX_ROLLOUTS)
         await session.end_of(first)
-        with pytest.raises(JsonRpcException, match=f"no deeper search than one of {MAX_ROLLOUTS} attempts.*start a new"):
+        with pytest.raises(
+            JsonRpcException, match=f"no deeper search than one of {MAX_ROLLOUTS} attempts.*start a new"
+        ):
             await session.command("fixDeeper", {"job": first})
         assert [job["job"] for job in session.jobs.values() if job["kind"] == "fix"] == [first]
 

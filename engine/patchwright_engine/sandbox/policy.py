@@ -62,7 +62,23 @@ ETC_ENTRIES = (
 KEYS = (".ssh", ".gnupg", ".aws", ".kube", ".password-store", ".netrc", ".git-credentials")
 """Where people keep keys: a folder that holds one of these is a home, whatever it is called."""
 
-PEOPLES = ("boot", "dev", "etc", "home", "media", "mnt", "opt", "proc", "root", "run", "srv", "sys", "tmp", "Users", "var")
+PEOPLES = (
+    "boot",
+    "dev",
+    "etc",
+    "home",
+    "media",
+    "mnt",
+    "opt",
+    "proc",
+    "root",
+    "run",
+    "srv",
+    "sys",
+    "tmp",
+    "Users",
+    "var",
+)
 """Top folders that hold more than programs; what lies in them may still be an interpreter."""
 
 FILE_BYTES = 1 << 30

@@ -99,7 +99,7 @@ def load_recording(steps: Iterable[Mapping[str, Any] | None]) -> Recorded:
     for step in steps:
         try:
             if step is None:
-                raise ValueError  # noqa: TRY301 - counted as every other damage
+                raise ValueError
             if step["kind"] == "complete":
                 parts[-1].completions[_text(step["key"])] = _batch(step)
             elif step["kind"] == "judge":

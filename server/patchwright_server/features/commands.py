@@ -44,6 +44,8 @@ def register(server: PatchwrightServer) -> None:
 def fix(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
     """{text?, uri?, diagnostic?, range?, test?, budget?} → {"job": id}."""
     values = argument_of(arguments, "text")
+    if isinstance(values.get("test"), bool):
+        raise bad_argument("test must be a command that fails, or a test's id.")
     request = issue_of(ls, values)
     return {"job": ls.session.start_fix(request).id}
 
@@ -59,16 +61,7 @@ def fix_deeper(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
     old, budget = job.request, _budget(values) or next_budget(job.budget_name)
     if budget is None:
         raise refuse(NO_DEEPER)
-    request = IssueRequest(
-        old.folder,
-        old.text,
-        old.origin,
-        old.path,
-        old.line,
-        old.test_command,
-        budget,
-        job.trace,
-    )
+    request = replace(old, budget=budget, resume=job.trace)
     return {"job": ls.session.start_fix(request).id}
 
 
@@ -175,6 +168,8 @@ def issue_of(ls: PatchwrightServer, values: dict[str, Any]) -> IssueRequest:
     request = convert.issue_from_argument(values, folder, document, ls.encoding)
     if request is None:
         raise bad_argument("Nothing to fix was named. Give a text, a diagnostic, a selection or a test command.")
+    if request.test_here:
+        request = replace(request, path=path)  # known without being open
     return replace(request, budget=_budget(values))
 
 
