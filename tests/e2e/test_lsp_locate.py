@@ -1,4 +1,4 @@
-"""Suspected locations of a failing test, through the real server, engine host and sandbox: the test is run and followed."""
+"""Suspected locations of a failing test, through the real server, engine host and sandbox: it is run and followed."""
 
 import asyncio
 import contextlib

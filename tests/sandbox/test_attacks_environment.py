@@ -161,7 +161,7 @@ def test_nor_does_one_that_the_user_names(
 
 def test_a_home_is_no_environment_even_when_the_user_names_it(root: Path, home: Path) -> None:
     environment_that_is_a_link_to_the_home(root, home)
-    with pytest.raises(BadInput, match="could read all of its environment, and .* is a home folder") as refused:
+    with pytest.raises(BadInput, match=r"could read all of its environment, and .* is a home folder") as refused:
         discover_environment(root, root / ".venv/bin/python")
     assert "a folder of its own" in refused.value.cure
 

@@ -31,7 +31,7 @@ SHOWN_LINES = 200
 
 @dataclass(frozen=True, slots=True)
 class WantedTest:
-    """The failing test that a locate job is to follow: `issue.test_command` names it, unless `here` says where it is."""
+    """The failing test that a locate job follows: `issue.test_command` names it, unless `here` says where it is."""
 
     here: tuple[RepoPath | None, int] | None = None
     """File and 1-based line."""

@@ -90,7 +90,7 @@ class OpenAIModel:
 
     @property
     def identity(self) -> str:
-        """The name that the server gives its model, which is all it tells; '' before it was asked, or did not answer."""
+        """What the server calls its model, which is all it tells; '' before it was asked, or did not answer."""
         return f"served:{self.name}" if self._facts else ""
 
     @property

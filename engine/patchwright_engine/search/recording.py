@@ -123,8 +123,8 @@ def _batch(step: Mapping[str, Any]) -> CompletionBatch:
     completions = tuple(_completion(answer) for answer in answers)
     if not completions:
         raise ValueError
-    numbers = (int(step[name]) for name in ("prompt_tokens", "cached_tokens", "generated_tokens"))
-    return CompletionBatch(completions, *numbers, float(step["seconds"]))
+    prompt, cached, generated = (int(step[name]) for name in ("prompt_tokens", "cached_tokens", "generated_tokens"))
+    return CompletionBatch(completions, prompt, cached, generated, float(step["seconds"]))
 
 
 def _completion(values: Mapping[str, Any]) -> Completion:
