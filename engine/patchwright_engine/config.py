@@ -5,7 +5,6 @@
 
 import os
 import sys
-import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import platformdirs
 
 from patchwright_engine.errors import BadInput
+from patchwright_engine.room import temporary_folder
 
 ROLES = ("reasoner", "prm", "orm")
 """Who may have a LoRA adapter: the one who writes, the judge of stages, the judge of patches."""
@@ -64,7 +64,7 @@ def copies_folder() -> Path:
     """
     if os.environ.get("PATCHWRIGHT_HOME"):
         return folders().cache / "copies"
-    return Path(tempfile.gettempdir()) / f"patchwright-copies-{os.getuid()}"
+    return temporary_folder() / f"patchwright-copies-{os.getuid()}"
 
 
 def _runtime(cache: Path) -> Path:

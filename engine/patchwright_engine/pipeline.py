@@ -26,9 +26,10 @@ from patchwright_engine.search.failing_test import rank_by_test
 from patchwright_engine.search.fixed import draw
 from patchwright_engine.search.job import Job, fit_issue
 from patchwright_engine.search.opening import open_tests, preparing
-from patchwright_engine.search.recorder import RecordedModel, load_recording
+from patchwright_engine.search.recorder import RecordedModel
+from patchwright_engine.search.recording import read_recording
 from patchwright_engine.search.strategies import DEV_SEARCH, DIVERGENT, check_sampling, check_strategy
-from patchwright_engine.search.trace import Trace, read_trace
+from patchwright_engine.search.trace import Trace
 from patchwright_engine.types import Cost, Fix, FixResult, Issue, RepoPath
 from patchwright_engine.workspace.repository import find_repository
 from patchwright_engine.workspace.snapshot import take_snapshot
@@ -87,7 +88,7 @@ def run_fix(
     budget = _checked(request)
     settings = load_settings()
     root = find_repository(request.root)
-    recording = load_recording(read_trace(request.resume)) if request.resume else None
+    recorded_before = read_recording(request.resume) if request.resume else None
     deadline = _with_deadline(cancel, budget.seconds)
     with Trace(request.trace or default_trace_path(request.issue)) as trace:
         trace.step(
@@ -115,8 +116,7 @@ def run_fix(
             if model is None:
                 progress(Progress("model", "starting the model", budget=budget.rollouts))
                 owned = model = _open_model(request.model, deadline)
-            foreign = recording is not None and not recording.answers_for(model.name)
-            recorded = RecordedModel(model, trace, None if foreign else recording)
+            recorded = RecordedModel(model, trace, recorded_before.of(model) if recorded_before else None)
             job = Job(
                 request.issue,
                 snapshot,
@@ -132,8 +132,8 @@ def run_fix(
             for note in report.notes:
                 job.note(note)
             _note_memory(job, model)
-            if recording is not None and foreign:
-                job.note(f"Nothing was resumed: the trace holds answers of {recording.model}, not of {model.name}.")
+            if recorded_before is not None and recorded_before.damaged:
+                job.note(f"The earlier search's trace is damaged: {_steps(recorded_before.damaged)} asked anew.")
             job.issue_text = fit_issue(job)
             pool = Pool()
             with preparing(
@@ -190,6 +190,10 @@ def _search(
             raise
         job.note(f"The search ended early: {error.message}. {error.cure}")
     return "budget"
+
+
+def _steps(count: int) -> str:
+    return "1 step of it cannot be used and is" if count == 1 else f"{count} steps of it cannot be used and are"
 
 
 def _with_deadline(cancel: CancelToken, seconds: float) -> CancelToken:

@@ -142,6 +142,10 @@ def issue_from_argument(
         if not parts and where is not None and document is not None:
             origin, words = _selection_words(document, where, path, encoding)
             parts.append(words)
+    if values.get("test") is True:
+        where = where or types.Range(types.Position(0, 0), types.Position(0, 0))
+        if origin not in ("text", "diagnostic") or not any(parts):
+            origin, parts = "test", [f"The test at {path or 'line'}:{where.start.line + 1} fails."]
     if not any(parts) and isinstance(values.get("test"), str):
         origin = "test"
         parts.append(f"The test command fails:\n{values['test']}")
@@ -156,6 +160,7 @@ def issue_from_argument(
         path=document.path if document is not None else None,
         line=where.start.line + 1 if where else None,
         test_command=values["test"] if isinstance(values.get("test"), str) else None,
+        test_here=values.get("test") is True,
     )
 
 
@@ -338,6 +343,7 @@ def located_json(job: Job) -> dict[str, Any]:
             {"uri": file_uri(one["path"]), "score": one["score"], "reasons": one["reasons"]} for one in located["files"]
         ],
         "seconds": located["seconds"],
+        **({"problem": located["problem"]} if located.get("problem") else {}),
     }
 
 

@@ -43,6 +43,8 @@ class IssueRequest:
     line: int | None = None
     """1-based."""
     test_command: str | None = None
+    test_here: bool = False
+    """The test at `path` and `line` is meant."""
     budget: str | None = None
     resume: str | None = None
 

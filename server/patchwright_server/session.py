@@ -137,9 +137,9 @@ class Session:
         pieces = {path: document.pieces() for path, document in self._open_files().items()}
 
         def build(number: int) -> StartLocate:
-            return StartLocate(
-                number, job.id, request.text, request.origin, request.path, request.line, overlays=pieces, top=top
-            )
+            issue = (request.text, request.origin, request.path, request.line, pieces)
+            test = (request.test_command, request.test_here, self.settings.python)
+            return StartLocate(number, job.id, *issue, top, *test)
 
         self._begin(job, build)
         return job

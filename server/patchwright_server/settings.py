@@ -7,9 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from patchwright_engine.search.budget import MAX_ROLLOUTS, MAX_TEST_SECONDS, TEST_SECONDS
+from patchwright_engine.search.budget import MAX_ROLLOUTS, MAX_TEST_SECONDS, NAMED, TEST_SECONDS
 
 BUDGETS = ("quick", "standard", "deep")
+NO_DEEPER = (
+    f"There is no deeper search than one of {MAX_ROLLOUTS} attempts. Say more in the issue, name a failing test, or "
+    "choose a larger model, and start a new fix."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +71,13 @@ def _seconds(value: Any) -> float | None:
     return float(value) if number and 0 < value <= MAX_TEST_SECONDS else None
 
 
-def next_budget(value: str) -> str:
-    """The budget to deepen a search with."""
-    following = {"quick": "standard", "standard": "deep", "deep": "64"}
-    return following.get(value) or str(min(MAX_ROLLOUTS, int(value) * 2))
+def next_budget(value: str) -> str | None:
+    """The budget to deepen a search with; None when there is no deeper one."""
+    following = {"quick": "standard", "standard": "deep"}.get(value)
+    if following is not None:
+        return following
+    spent = NAMED[value] if value in NAMED else int(value)
+    return str(min(MAX_ROLLOUTS, spent * 2)) if spent < MAX_ROLLOUTS else None
 
 
 _READERS: Mapping[str, tuple[str, Callable[[Any], str | float | None]]] = {

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +81,55 @@ def test_a_file_made_by_someone_else_meanwhile_is_not_overwritten(project: Path)
     assert files(project) == {"a.py": "a = 1\n", "pkg/new.py": "precious\n"}
 
 
+def test_an_empty_file_made_by_someone_else_meanwhile_is_not_taken_for_none(project: Path) -> None:
+    (project / "pkg").mkdir()
+    (project / "pkg/new.py").touch()
+    with pytest.raises(StaleSnapshot, match=r"new\.py has been created by someone else"):
+        apply(project, EDIT, NEW)
+    assert files(project) == {"a.py": "a = 1\n", "pkg/new.py": ""}
+
+
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_a_file_made_by_someone_else_in_the_last_moment_is_not_overwritten(
+    project: Path, monkeypatch: pytest.MonkeyPatch, hard_links: bool
+) -> None:
+    link, chmod = os.link, Path.chmod
+
+    def late(self: Path, mode: int) -> None:
+        chmod(self, mode)
+        if self.parent.name == "pkg":
+            (project / "pkg/new.py").write_text("precious\n")
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(1, "no hard links here")
+
+    monkeypatch.setattr(Path, "chmod", late)
+    monkeypatch.setattr("os.link", link if hard_links else refused)
+    with pytest.raises(EnvironmentProblem, match=r"cannot write pkg/new\.py"):
+        apply(project, EDIT, NEW)
+    assert files(project) == {"a.py": "a = 1\n", "pkg/new.py": "precious\n"}
+
+
+@pytest.mark.parametrize("leads", ["inside.py", "../outside.py"])
+def test_a_new_file_is_never_made_behind_a_dangling_link(project: Path, leads: str) -> None:
+    (project / "pkg").mkdir()
+    (project / "pkg/new.py").symlink_to(leads)
+    with pytest.raises(StaleSnapshot, match=r"pkg/new\.py (is a link|lies outside)"):
+        apply(project, EDIT, NEW)
+    assert files(project) == {"a.py": "a = 1\n"}
+    assert not (project.parent / "outside.py").exists()
+
+
+@pytest.mark.parametrize("path", ["../new.py", "away/new.py", "/tmp/patchwright-never/new.py"])
+def test_a_new_file_outside_the_project_is_refused(project: Path, tmp_path: Path, path: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (project / "away").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StaleSnapshot, match="outside the workspace"):
+        apply(project, EDIT, FileEdit(RepoPath(path), "", "b = 1\n", created=True))
+    assert files(project) == {"a.py": "a = 1\n"}
+    assert sorted(one.name for one in tmp_path.rglob("*.py")) == ["a.py"]
+
+
 def test_nothing_is_written_through_a_link_out_of_the_project(project: Path, tmp_path: Path) -> None:
     (tmp_path / "outside.py").write_text("a = 1\n")
     (project / "a.py").unlink()
@@ -108,10 +158,12 @@ def test_a_write_that_fails_late_names_its_own_file(project: Path, monkeypatch: 
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", failing)
+    monkeypatch.setattr("os.link", lambda *_, **__: (_ for _ in ()).throw(OSError(1, "no hard links here")))
     with pytest.raises(EnvironmentProblem, match=r"cannot write pkg/new\.py: No space left") as raised:
         apply(project, EDIT, NEW)
     assert "Nothing was changed." in raised.value.cure
     assert files(project) == {"a.py": "a = 1\n"}
+    assert [path.name for path in project.iterdir()] == ["a.py"]  # no folder either
 
 
 def test_what_deserves_a_second_look_is_said_when_it_is_applied(project: Path) -> None:

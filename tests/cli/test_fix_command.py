@@ -225,6 +225,36 @@ def test_apply_writes_only_the_fix_and_keeps_mode_and_line_ends(
     assert git(repository, "log", "--oneline").count("\n") == 1
 
 
+NEW_FILE = """```python
+calc.py
+<<<<<<< SEARCH
+def add(a, b):
+    return a - b, '😀é'
+=======
+from sums.total import total
+
+
+def add(a, b):
+    return total(a, b), '😀é'
+>>>>>>> REPLACE
+sums/total.py
+<<<<<<< SEARCH
+=======
+def total(a, b):
+    return a + b
+>>>>>>> REPLACE
+"""
+
+
+def test_apply_writes_a_fix_that_makes_a_new_file(repository: Path, tmp_path: Path) -> None:
+    with serve_scripted(*RULES[:3], Rule((NEW_FILE,), match=REPAIR.match), JUDGE) as server:
+        ended = fix(repository, server.url, "--apply", home=tmp_path)
+    assert ended.code == 0, ended.err
+    assert "to calc.py, sums/total.py." in ended.err
+    assert (repository / "sums/total.py").read_text() == "def total(a, b):\n    return a + b\n"
+    assert "return total(a, b)" in (repository / "calc.py").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("arguments", "cure"),
     [

@@ -148,6 +148,40 @@ def test_suspected_locations_fill_the_quickfix_list(neovim: RunNeovim, project: 
     check_untouched(project)
 
 
+FAILS = """\
+from calc import add, mul
+
+
+def test_mul():
+    assert mul(2, 3) == 6
+
+
+def test_sum():
+    assert add(2, 3)[0] == 5
+"""
+
+
+def test_the_failing_test_at_the_cursor_is_followed(neovim: RunNeovim, project: Path) -> None:
+    (project / "test_sum.py").write_text(FAILS)
+    neovim(f"""
+    vim.cmd.edit({json.dumps(str(project / "test_sum.py"))})
+    wait('attach', function() return vim.lsp.get_clients({{ bufnr = 0, name = 'patchwright' }})[1] end)
+    vim.api.nvim_win_set_cursor(0, {{ 9, 4 }})
+    vim.cmd('PatchwrightLocateTest')
+    wait('the list', function() return vim.bo.buftype == 'quickfix' end)
+    local best = vim.fn.getqflist()[1]
+    is(vim.fs.basename(vim.api.nvim_buf_get_name(best.bufnr)), 'calc.py')
+    assert(best.text:find('function add: ', 1, true), best.text)
+    assert(best.text:find('runs in the failing test', 1, true), best.text)
+    vim.cmd('cclose')
+    vim.api.nvim_win_set_cursor(0, {{ 5, 4 }})
+    vim.cmd('PatchwrightLocateTest')
+    wait('word of it', said('The test was not followed: the named tests do not fail here'))
+    wait('the list', function() return vim.bo.buftype == 'quickfix' end)
+    """)
+    assert (project / "test_sum.py").read_text() == FAILS
+
+
 def test_the_fix_is_an_ordinary_code_action_too(neovim: RunNeovim, project: Path) -> None:
     neovim(f"""
     vim.cmd('PatchwrightFix ' .. {json.dumps(ISSUE)})

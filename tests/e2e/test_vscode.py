@@ -248,6 +248,25 @@ def test_suspected_locations_are_listed_with_their_reasons_and_opened(vscode: St
     check_untouched(project)
 
 
+def test_the_failing_test_at_the_cursor_is_followed(vscode: Story, project: Path) -> None:
+    test = "from calc import add\n\n\ndef test_sum():\n    assert add(2, 3)[0] == 5\n"
+    (project / "test_sum.py").write_text(test)
+    vscode(
+        """
+        await window.ready();
+        await window.click('assert add(2, 3)[0] == 5');
+        await window.run('Show Suspected Locations for This Test');
+        await window.page.locator('.quick-input-title', { hasText: 'Suspected locations' }).waitFor();
+        const best = await window.rows.first().innerText();
+        holds(best, 'add');
+        holds(best, 'calc.py:4');
+        holds(best, 'Runs in the failing test, rarely in passing ones');
+        """,
+        file="test_sum.py",
+    )
+    assert (project / "test_sum.py").read_text() == test
+
+
 def test_a_selection_is_fixed_and_the_fix_applied_by_code_actions(vscode: Story, project: Path) -> None:
     vscode("""
     await window.ready();

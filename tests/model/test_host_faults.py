@@ -209,6 +209,43 @@ def test_a_host_for_which_nobody_comes_ends_itself(
     assert [path.suffix for path in (tmp_path / "run").iterdir()] == [".lock"]
 
 
+LOADS_FOR_EVER = """
+import sys, time
+from patchwright_engine.model import host
+host.ABANDONED_SECONDS = 0.5
+host.LocalModel = lambda *_, **__: time.sleep(600)
+sys.exit(host.main(sys.argv[1:]))
+"""
+
+
+@needs_model
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_cancel_while_the_weights_are_loading_ends_the_host_that_nobody_waits_for_any_more(
+    open_hosted: Open, small_model_path: Path, others: int
+) -> None:
+    argv = [sys.executable, "-c", LOADS_FOR_EVER, "--model", str(small_model_path)]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE) as slow:
+        place = wire.endpoint(small_model_path)
+        wait_until(place.token.exists)
+        waiting = [knock(small_model_path) for _ in range(others)]
+        for connection in waiting:
+            connection.sendall(wire.encode(wire.Hello(place.token.read_text())))
+        model, cancel = open_hosted(), CancelToken()
+        threading.Timer(0.3, cancel.cancel).start()
+        with pytest.raises(Cancelled):
+            model.connect(cancel)
+        if others:
+            with pytest.raises(subprocess.TimeoutExpired):
+                slow.wait(2)  # somebody else still waits for it
+        for connection in waiting:
+            connection.close()
+        _, log = slow.communicate(timeout=60)
+        assert slow.returncode == 0
+        assert b"for the weights that were loading" in log
+    assert model.complete(TINY, CancelToken()).completions
+    assert model.host_pid != slow.pid
+
+
 @needs_model
 def test_a_host_whose_home_is_removed_exits_and_no_zombie_stays(open_hosted: Open, tmp_path: Path) -> None:
     model = open_hosted()

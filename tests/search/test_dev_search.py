@@ -329,13 +329,25 @@ def test_what_the_model_found_no_memory_for_is_told(search: Search) -> None:
     assert found.result.notes == ("Memory is short for scripted: context kept in q8_0 instead of f16.",)
 
 
-def test_another_models_answers_are_not_resumed(search: Search, tmp_path: Path) -> None:
+def test_another_models_search_is_not_resumed(search: Search, tmp_path: Path) -> None:
     search(rules(fixed(HARMLESS)), budget="quick", trace=tmp_path / "one.jsonl")
     other = rules(fixed(RIGHT))
     other.name = "another"
-    again = search(other, budget="quick", trace=tmp_path / "two.jsonl", resume=tmp_path / "one.jsonl")
-    assert evidence(again) == [Evidence.REPRODUCED]
-    assert any("Nothing was resumed" in note for note in again.result.notes)
+    with pytest.raises(BadInput, match="made by scripted, and this one asks another") as refused:
+        search(other, budget="quick", trace=tmp_path / "two.jsonl", resume=tmp_path / "one.jsonl")
+    assert "start anew" in refused.value.cure
+    assert (other.requests, other.judged) == ([], [])
+
+
+def test_what_is_damaged_of_an_earlier_search_is_asked_anew_and_said(search: Search, tmp_path: Path) -> None:
+    first = search(rules(fixed(RIGHT)), budget="quick", trace=tmp_path / "one.jsonl")
+    kept = (tmp_path / "one.jsonl").read_text().splitlines()
+    number = next(n for n, line in enumerate(kept) if IN_REPAIR in line and '"kind": "complete"' in line)
+    (tmp_path / "one.jsonl").write_text("\n".join([*kept[:number], kept[number][:-40]]))
+    again = search(rules(fixed(RIGHT)), budget="quick", trace=tmp_path / "two.jsonl", resume=tmp_path / "one.jsonl")
+    assert len(again.model.requests) == len(again.asked(IN_REPAIR)) == 1
+    assert [fix.patch for fix in again.result.fixes] == [fix.patch for fix in first.result.fixes]
+    assert "The earlier search's trace is damaged: 1 step of it cannot be used and is asked anew." in again.result.notes
 
 
 def test_tests_that_are_not_run_are_said(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,6 +356,27 @@ def test_tests_that_are_not_run_are_said(search: Search, monkeypatch: pytest.Mon
     files = {**PROJECT, "test_more.py": TESTS, "test_most.py": TESTS}
     found = search(rules(fixed(RIGHT)), files=files, budget="quick")
     assert "Of 3 test files only the 2 nearest to the suspected code are run." in found.result.notes
+
+
+def test_a_verified_fix_over_which_the_other_tests_were_not_run_is_said(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("patchwright_engine.search.opening.MAX_TEST_FILES", 1)
+    cancel = CancelToken()
+    files = {**PROJECT, "test_more.py": TESTS, "test_most.py": TESTS}
+    found = search(rules(fixed(RIGHT)), files=files, budget="quick", cancel=cancel, on_fix=lambda _fix: cancel.cancel())
+    assert (found.result.stopped, evidence(found)) == ("cancelled", [Evidence.REPRODUCED])
+    assert "2 other test files were not run over 1 of the verified fixes." in found.result.notes
+
+
+def test_other_tests_that_all_fail_by_themselves_are_said_to_judge_nothing(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("patchwright_engine.search.opening.MAX_TEST_FILES", 1)
+    files = {**PROJECT, "other/test_broken.py": "import not_installed_here\n"}
+    found = search(rules(fixed(RIGHT)), files=files, budget="quick")
+    assert evidence(found) == [Evidence.REPRODUCED]
+    assert any("no test of the 1 other test files passes" in note for note in found.result.notes)
 
 
 @pytest.mark.parametrize("threads", [0, 10_000])
@@ -359,7 +392,10 @@ def test_the_projects_other_tests_are_run_before_a_fix_is_called_verified(
     model.cpu_threads = threads
     found = search(model, files=files, budget="4")
     assert found.result.stopped == "verified"
-    assert found.result.notes == ()
+    assert found.result.notes == (
+        "Of 2 test files, 1 are run over every candidate (those nearest to the suspected code); "
+        "the other 1 in the end, over the best fixes.",
+    )
     said = [progress.message for progress in found.progress]
     assert ("running 1 other test files in the background" in said) is (threads == 0)
     assert ("running the 1 other test files as they are before any fix" in said) is (threads > 0)

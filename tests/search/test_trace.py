@@ -17,9 +17,12 @@ from patchwright_engine.model.backend import (
     Message,
     Verdict,
 )
-from patchwright_engine.search.recorder import RecordedModel, load_recording
+from patchwright_engine.search.recorder import RecordedModel
+from patchwright_engine.search.recording import load_recording, read_recording
 from patchwright_engine.search.trace import Trace, read_trace
 from scripted_model import ScriptedModel
+
+NUMBERS = {"prompt_tokens": 1, "cached_tokens": 0, "generated_tokens": 1, "seconds": 0.1}
 
 
 class CountingModel:
@@ -96,28 +99,116 @@ def test_a_trace_that_cannot_be_written_names_the_cure(tmp_path: Path) -> None:
         {"kind": "complete"},
         {"kind": "complete", "key": "k", "answers": [{"text": "of another version"}]},
         {"kind": "complete", "key": "k", "answers": 7},
+        {"kind": "complete", "key": "k", "answers": [], **NUMBERS},
+        {"kind": "complete", "key": "k", "answers": [{"answer": None}], **NUMBERS},
+        {"kind": "complete", "key": "k", "answers": [{"answer": "x"}], **NUMBERS, "seconds": None},
+        {"kind": "complete", "key": "k", "answers": [{"answer": "x"}], **NUMBERS, "seconds": "soon"},
+        {"kind": "complete", "key": ["k"], "answers": [{"answer": "x"}], **NUMBERS},
         {"kind": "judge", "key": "k"},
+        {"kind": "judge", "key": "k", "probability": "likely"},
+        {"kind": "judge", "key": "k", "probability": float("nan")},
+        {"kind": "judge", "key": "k", "probability": 0.5, "weights": [None]},
         {"kind": "model"},
     ],
 )
 def test_a_damaged_step_is_paid_for_again(step: dict[str, object]) -> None:
-    recording = load_recording([step])
-    assert (recording.completions, recording.verdicts, recording.model) == ({}, {}, None)
+    recorded = load_recording([step])
+    assert [(part.completions, part.verdicts) for part in recorded.parts] == [({}, {})]
+    assert recorded.damaged == 1
+
+
+def exchange(**changed: object) -> list[dict[str, object]]:
+    """The steps of a trace with one answer of a model; `changed` is what is different about that model."""
+    answered = {"kind": "complete", "key": "k", "answers": [{"answer": "x"}], **NUMBERS}
+    return [{"kind": "model", "name": "small", **changed}, answered]
+
+
+def model_now(name: str, identity: str = "") -> ScriptedModel:
+    model = ScriptedModel(lambda _request: ("?",), name=name)
+    model.identity = identity  # type: ignore[attr-defined]
+    return model
 
 
 @pytest.mark.parametrize(
-    ("recorded", "now", "same"),
+    ("recorded", "now"),
     [
-        ("small", "small", True),
-        ("small", "large", False),
-        (None, "large", True),
-        ("http://127.0.0.1:8080/v1", "http://127.0.0.1:9090/v1", True),
-        ("qwen", "http://127.0.0.1:9090/v1", True),
+        (("small", ""), ("small", "")),
+        (("small", "base:1"), ("renamed", "base:1")),
+        (("small", ""), ("small", "base:1")),
+        (("http://127.0.0.1:8080/v1", ""), ("http://127.0.0.1:9090/v1", "")),
+        (("qwen", "served:qwen"), ("http://127.0.0.1:9090/v1", "")),
     ],
 )
-def test_answers_stand_for_the_model_that_gave_them(recorded: str | None, now: str, same: bool) -> None:
-    steps = [{"kind": "model", "name": recorded}] if recorded else []
-    assert load_recording(steps).answers_for(now) == same
+def test_answers_stand_for_the_model_that_gave_them(recorded: tuple[str, str], now: tuple[str, str]) -> None:
+    steps = exchange(name=recorded[0], identity=recorded[1])
+    assert list(load_recording(steps).of(model_now(*now)).completions) == ["k"]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "now", "said"),
+    [
+        (("small", ""), ("large", ""), "made by small, and this one asks large"),
+        (("small", "base:1"), ("small", "base:2"), "other weights or adapters"),
+        (("small", "base:1"), ("small", "base:1 reasoner:3"), "other weights or adapters"),
+        (("qwen", "served:qwen"), ("llama", "served:llama"), "made by qwen"),
+        (("qwen", "base:1"), ("http://127.0.0.1:9090/v1", ""), "made by qwen"),
+    ],
+)
+def test_answers_of_another_model_are_refused(recorded: tuple[str, str], now: tuple[str, str], said: str) -> None:
+    steps = exchange(name=recorded[0], identity=recorded[1])
+    with pytest.raises(BadInput, match=said) as refused:
+        load_recording(steps).of(model_now(*now))
+    assert "start anew" in refused.value.cure
+
+
+def test_of_a_trace_that_two_models_wrote_each_gets_its_own_answers() -> None:
+    recorded = load_recording([*exchange(name="small"), *exchange(name="large")])
+    recorded.parts[2].completions["other"] = recorded.parts[2].completions.pop("k")
+    assert list(recorded.of(model_now("small")).completions) == ["k"]
+    assert list(recorded.of(model_now("large")).completions) == ["other"]
+
+
+def test_a_server_that_could_not_say_who_it_is_must_be_the_one_that_answered_before(tmp_path: Path) -> None:
+    steps = exchange(name="qwen", identity="served:qwen")
+    model = model_now("http://127.0.0.1:9090/v1")
+    recording = load_recording(steps).of(model)
+    with Trace(tmp_path / "t.jsonl") as trace:
+        again = RecordedModel(model, trace, recording)
+        again.complete(ask("one"), CancelToken(), stage="repair")
+        model.identity, model.name = "served:llama", "llama"  # type: ignore[attr-defined]
+        with pytest.raises(BadInput, match="made by qwen, and this one asks llama"):
+            again.complete(ask("two"), CancelToken(), stage="repair")
+
+
+def test_a_bit_that_changed_in_an_answer_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    question = JudgeRequest((Message("user", "good?"),))
+    with Trace(path) as trace:
+        model = RecordedModel(CountingModel(), trace)
+        model.complete(ask("one"), CancelToken(), stage="repair")
+        model.judge([question], CancelToken(), stage="rank")
+    assert read_recording(path).damaged == 0
+    path.write_text(path.read_text().replace("answer 1", "answer 7").replace("0.25", "0.35"))
+    recorded = read_recording(path)
+    assert recorded.damaged == 2
+    assert not any(part.completions or part.verdicts for part in recorded.parts)
+
+
+@pytest.mark.parametrize(
+    "end", ['{"schema": 1, "kind": "comp', "\x00" * 4096, "\udcff\udcfe", "[" * 100_000, '{"schema": 1, "kind": 7}\n']
+)
+def test_a_trace_that_ends_in_ruins_is_read_up_to_there_and_can_be_gone_on_with(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "a.jsonl"
+    with Trace(path) as trace:
+        RecordedModel(CountingModel(), trace).complete(ask("one"), CancelToken(), stage="repair")
+    with path.open("ab") as file:
+        file.write(end.encode("utf-8", "surrogateescape"))
+    recorded = read_recording(path)
+    assert recorded.damaged == 1
+    assert [len(part.completions) for part in recorded.parts] == [0, 1]
+    with Trace(path) as trace:
+        trace.step("start", issue="again")
+    assert [step["kind"] for step in read_trace(path)] == ["model", "complete", "start"]
 
 
 def test_weights_are_replayed_too(tmp_path: Path) -> None:
@@ -125,7 +216,7 @@ def test_weights_are_replayed_too(tmp_path: Path) -> None:
     question = JudgeRequest((Message("user", "which?"),), answers=("a.py", "b.py"))
     with Trace(tmp_path / "a.jsonl") as trace:
         [paid] = RecordedModel(model, trace).judge([question], CancelToken(), stage="rerank")
-    recording = load_recording(read_trace(tmp_path / "a.jsonl"))
+    recording = read_recording(tmp_path / "a.jsonl").of(model)
     with Trace(tmp_path / "b.jsonl") as trace:
         [again] = RecordedModel(model, trace, recording).judge([question], CancelToken(), stage="rerank")
     assert again.weights == paid.weights == (-1.5, -20.0)
@@ -142,7 +233,7 @@ def test_a_resumed_search_pays_only_for_what_is_new(tmp_path: Path) -> None:
         first.judge([question], cancel, stage="rank")
         paid = first.cost(1, 0.0)
     assert (paid.prompt_tokens, paid.cached_tokens, paid.generated_tokens, paid.judge_tokens) == (10, 4, 2, 2)
-    recording = load_recording(read_trace(tmp_path / "a.jsonl"))
+    recording = read_recording(tmp_path / "a.jsonl").of(model)
     with Trace(tmp_path / "b.jsonl") as trace:
         second = RecordedModel(model, trace, recording)
         assert second.complete(ask("one"), cancel, stage="repair").completions == old.completions
@@ -152,6 +243,6 @@ def test_a_resumed_search_pays_only_for_what_is_new(tmp_path: Path) -> None:
         new = second.complete(ask("two"), cancel, stage="repair")
         assert new.completions[0].answer == "answer 3"
     # The second trace holds everything, so it can be resumed again.
-    again = load_recording(read_trace(tmp_path / "b.jsonl"))
+    again = read_recording(tmp_path / "b.jsonl").of(model)
     assert len(again.completions) == 2
     assert json.loads((tmp_path / "b.jsonl").read_text().splitlines()[1])["replayed"] is True

@@ -15,6 +15,7 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from lsp_editor import REAL, SCRIPTED, Editor, editor, stop
+from patchwright_engine.search.budget import MAX_ROLLOUTS
 
 CALC = "# 😀 é\ndef add(a, b):\n    return '😀é', a - b\n"
 FIXED = CALC.replace("a - b", "a + b")
@@ -276,6 +277,17 @@ async def test_deepening_resumes_the_search_with_the_next_budget(project: Path) 
         assert second != first
         notes = (await session.end_of(second))["notes"][0]
         assert f"budget=standard python=None timeout=120 resume={trace}" in notes
+
+
+async def test_at_the_largest_budget_there_is_no_deeper(project: Path) -> None:
+    async with editor(project) as session:
+        first = await session.fix("weak", budget=MAX_ROLLOUTS)
+        await session.end_of(first)
+        with pytest.raises(
+            JsonRpcException, match=f"no deeper search than one of {MAX_ROLLOUTS} attempts.*start a new"
+        ):
+            await session.command("fixDeeper", {"job": first})
+        assert [job["job"] for job in session.jobs.values() if job["kind"] == "fix"] == [first]
 
 
 async def test_a_fix_is_shown_with_its_proof_as_a_document(project: Path) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from patchwright_engine.search.budget import MAX_ROLLOUTS, parse_budget
 from patchwright_server.settings import ServerSettings, budget_name, next_budget, read_settings
 
 
@@ -50,9 +51,19 @@ def test_budgets_it_does_not(value: object) -> None:
     assert budget_name(value) is None
 
 
-def test_deeper_budgets_grow_to_a_limit() -> None:
-    chain = ["quick"]
-    while len(chain) < 12:
-        chain.append(next_budget(chain[-1]))
-    assert chain[:5] == ["quick", "standard", "deep", "64", "128"]
-    assert chain[-1] == "256"
+@pytest.mark.parametrize(
+    ("begin", "chain"),
+    [
+        ("quick", ["standard", "deep", "64", "128", "256"]),
+        ("7", ["14", "28", "56", "112", "224", "256"]),
+        ("256", []),
+    ],
+)
+def test_deeper_budgets_grow_to_what_the_engine_takes_and_then_there_are_none(begin: str, chain: list[str]) -> None:
+    found: list[str] = []
+    following = next_budget(begin)
+    while following is not None:
+        found.append(following)
+        following = next_budget(following)
+    assert found == chain
+    assert all(parse_budget(budget).rollouts <= MAX_ROLLOUTS for budget in found)

@@ -125,6 +125,7 @@ def test_only_the_interpreters_own_folders_are_shown(tmp_path: Path) -> None:
     base = tmp_path / ".local"
     for part in ("bin", "lib/python3.12", "share/keyrings"):
         (base / part).mkdir(parents=True)
+    (base / "lib/python3.12/os.py").write_text("")
     (base / "bin/python3.12").write_text("")
     (tmp_path / "venv/bin").mkdir(parents=True)
     (tmp_path / "venv/pyvenv.cfg").write_text(f"home = {base}/bin\n")

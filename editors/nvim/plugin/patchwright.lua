@@ -18,6 +18,7 @@ end
 command('PatchwrightFix', 'fix', { nargs = '*', range = true, desc = 'Fix an issue, the diagnostic or the selection' })
 command('PatchwrightFixes', 'fixes', { desc = 'Pick a found fix, look at it, apply it' })
 command('PatchwrightLocate', 'locate', { nargs = '*', range = true, desc = 'Where an issue may come from, as a quickfix list' })
+command('PatchwrightLocateTest', 'locate_test', { desc = 'Where the failing test at the cursor comes from: it is run and followed' })
 command('PatchwrightDeeper', 'deeper', { desc = 'Search on for the last issue with the next budget' })
 command('PatchwrightCancel', 'cancel', { desc = 'Cancel all running jobs' })
 command('PatchwrightStatus', 'status', { desc = 'What Patchwright is doing' })

@@ -6,7 +6,7 @@ import * as vscode from 'vscode';
 import { askIssue, Drafts } from './issues';
 import { Jobs } from './jobs';
 import { showMessages, showProgress } from './notices';
-import { openPlace, Places } from './places';
+import { openPlace, Places, testMeant } from './places';
 import { Previews, SCHEME } from './preview';
 import { ended, type Fix, type Issue, type Job, type SuspectedPlace } from './protocol';
 import { Server, tell } from './server';
@@ -104,6 +104,10 @@ function commands(context: vscode.ExtensionContext, parts: Parts): vscode.Dispos
     on('showLocations', async (argument) => {
       const wrong = await issue(argument, 'Where may it come from?');
       return wrong && (await places.show(wrong));
+    }),
+    on('showTestLocations', async (argument) => {
+      await server.ready();
+      return await places.show(testMeant(argument));
     }),
     on('openPlace', (place) => openPlace(place as SuspectedPlace)),
     on('clearPlaces', () => places.clear()),

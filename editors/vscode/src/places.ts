@@ -1,6 +1,6 @@
 /**
  * "Show Suspected Locations": the likeliest places of an issue with their reasons, in a picker, and kept in the side
- * bar until the next search. Needs no model.
+ * bar until the next search. Needs no model. "… for This Test" runs a failing test and follows it.
  */
 import * as vscode from 'vscode';
 import type { Server } from './server';
@@ -33,6 +33,9 @@ export class Places implements vscode.TreeDataProvider<SuspectedPlace> {
     });
     if (!found) {
       return;
+    }
+    if (found.problem) {
+      void vscode.window.showWarningMessage(`Patchwright: ${found.problem}`);
     }
     this.places = found.locations.length > 0 ? found.locations : found.files.map(wholeFile);
     this.changed.fire();
@@ -91,6 +94,19 @@ export class Places implements vscode.TreeDataProvider<SuspectedPlace> {
       picker.show();
     });
   }
+}
+
+/** The test that the user means: the one clicked in the Test Explorer, else the one at the cursor. */
+export function testMeant(argument: unknown): Issue {
+  const item = argument as Partial<vscode.TestItem> | undefined;
+  const editor = vscode.window.activeTextEditor;
+  const uri = item?.uri ?? editor?.document.uri;
+  const start = item?.uri ? item.range?.start : editor?.selection.active;
+  if (!uri?.path.endsWith('.py')) {
+    throw new Error('there is no Python test here. Put the cursor into one, or pick one in the Test Explorer.');
+  }
+  const place = { line: start?.line ?? 0, character: 0 };
+  return { uri: uri.toString(), range: { start: place, end: place }, test: true };
 }
 
 /** Open a place at its first line. */

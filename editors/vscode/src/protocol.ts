@@ -19,7 +19,8 @@ export interface Issue {
   uri?: string;
   diagnostic?: unknown;
   range?: Range;
-  test?: string;
+  /** A test's id, or a command that names it; `true` (for `patchwright/locate` alone): the test at `range`. */
+  test?: string | true;
   budget?: string;
 }
 
@@ -101,6 +102,8 @@ export interface Located {
   locations: SuspectedPlace[];
   files: { uri: string; score: number; reasons: string[] }[];
   seconds: number;
+  /** Why the failing test that was named was not followed. */
+  problem?: string;
 }
 
 export const ENDED: ReadonlySet<JobState> = new Set(['done', 'cancelled', 'failed']);

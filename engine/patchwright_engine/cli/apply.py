@@ -4,6 +4,7 @@ A file that moved since the snapshot is rebased when the fix's hunks still match
 """
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Sequence
@@ -49,11 +50,16 @@ def apply_fix(fix: Fix | None, repo: Path, console: Console, *, with_test: bool 
 
 def _write_all(edits: Sequence[FileEdit], root: Path) -> None:
     written: list[FileEdit] = []
+    folders: list[Path] = []
     for edit in edits:
         try:
-            _replace(root / edit.path, edit.after)
+            folders += _make_folders((root / edit.path).parent)
+            _replace(root / edit.path, edit.after, new=edit.created)
         except OSError as error:
             stuck = [other.path for other in reversed(written) if not _put_back(other, root)]
+            for folder in reversed(folders):
+                with contextlib.suppress(OSError):  # Somebody else uses it by now.
+                    folder.rmdir()
             left = (
                 f"These were written and cannot be put back: {', '.join(stuck)}." if stuck else "Nothing was changed."
             )
@@ -74,21 +80,55 @@ def _put_back(edit: FileEdit, root: Path) -> bool:
     return True
 
 
-def _replace(path: Path, text: str) -> None:
-    """Atomic replacement that keeps the file's mode and follows a symlink to its target; makes what is missing."""
-    target = path.resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
+def _make_folders(folder: Path) -> list[Path]:
+    """Make what is missing of a path; the folders that were made, outermost first."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()][::-1]
+    made: list[Path] = []
+    try:
+        for one in missing:
+            one.mkdir()
+            made.append(one)
+    except OSError:
+        for one in reversed(made):
+            one.rmdir()
+        raise
+    return made
+
+
+def _replace(path: Path, text: str, *, new: bool = False) -> None:
+    """Atomic replacement that keeps the file's mode and follows a symlink to its target.
+
+    A `new` file is never put in the place of one that somebody else made meanwhile, nor behind a link.
+    """
+    target = path.parent.resolve() / path.name if new else path.resolve()
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=".patchwright-")
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(text.encode("utf-8", "surrogateescape"))
         temporary.chmod(target.stat().st_mode & 0o7777 if target.exists() else 0o666 & ~_umask())
-        temporary.replace(target)
+        if new:
+            _put_new(temporary, target)
+        else:
+            temporary.replace(target)
     except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def _put_new(temporary: Path, target: Path) -> None:
+    """Rename to a name that must be free. Raises OSError, also when it is not."""
+    try:
+        os.link(temporary, target, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError):  # A file system without hard links: nearly as good.
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, "it has been created by someone else meanwhile") from None
+        temporary.replace(target)
+    else:
+        temporary.unlink()
 
 
 def _umask() -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from patchwright_engine.config import Settings, folders, load_settings
-from patchwright_engine.errors import PatchwrightError
+from patchwright_engine.errors import PatchwrightError, SandboxUnavailable
 from patchwright_engine.model.adapters import check_adapters
 from patchwright_engine.model.build_flags import VERSION, install_command
 from patchwright_engine.model.catalog import resolve_model
@@ -196,6 +196,8 @@ def _sandbox() -> list[Check]:
         checks = [Check("sandbox", "ok", f"{sandbox.level}: {sandbox.promises}")]
     except PatchwrightError as error:
         checks = [Check("sandbox", "fail", error.message, error.cure)]
+        if not isinstance(error, SandboxUnavailable):  # No level can be tried for want of room.
+            return checks
     for level in (probe(name) for name in levels_here() if name != chosen):
         if level.sandbox is not None:
             detail = f"works too ({PREFERENCE_VARIABLE}={level.name} chooses it): {level.sandbox.promises}"

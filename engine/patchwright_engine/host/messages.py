@@ -54,6 +54,11 @@ class StartLocate(_OnIssue):
     """Rank the places an issue may come from, as a job, without a model. Answered at once; the end event has them."""
 
     top: int = 10
+    test_command: str | None = None
+    """A failing test to follow: its id, or a command that names it, as seen from the folder that the host serves."""
+    test_here: bool = False
+    """Follow the test at `path` and `line`."""
+    python: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

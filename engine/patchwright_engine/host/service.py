@@ -197,15 +197,30 @@ class _Host:
         return JobDone(message.job, "cancelled" if cancel.cancelled else "indexed", notes=(words,))
 
     def _locate(self, message: StartLocate, cancel: CancelToken) -> JobDone:
-        from patchwright_engine.host.locating import KeptIndex, run_locate
+        from patchwright_engine.host.locating import KeptIndex, WantedTest, run_locate
+        from patchwright_engine.host.named_test import seen_from_repository
 
         with self._jobs_lock:
             kept = self._kept = self._kept or KeptIndex()
         root = find_repository(self.root)
         self._wait_for_index(message.job, cancel)
-        issue = Issue(message.text, message.origin, _inner(message.path, root), message.line)
-        overlays, progress = _texts(message.overlays, root), self._progress(message.job)
-        located = run_locate(kept, root, issue, overlays, top=message.top, cancel=cancel, progress=progress)
+        command, wanted = message.test_command, None
+        if command is not None:
+            command, wanted = seen_from_repository(command, self.root.resolve(), root), WantedTest(None, message.python)
+        path = _inner(message.path, root)
+        if message.test_here:
+            wanted = WantedTest((path, message.line or 1), message.python)
+        issue = Issue(message.text, message.origin, path, message.line, command)
+        located = run_locate(
+            kept,
+            root,
+            issue,
+            _texts(message.overlays, root),
+            top=message.top,
+            cancel=cancel,
+            progress=self._progress(message.job),
+            test=wanted,
+        )
         return JobDone(message.job, "located", located=located)
 
     def _wait_for_index(self, job: str, cancel: CancelToken) -> None:

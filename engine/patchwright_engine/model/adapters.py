@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchwright_engine.errors import ModelUnavailable
+from patchwright_engine.model.fingerprint import sampled_digest
 from patchwright_engine.model.gguf import GgufHead, Tensor, read_head
 from patchwright_engine.model.parameters import AdapterFile
 from patchwright_engine.model.wire import file_identity
@@ -49,6 +50,15 @@ def identity(file: AdapterFile) -> str:
         return f"{file.role}|{file_identity(file.path)}"
     except OSError as error:
         raise _unusable(file, f"it cannot be read: {error.strerror or error}") from error
+
+
+def files_identity(base: Path, files: Sequence[AdapterFile]) -> str:
+    """The same for equal weights with equal adapters, wherever the files lie; '' when one cannot be read."""
+    try:
+        parts = [("base", sampled_digest(base)), *((file.role, sampled_digest(file.path)) for file in files)]
+    except OSError:
+        return ""
+    return " ".join(f"{role}:{size}:{digest[:32]}" for role, (size, digest) in sorted(parts))
 
 
 def check_adapters(files: Sequence[AdapterFile], base: Path) -> tuple[Adapter, ...]:

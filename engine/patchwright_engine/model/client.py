@@ -18,7 +18,7 @@ from pathlib import Path
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput, Cancelled, ModelHostLost, ModelUnavailable
 from patchwright_engine.model import wire
-from patchwright_engine.model.adapters import identity
+from patchwright_engine.model.adapters import files_identity, identity
 from patchwright_engine.model.backend import (
     Completion,
     CompletionBatch,
@@ -78,6 +78,11 @@ class HostedModel:
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def identity(self) -> str:
+        """Weights and adapters: equal for two models only if they answer alike. '' when a file cannot be read."""
+        return files_identity(self._path, self._parameters.adapters)
 
     @property
     def context_tokens(self) -> int:
@@ -174,7 +179,7 @@ class HostedModel:
         except (OSError, EOFError, wire.WireError, ModelUnavailable):
             return True
         try:
-            return _retires(channel)
+            return wire.retires(channel)
         finally:
             channel.close()
 
@@ -272,7 +277,7 @@ class HostedModel:
         channel = self._connect(cancel)
         have, want = self._welcome, self._parameters
         too_short = have and have.context_tokens < want.context_tokens and have.n_ctx < want.n_ctx
-        if too_short and _retires(channel):  # started by somebody with less need, who is gone
+        if too_short and wire.retires(channel):  # started by somebody with less need, who is gone
             channel.close()
             channel = self._connect(cancel)
         return self._with_adapters(channel, cancel)
@@ -297,7 +302,7 @@ class HostedModel:
             channel = self._connect(cancel)
             old = self.host_pid
             if self._lacking(wanted):
-                deadline = time.monotonic() + (RETIRE_SECONDS if _retires(channel) else 0.0)
+                deadline = time.monotonic() + (RETIRE_SECONDS if wire.retires(channel) else 0.0)
                 while self._lacking(wanted) and self.host_pid == old and time.monotonic() < deadline:
                     channel.close()
                     cancel.wait(wire.POLL_SECONDS)
@@ -388,13 +393,3 @@ class HostedModel:
         if isinstance(reply, wire.Failed) and set(reply.adapters) <= set(map(str, self._parameters.adapters)):
             raise ModelUnavailable(reply.message, reply.cure)
         raise EOFError("no welcome")
-
-
-def _retires(channel: wire.Channel) -> bool:
-    """Whether the host at the other end is going, asked to exit if nobody else uses it."""
-    try:
-        channel.send(wire.Retire())
-        reply = channel.receive(5.0)
-    except (EOFError, wire.WireError):
-        return True
-    return isinstance(reply, wire.Retired) and reply.agreed

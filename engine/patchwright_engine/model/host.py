@@ -4,8 +4,9 @@
 
 Invariant: at most one host a model file (an exclusive lock held for life); requests are served one at a time, whole,
 in the order `turns.py` gives: clients share the time, a connection has one request at a time. The host exits when
-nobody asked for anything for a while, when nobody comes for it at all, when its socket is gone or its model file is
-another one, and when anything happens that it does not understand: clients start a new one and ask again.
+nobody asked for anything for a while, when nobody comes for it at all or stays while it loads, when its socket is gone
+or its model file is another one, and when anything happens that it does not understand: clients start a new one and
+ask again.
 """
 
 import argparse
@@ -36,6 +37,8 @@ from patchwright_engine.model.turns import Turns
 WATCH_SECONDS = 0.5
 FIRST_USE_SECONDS = 15.0
 """How long a host waits, once loaded, for a client to come: the one that started it may have died."""
+ABANDONED_SECONDS = 3.0
+"""How long a host goes on loading when nobody waits for it any more: who cancelled may begin again at once."""
 HELLO_SECONDS = 10.0
 DEAF_SECONDS = 2.0
 """How long a client that does not read may hold up everybody before it is hung up on."""
@@ -79,6 +82,7 @@ class Host:
         with self._listening() as listener:
             inode = self.endpoint.socket.stat().st_ino
             threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+            threading.Thread(target=self._leave_when_abandoned, daemon=True).start()
             try:
                 self._adapters = tuple(map(identity, self._parameters.adapters))
                 self.model = LocalModel(self._path, self._parameters, prefixes=folders().cache / "prefixes")
@@ -142,6 +146,19 @@ class Host:
             log.info("idle" if self._welcomed else "nobody came")
             return False
         return True
+
+    def _leave_when_abandoned(self) -> None:
+        """End the process when all who waited for the weights are gone: a load cannot be stopped in any other way."""
+        alone_since = time.monotonic()
+        while not self._loaded.wait(wire.POLL_SECONDS):
+            with self._lock:
+                if self._peers:
+                    alone_since = time.monotonic()
+                elif time.monotonic() - alone_since > ABANDONED_SECONDS:
+                    self._withdraw()
+                    log.info("nobody came, or stayed, for the weights that were loading")
+                    logging.shutdown()
+                    os._exit(0)
 
     def _current(self) -> bool:
         """Whether the model file is still the one that was loaded; one deleted stays for those who work with it."""
@@ -214,7 +231,9 @@ class Host:
                 self._peers.discard(peer)
 
     def _welcome(self, peer: "_Peer") -> None:
-        self._loaded.wait()
+        while not self._loaded.is_set():
+            if peer.channel.receive(wire.POLL_SECONDS) is not None:  # It raises when the client hangs up.
+                raise wire.WireError("a message before the welcome")
         if self.failure or self.model is None:
             error = self.failure or EnvironmentProblem("the model host is stopping")
             adapters = tuple(map(str, self._parameters.adapters))

@@ -89,6 +89,11 @@ class OpenAIModel:
         return self._model or self._server.url
 
     @property
+    def identity(self) -> str:
+        """What the server calls its model, which is all it tells; '' before it was asked, or did not answer."""
+        return f"served:{self.name}" if self._facts else ""
+
+    @property
     def context_tokens(self) -> int:
         said = self._facts.context_tokens if self._facts else None
         return min(self._context_tokens, said or self._context_tokens)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from patchwright_engine.model.fingerprint import sampled_digest
 from patchwright_engine.model.llama import SequenceState
 from patchwright_engine.model.parameters import LoadParameters, default_threads
 
@@ -30,7 +31,6 @@ STALE_SECONDS = 600.0
 """Age at which an unfinished file has no writer any more."""
 KEEP_FREE = 1 << 30
 """Bytes of the disk that are left to others."""
-_SAMPLE = 1 << 20
 _DIGEST = 32
 _MAX_HEADER = 16 << 20
 
@@ -168,13 +168,8 @@ def identities_of(
 
 
 def _file_identity(path: Path) -> str:
-    """Size, time and a digest of both ends: hashing all of it would take longer than most prompts."""
-    with path.open("rb") as file:
-        status = os.fstat(file.fileno())
-        digest = hashlib.sha256(file.read(_SAMPLE))
-        file.seek(max(0, status.st_size - _SAMPLE))
-        digest.update(file.read(_SAMPLE))
-    return f"{status.st_size}|{status.st_mtime_ns}|{digest.hexdigest()}"
+    size, digest = sampled_digest(path)
+    return f"{size}|{path.stat().st_mtime_ns}|{digest}"
 
 
 def _write(path: Path, header: bytes, state: SequenceState) -> None:

@@ -11,7 +11,6 @@ import os
 import select
 import socket
 import struct
-import tempfile
 import threading
 import time
 import types
@@ -31,6 +30,7 @@ from patchwright_engine.model.backend import (
     JudgeRequest,
     Verdict,
 )
+from patchwright_engine.room import temporary_folder
 
 VERSION = 6
 """Part of the meeting point: a host of an older language is left to idle out, never spoken to."""
@@ -294,6 +294,16 @@ class Channel:
         return bool(poll.poll(None if seconds is None else max(0.0, seconds) * 1000))
 
 
+def retires(channel: Channel) -> bool:
+    """Whether the host at the other end is going, asked to exit if nobody else uses it."""
+    try:
+        channel.send(Retire())
+        reply = channel.receive(5.0)
+    except (EOFError, WireError):
+        return True
+    return isinstance(reply, Retired) and reply.agreed
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where the host of one model file is found; every file is the user's alone."""
@@ -319,7 +329,7 @@ def endpoint(model: Path) -> Endpoint:
         ) from error
     name = "model-" + hashlib.sha256(whole.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     if len(os.fsencode(runtime / name)) + len(".sock") > MAX_ADDRESS:
-        runtime = Path(tempfile.gettempdir()) / f"patchwright-{os.getuid()}"
+        runtime = temporary_folder() / f"patchwright-{os.getuid()}"
     try:
         runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
         owner = runtime.lstat()

@@ -9,7 +9,6 @@ import os
 import resource
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -83,7 +82,7 @@ class Bubblewrap:
             return () if child is None else tuple(Path(f"/proc/{child}/root{mount}") for mount in _IN_MEMORY)
 
         try:
-            with tempfile.TemporaryFile() as filter_file:
+            with os.fdopen(os.memfd_create("system calls"), "w+b") as filter_file:
                 program = seccomp.namespaced_filter()
                 if program is not None:
                     filter_file.write(program)
@@ -151,7 +150,7 @@ class Bubblewrap:
             "/root",
         ]
         arguments += ["--dir", "/var", "--symlink", "/tmp", "/var/tmp"]
-        for path in readable:
+        for path in policy.shown(readable):
             arguments += ["--ro-bind-try", str(path), str(path)]
         arguments += ["--bind", str(workspace), str(workspace), "--remount-ro", "/"]
         arguments += ["--chdir", str(workspace / command.cwd), "--"]

@@ -30,7 +30,7 @@ def mounts(workspace: Path, readable: tuple[Path, ...], image: Image, daemon: Da
         for path in policy.system_paths():
             if path not in _DOCKERS_OWN and not (path.is_symlink() and path.parent == Path("/")):
                 shown[path] = False
-    for path in readable:
+    for path in policy.shown(readable):
         if path.exists() and not (image.named is not None and _is_system(path)):
             shown[path] = False
     shown[workspace] = True

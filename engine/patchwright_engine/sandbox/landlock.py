@@ -12,6 +12,7 @@ from pathlib import Path
 
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import SandboxUnavailable
+from patchwright_engine.room import saying_no_room, temporary_folder
 from patchwright_engine.sandbox import policy
 from patchwright_engine.sandbox.landlock_launcher import BEGAN, Plan, landlock_version
 from patchwright_engine.sandbox.process import Launch, run_bounded
@@ -47,8 +48,11 @@ class Landlock:
         """See `Sandbox.run`."""
         workspace = workspace.resolve()
         with (
-            tempfile.TemporaryDirectory(prefix="patchwright-tmp-", ignore_cleanup_errors=True) as temporary,
-            tempfile.TemporaryFile() as plan_file,
+            saying_no_room(what="cannot make a private temporary folder for a run"),
+            tempfile.TemporaryDirectory(
+                prefix="patchwright-tmp-", dir=temporary_folder(), ignore_cleanup_errors=True
+            ) as temporary,
+            os.fdopen(os.memfd_create("plan"), "w+b") as plan_file,
         ):
             home = Path(temporary) / "home"
             home.mkdir()
@@ -56,7 +60,7 @@ class Landlock:
                 argv=command.argv,
                 cwd=str(workspace / command.cwd),
                 env=policy.environment(command, temporary, str(home)),
-                readable=tuple(str(path) for path in (*policy.system_paths(), *readable)),
+                readable=tuple(str(path) for path in (*policy.system_paths(), *policy.shown(readable))),
                 writable=(str(workspace), temporary),
                 limits=tuple(policy.limits(command).items()),
             )

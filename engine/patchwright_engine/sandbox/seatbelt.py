@@ -21,6 +21,7 @@ import psutil
 
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import SandboxUnavailable
+from patchwright_engine.room import saying_no_room, temporary_folder
 from patchwright_engine.sandbox import policy
 from patchwright_engine.sandbox.process import Launch, run_bounded
 from patchwright_engine.types import Command, RunReport
@@ -99,13 +100,18 @@ class Seatbelt:
         """See `Sandbox.run`."""
         workspace = workspace.resolve()
         token = uuid.uuid4().hex
-        with tempfile.TemporaryDirectory(prefix="patchwright-tmp-", ignore_cleanup_errors=True) as name:
+        with (
+            saying_no_room(what="cannot make a private temporary folder for a run"),
+            tempfile.TemporaryDirectory(
+                prefix="patchwright-tmp-", dir=temporary_folder(), ignore_cleanup_errors=True
+            ) as name,
+        ):
             temporary = Path(name).resolve()
             (temporary / "home").mkdir()
             mark = temporary / ".began"
             environment = policy.environment(command, str(temporary), str(temporary / "home"))
             argv = (
-                *(str(self.binary), "-p", profile((workspace, temporary), readable)),
+                *(str(self.binary), "-p", profile((workspace, temporary), policy.shown(readable))),
                 *("/bin/sh", "-c", _FIRST_STEPS, "sh", str(workspace / command.cwd), *_limits(command), str(mark)),
                 *command.argv,
             )

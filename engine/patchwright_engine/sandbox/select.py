@@ -17,6 +17,7 @@ from pathlib import Path
 
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput, SandboxUnavailable
+from patchwright_engine.room import no_room, saying_no_room, temporary_folder
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.sandbox.bubblewrap import Bubblewrap, find_bwrap
 from patchwright_engine.sandbox.docker import connect_docker
@@ -31,6 +32,7 @@ _PROBE_SECONDS = 20.0
 _SYSTEMS = {"bubblewrap": "linux", "landlock": "linux", "seatbelt": "darwin"}
 """Where a level can exist at all; Docker is not listed because it may be anywhere."""
 
+_UNTRIED = "cannot try whether a sandbox works"
 _CURES = {
     "bubblewrap": (
         "Install bubblewrap: `apt install bubblewrap`, `dnf install bubblewrap` or `pacman -S bubblewrap`.\n"
@@ -61,6 +63,7 @@ def select_sandbox(prefer: str | None = None) -> Sandbox:
 
     Raises:
         SandboxUnavailable: nothing works; the message says what was tried and why it failed.
+        EnvironmentProblem: there is no room to try any.
         BadInput: an unknown level.
     """
     prefer = prefer or os.environ.get(PREFERENCE_VARIABLE) or None
@@ -92,7 +95,11 @@ def levels_here() -> tuple[str, ...]:
 
 @cache
 def probe(name: str) -> Level:
-    """Try one of `LEVELS` for real: it has to show a file of a fresh workspace."""
+    """Try one of `LEVELS` for real: it has to show a file of a fresh workspace.
+
+    Raises:
+        EnvironmentProblem: nowhere is room to try it, which says nothing about the level.
+    """
     if name not in levels_here():
         return Level(name, None, f"not on {sys.platform}", _CURES[name])
     makers: dict[str, Callable[[], Sandbox | None]] = {
@@ -103,10 +110,17 @@ def probe(name: str) -> Level:
     }
     word = uuid.uuid4().hex
     try:
+        place = temporary_folder()
+    except FileNotFoundError as error:
+        raise no_room(error, what=_UNTRIED) from error
+    try:
         sandbox = makers[name]()
         if sandbox is None:
             return Level(name, None, "not installed", _CURES[name])
-        with tempfile.TemporaryDirectory(prefix="patchwright-probe-") as folder:
+        with (
+            saying_no_room(place, _UNTRIED),
+            tempfile.TemporaryDirectory(prefix="patchwright-probe-", dir=place) as folder,
+        ):
             Path(folder, "word").write_text(word, encoding="ascii")
             command = Command(("cat", "word"), timeout_seconds=_PROBE_SECONDS)
             report = sandbox.run(command, Path(folder), CancelToken())

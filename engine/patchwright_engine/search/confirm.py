@@ -27,12 +27,13 @@ class Confirmation:
     def confirm(self, candidate: Candidate) -> bool:
         """Whether it breaks none of the other tests; one that breaks any is rejected."""
         job = self.job
-        candidate.confirmed = True
         rest = self._measured()
         if rest is None:
+            candidate.confirmed = True
             return True
         job.report("verify", f"running {len(rest.selection)} more test files over the best candidate")
         verification = verify_patch(candidate.patch, rest, job.cancel)
+        candidate.confirmed = True
         runs = (*candidate.verification.runs, *verification.runs)
         candidate.verification = replace(candidate.verification, runs=runs)
         if verification.evidence is None:
@@ -52,7 +53,7 @@ class Confirmation:
             self.confirm(unconfirmed)
 
     def _measured(self) -> VerificationContext | None:
-        """The other tests before any patch; the first time they may have to be run, or waited for."""
+        """The other tests before any patch, if any can judge; at first they may have to be run, or waited for."""
         job, others = self.job, self.others
         if others.pending:
             how = "waiting for the" if others.in_background else "running the"
@@ -62,4 +63,4 @@ class Confirmation:
             job.test_seconds.update(seconds_by_file(rest.baseline.report))
         for note in rest.notes if rest else ():
             job.note(note)
-        return rest
+        return rest if rest is not None and rest.baseline is not None else None

@@ -52,8 +52,18 @@ def locate_with_test(
 
     Raises: as `follow`.
     """
+    return rank_with(follow(test, snapshot, cancel), issue, snapshot, index, top, cancel=cancel)
+
+
+def rank_with(
+    execution: Execution, issue: Issue, snapshot: Snapshot, index: Index, top: int, *, cancel: CancelToken
+) -> Ranking:
+    """As `locate`, with what tests were seen to run as one more signal.
+
+    Raises:
+        Cancelled: the token was cancelled.
+    """
     ranking = locate(issue, snapshot, index, max(top, DEPTH), cancel)
-    execution = follow(test, snapshot, cancel)
     ranking = with_spectrum(ranking, spectrum_in(index, execution.failed.values(), execution.passed.values()))
     return replace(ranking, files=ranking.files[:top], symbols=ranking.symbols[:top])
 
@@ -104,8 +114,7 @@ def rank_by_test(opening: Opening) -> None:
         job.trace.step("execution", problem=error.message)
         return
     kept = len(job.ranking.files), len(job.ranking.symbols)
-    deep = locate(job.issue, job.snapshot, job.index, DEPTH, job.cancel)
-    ranking = with_spectrum(deep, spectrum_in(job.index, execution.failed.values(), execution.passed.values()))
+    ranking = rank_with(execution, job.issue, job.snapshot, job.index, DEPTH, cancel=job.cancel)
     job.ranking = replace(ranking, files=ranking.files[: kept[0]], symbols=ranking.symbols[: kept[1]])
     job.trace.step(
         "execution",

@@ -84,6 +84,11 @@ def open_tests(opening: Opening, changed: Sequence[RepoPath]) -> Iterator[Verifi
     found = len(find_test_files(job.snapshot, environment.language)) if limit else 0
     if found > len(nearest):
         job.note(f"Of {found} test files only the {len(nearest)} nearest to the suspected code are run.")
+    if rest and sandbox is not None:
+        job.note(
+            f"Of {len(nearest)} test files, {len(selection)} are run over every candidate (those nearest to the "
+            f"suspected code); the other {len(rest)} in the end, over the best fixes."
+        )
     # The examples in the docstrings of suspected modules are tests of theirs too.
     if environment.runner == "pytest":
         selection += tuple(path for path in changed if path.endswith(".py") and ">>> " in job.snapshot.read_text(path))
@@ -120,6 +125,7 @@ def open_tests(opening: Opening, changed: Sequence[RepoPath]) -> Iterator[Verifi
             entered = context.baseline.report.entered if context.baseline else {}
             news = learned(history, job.snapshot, entered, caught, seconds=job.test_seconds)
             save_history(job.snapshot.root, news)
+            _note_unconfirmed(opening, context)
 
 
 def _sandbox(job: Job) -> Sandbox | None:
@@ -139,6 +145,15 @@ def _environment(opening: Opening, changed: Sequence[RepoPath]) -> tuple[TestEnv
         job.note(f"The project's tests were not run: {error.message}. {error.cure}")
         return discover_environment(root, opening.python), 0
     return environment, MAX_TEST_FILES + MAX_OTHER_FILES
+
+
+def _note_unconfirmed(opening: Opening, context: VerificationContext) -> None:
+    """Say it when the search ended before the project's other tests were run over all that it calls verified."""
+    verified = [fix for fix in opening.pool.alive() if fix.verification.evidence and fix.verification.evidence.verified]
+    missing = sum(not fix.confirmed for fix in verified)
+    if missing and context.rest and context.workspace is not None:
+        number = len(context.rest)
+        opening.job.note(f"{number} other test files were not run over {missing} of the verified fixes.")
 
 
 def _note_useless_command(job: Job, before: RunReport | None, seconds: float) -> None:

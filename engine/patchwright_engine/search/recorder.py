@@ -2,19 +2,17 @@
 
 This is how a search is resumed and deepened: the search is deterministic for a seed, so running it again over
 the recorded exchanges walks the same tree without paying for it, and only what is new reaches the model.
-A changed repository changes the prompts, and the recording simply stops matching.
+A changed repository changes the prompts, and the recording simply stops matching; another model is refused.
 """
 
-import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from patchwright_engine.control import CancelToken
 from patchwright_engine.model.backend import (
-    Completion,
     CompletionBatch,
     CompletionRequest,
     DecodeProgress,
@@ -22,45 +20,9 @@ from patchwright_engine.model.backend import (
     LanguageModel,
     Verdict,
 )
+from patchwright_engine.search.recording import Recording, another_model, identity_of, seal
 from patchwright_engine.search.trace import Trace
 from patchwright_engine.types import Cost
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """Exchanges of an earlier trace by request key."""
-
-    completions: dict[str, CompletionBatch]
-    verdicts: dict[str, Verdict]
-    model: str | None = None
-    """Which model answered; None in a trace that ended before one was opened."""
-
-    def answers_for(self, model: str) -> bool:
-        """Whether these may stand for `model`'s own answers. A server goes by its address, which may move."""
-        names = {self.model, model} - {None}
-        return len(names) == 1 or any("://" in name for name in names if name)
-
-
-def load_recording(steps: Iterable[dict[str, Any]]) -> Recording:
-    """Collect the 'model', 'complete' and 'judge' steps of a trace; damaged ones are paid for again."""
-    completions: dict[str, CompletionBatch] = {}
-    verdicts: dict[str, Verdict] = {}
-    model: str | None = None
-    for step in steps:
-        with contextlib.suppress(KeyError, TypeError):
-            if step["kind"] == "complete":
-                completions[step["key"]] = CompletionBatch(
-                    tuple(Completion(**answer) for answer in step["answers"]),
-                    step["prompt_tokens"],
-                    step["cached_tokens"],
-                    step["generated_tokens"],
-                    step["seconds"],
-                )
-            elif step["kind"] == "judge":
-                verdicts[step["key"]] = Verdict(step["probability"], weights=tuple(step.get("weights", ())))
-            elif step["kind"] == "model":
-                model = str(step["name"])
-    return Recording(completions, verdicts, model)
 
 
 class RecordedModel:
@@ -69,8 +31,9 @@ class RecordedModel:
     def __init__(self, model: LanguageModel, trace: Trace, recording: Recording | None = None) -> None:
         self._model = model
         self._trace = trace
-        self._recording = recording or Recording({}, {})
-        trace.step("model", name=model.name)
+        self._recording = recording or Recording()
+        self._unproven = bool(self._recording.identity) and not identity_of(model)
+        trace.step("model", name=model.name, identity=identity_of(model) or self._recording.identity)
         self._prompt_tokens = 0
         self._cached_tokens = 0
         self._generated_tokens = 0
@@ -112,19 +75,22 @@ class RecordedModel:
         replayed = batch is not None
         if batch is None:
             batch = self._model.complete(request, cancel, on_progress=on_progress, on_completion=on_completion)
+            self._check_identity()
             self._prompt_tokens += batch.prompt_tokens
             self._cached_tokens += batch.cached_tokens
             self._generated_tokens += batch.generated_tokens
         elif on_completion:
             for index, completion in enumerate(batch.completions):
                 on_completion(index, completion)
+        answers = [asdict(completion) for completion in batch.completions]
         self._trace.step(
             "complete",
             stage=stage,
             key=key,
+            seal=seal(key, answers),
             replayed=replayed,
             messages=[asdict(message) for message in request.messages],
-            answers=[asdict(completion) for completion in batch.completions],
+            answers=answers,
             prompt_tokens=batch.prompt_tokens,
             cached_tokens=batch.cached_tokens,
             generated_tokens=batch.generated_tokens,
@@ -136,9 +102,10 @@ class RecordedModel:
         """As `LanguageModel.judge`, recorded under `stage`."""
         keys = [_key(asdict(request)) for request in requests]
         missing = [i for i, key in enumerate(keys) if key not in self._recording.verdicts]
-        paid = dict(
-            zip(missing, self._model.judge([requests[i] for i in missing], cancel) if missing else (), strict=True)
-        )
+        paid: dict[int, Verdict] = {}
+        if missing:
+            paid = dict(zip(missing, self._model.judge([requests[i] for i in missing], cancel), strict=True))
+            self._check_identity()
         verdicts = tuple(paid[i] if i in paid else self._recording.verdicts[key] for i, key in enumerate(keys))
         for i, (key, request, verdict) in enumerate(zip(keys, requests, verdicts, strict=True)):
             if i in paid:
@@ -147,6 +114,7 @@ class RecordedModel:
                 "judge",
                 stage=stage,
                 key=key,
+                seal=seal(key, verdict.probability, list(verdict.weights)),
                 replayed=i not in paid,
                 messages=[asdict(message) for message in request.messages],
                 probability=verdict.probability,
@@ -154,7 +122,15 @@ class RecordedModel:
             )
         return verdicts
 
+    def _check_identity(self) -> None:
+        """A server that could not be asked who it is has answered now: it must be the one that answered before."""
+        if self._unproven:
+            identity = identity_of(self._model)
+            if not self._recording.answers_for(self._model.name, identity):
+                raise another_model(self._recording, self._model.name)
+            self._unproven = not identity
+
 
 def _key(request: dict[str, Any]) -> str:
-    """The model is not part of it: a server's name may change between two searches (see `answers_for`)."""
+    """The model is not part of it: a recording holds what one model answered (see `Recorded.of`)."""
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:24]

@@ -1,6 +1,7 @@
 """The trace: one JSON line a step, flushed after every step, read by people, by resume and by the trainers.
 
-Invariant: a reader never needs the process that wrote the file, and a line cut by a crash is skipped, not fatal.
+Invariants: a reader never needs the process that wrote the file, and a line cut by a crash is skipped, not fatal.
+What is appended to a file that ends in such a line begins a line of its own.
 """
 
 import contextlib
@@ -28,7 +29,8 @@ class Trace:
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8")
+            self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8")
+            _end_last_line(self._file.fileno())
         except OSError as error:
             raise EnvironmentProblem(
                 f"cannot write the trace {path}: {error.strerror}",
@@ -65,18 +67,36 @@ def read_trace(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         BadInput: the file cannot be read, or holds no step of a schema this version knows.
     """
+    return (step for step in read_lines(path) if step is not None)
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any] | None]:
+    """As `read_trace`, with None for each line that is skipped; empty ones do not count."""
     found = False
     try:
         with path.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
-                try:
-                    step = json.loads(line)
-                except ValueError:
+                if line.isspace():
                     continue
-                if isinstance(step, dict) and step.get("schema") == SCHEMA and "kind" in step:
-                    found = True
-                    yield step
+                step = _step(line)
+                found = found or step is not None
+                yield step
     except OSError as error:
         raise BadInput(f"cannot read the trace {path}: {error.strerror}", "Give the path of a .jsonl trace.") from error
     if not found:
         raise BadInput(f"{path} is not a Patchwright trace", "Traces end in .jsonl; `patchwright fix` prints the path.")
+
+
+def _step(line: str) -> dict[str, Any] | None:
+    try:
+        step = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    ours = isinstance(step, dict) and step.get("schema") == SCHEMA and isinstance(step.get("kind"), str)
+    return step if ours else None
+
+
+def _end_last_line(descriptor: int) -> None:
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        os.write(descriptor, b"\n")

@@ -132,7 +132,7 @@ def open_verification(
 def open_rest(context: VerificationContext, cancel: CancelToken) -> VerificationContext | None:
     """The same context with the project's other tests as its regression tests, measured unpatched.
 
-    None when there are none, or none that passes within the time limit. Notes say what was left out.
+    None when there are none. Notes say what was left out; without a baseline none of them can judge anything.
 
     Raises: as `Sandbox.run`.
     """
@@ -149,8 +149,10 @@ def open_rest(context: VerificationContext, cancel: CancelToken) -> Verification
         notes=(),
     )
     measured = _with_baseline(alone, cancel)
-    useful = measured.baseline is not None and measured.baseline.report.with_outcome("passed")
-    return measured if useful else None
+    if measured.baseline is not None and measured.baseline.report.with_outcome("passed"):
+        return measured
+    why = f"Before any change no test of the {len(context.rest)} other test files passes, so they judge no fix."
+    return replace(measured, selection=(), lanes=(), baseline=None, notes=(*measured.notes, why))
 
 
 def try_reproduction(

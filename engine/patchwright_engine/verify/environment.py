@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchwright_engine.errors import BadInput
+from patchwright_engine.sandbox.policy import objection_to_showing
 from patchwright_engine.types import RepoPath
 from patchwright_engine.verify.build_environment import find_built
 from patchwright_engine.verify.environments.asked import Asked, what_is_asked
@@ -20,9 +21,9 @@ from patchwright_engine.verify.environments.managers import Candidate, candidate
 from patchwright_engine.verify.environments.prefix import (
     has_package,
     installed,
-    interpreter_folders,
     is_environment,
     python_of,
+    read_interpreter,
     version_of,
 )
 from patchwright_engine.verify.environments.python_runner import choose_runner, declared_commands
@@ -148,6 +149,9 @@ def _objection(root: Path, candidate: Candidate, python: Path | None, asked: Ask
             return "it belongs to the repository. Name it with `python` to use it"
     if candidate.manager == "pdm" and is_tracked(root, RepoPath(".pdm-python")):
         return "the repository names it. Name it with `python` to use it"
+    why = objection_to_showing(prefix)
+    if why is not None:
+        return f"tests could read all of it, and {why}"
     if python is None:
         return "it does not exist" if not os.path.isdir(prefix) else "it has no working bin/python"  # noqa: PTH112 - never raises
     if candidate.manager != "active":
@@ -187,11 +191,13 @@ def _environment(
     if missing:
         more = f" and {len(missing) - _NAMED_MISSING} more" if len(missing) > _NAMED_MISSING else ""
         told.append(f"Not installed for {python}: {', '.join(missing[:_NAMED_MISSING])}{more}; tests may need them.")
+    readable, refused = read_interpreter(python)
+    told += refused
     return TestEnvironment(
         python=python,
         runner=choice.runner,
         reason=reason,
-        readable=interpreter_folders(python),
+        readable=readable,
         notes=tuple(told),
         own=own,
         entry=choice.entry,
@@ -210,5 +216,11 @@ def _checked_override(override: Path) -> Path:
         raise BadInput(
             f"{override} is a pyenv shim, which needs your home folder", "Give what `pyenv which python` prints."
         )
-    in_environment = (python.parent.parent / "pyvenv.cfg").exists()
+    in_environment = (python.parent.parent / "pyvenv.cfg").is_file()
+    why = objection_to_showing(python.parent.parent) if in_environment else None
+    if why is not None:
+        raise BadInput(
+            f"{override} cannot run the tests: they could read all of its environment, and {why}",
+            "Make a virtual environment in a folder of its own and name that.",
+        )
     return python if in_environment else python.resolve()

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from patchwright_engine.errors import EnvironmentProblem
+from patchwright_engine.room import saying_no_room
+from patchwright_engine.sandbox.policy import objection_to_showing
 from patchwright_engine.types import RepoPath
 from patchwright_engine.verify.environment import TestEnvironment
 from patchwright_engine.verify.environments.prefix import is_system
@@ -79,13 +81,17 @@ def show_packages(environment: TestEnvironment, workspace: Path) -> None:
     """Link installed packages into the copy, where the runner looks for them; the copy's own packages come first.
 
     A package that is a link into the project itself (a workspace of several packages) leads to the copy of it.
+
+    Raises:
+        EnvironmentProblem: the disk is full.
     """
     for name, source in environment.links:
         target = workspace / name
         if target.is_symlink() or target.exists() or not source.is_dir():
             continue
-        target.mkdir(parents=True)
-        _link_entries(source, target, source.parent, workspace)
+        with saying_no_room(workspace, f"cannot link the packages of {name} into the throw-away copy"):
+            target.mkdir(parents=True)
+            _link_entries(source, target, source.parent, workspace)
 
 
 def _link_entries(source: Path, target: Path, root: Path, workspace: Path) -> None:
@@ -119,9 +125,19 @@ def _javascript(root: Path) -> TestEnvironment:
     else:
         reason = f"package.json asks for {runner}"
     tracked = is_tracked(root, RepoPath("node_modules"))
-    links = () if tracked or not packages.is_dir() else (("node_modules", packages),)
+    why = _objection_to_packages(packages)
+    if why:
+        notes.append(f"{packages} is not shown to the tests: {why}.")
+    links = () if tracked or why or not packages.is_dir() else (("node_modules", packages),)
     shown = tuple(source for _, source in links)
     return _environment(runner, "javascript", program, reason, tuple(notes), links=links, readable=shown)
+
+
+def _objection_to_packages(packages: Path) -> str:
+    """Why a folder of packages is not what it seems; '' when it is. A repository may bring along a link to anywhere."""
+    if packages.is_symlink() and packages.resolve().name != packages.name:
+        return f"it is a link to {packages.resolve()}, which is no folder of packages"
+    return objection_to_showing(packages) or ""
 
 
 def _go(_root: Path) -> TestEnvironment:
@@ -201,6 +217,13 @@ def _environment(
     packages: Path | None = None,
 ) -> TestEnvironment:
     shown = dict.fromkeys((program.parent, program.resolve().parent, *readable))
+    for folder in shown:
+        why = objection_to_showing(folder)
+        if why is not None:
+            raise EnvironmentProblem(
+                f"{program.name} cannot run the tests: they could read all of {folder}, and {why}",
+                f"Install {program.name}, and keep what it downloads, in a folder of its own.",
+            )
     return TestEnvironment(
         python=None,
         runner=runner,

@@ -8,7 +8,6 @@ patches, nor at the Landlock level. And no hard links, through which a test woul
 from. What makes it quick is that a copy is kept (`kept`) and that stamps tell what nobody touched (`stamps`).
 """
 
-import errno
 import stat
 import tempfile
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from typing import Self
 from patchwright_engine.config import copies_folder
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import Cancelled, EnvironmentProblem, StaleSnapshot
+from patchwright_engine.room import lacks_room, no_room, saying_no_room, temporary_folder
 from patchwright_engine.types import Patch, RepoPath, Snapshot
 from patchwright_engine.verify.contents_store import ContentsStore
 from patchwright_engine.verify.fill import Filler
@@ -45,15 +45,6 @@ from patchwright_engine.verify.stamps import Stamp, is_folder, scan_stamps, stam
 from patchwright_engine.workspace.contents import FILE_MODE, FOLDER_MODE, Entry, list_contents
 
 BOUNDS = Bounds()
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-
-
-def no_room(error: OSError) -> EnvironmentProblem:
-    """What to tell when a throw-away folder cannot be made."""
-    return EnvironmentProblem(
-        f"cannot make a throw-away copy of the project: {error.strerror or error}",
-        "Free disk space, or set TMPDIR to a folder you can write to.",
-    )
 
 
 def prepare_copy(snapshot: Snapshot, cancel: CancelToken, bounds: Bounds = BOUNDS) -> None:
@@ -112,8 +103,9 @@ class WorkspaceCopy:
             raise
         except BaseException as error:
             self._discard()
+            self._remove_empty()
             if isinstance(error, OSError):
-                raise no_room(error) from error
+                raise self._no_room(error, parent) from error
             raise
         self._whole = True
         expected = snapshot.files
@@ -165,6 +157,7 @@ class WorkspaceCopy:
 
         Raises:
             StaleSnapshot: an edited file does not hold what the patch was made against.
+            EnvironmentProblem: the disk is full.
         """
         for edit in patch.edits:
             target = self.path / edit.path
@@ -175,17 +168,22 @@ class WorkspaceCopy:
             self.write(edit.path, edit.after)
 
     def write(self, path: RepoPath, text: str) -> None:
-        """Write one file of the copy, UTF-8, line ends as given. A link is replaced, never followed."""
+        """Write one file of the copy, UTF-8, line ends as given. A link is replaced, never followed.
+
+        Raises:
+            EnvironmentProblem: the disk is full.
+        """
         target = self.path / path
-        target.parent.mkdir(parents=True, exist_ok=True)
         self._touched.add(path)
-        mode = FILE_MODE
-        with suppress(FileNotFoundError):
-            info = target.lstat()
-            mode = stat.S_IMODE(info.st_mode) if stat.S_ISREG(info.st_mode) else FILE_MODE
-            target.unlink()  # Written anew even so: it may be a link, or read-only.
-        target.write_bytes(text.encode("utf-8", "surrogateescape"))
-        target.chmod(mode)
+        with saying_no_room(self.path, f"cannot write {path} in the throw-away copy"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            mode = FILE_MODE
+            with suppress(FileNotFoundError):
+                info = target.lstat()
+                mode = stat.S_IMODE(info.st_mode) if stat.S_ISREG(info.st_mode) else FILE_MODE
+                target.unlink()  # Written anew even so: it may be a link, or read-only.
+            target.write_bytes(text.encode("utf-8", "surrogateescape"))
+            target.chmod(mode)
 
     def reset(self) -> None:
         """Undo whatever patches and runs did: changed and deleted files come back, new ones go.
@@ -201,7 +199,7 @@ class WorkspaceCopy:
                 self._bring(self._first, {})
         except OSError as error:
             self._whole = False
-            raise no_room(error) from error
+            raise self._no_room(error, self.path.parent) from error
         lost = self._first.keys() - self._held.keys()
         if lost:
             self._whole = False
@@ -239,18 +237,34 @@ class WorkspaceCopy:
             return self._bring(wanted, now, cancel)
         except OSError as error:
             self._discard()
-            if error.errno in _NO_ROOM and self._copies is not None:
+            if lacks_room(error) and self._copies is not None:
                 prune(self._copies, Bounds(bytes=0))
             return None
 
     def _made_privately(
         self, wanted: Mapping[str, Entry], parent: Path | None, cancel: CancelToken
     ) -> Mapping[str, Entry]:
-        remove_orphans(parent or Path(tempfile.gettempdir()))
+        parent = parent or temporary_folder()
+        remove_orphans(parent)
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent)).resolve()
-        self._settle_in(Place(folder, claim(folder), kept=False))
+        self._folder_made(folder)
         self._start_empty()
         return self._bring(wanted, {}, cancel)
+
+    def _folder_made(self, folder: Path) -> None:
+        """Own a fresh folder, or delete it when it cannot even be marked as in use."""
+        try:
+            self._settle_in(Place(folder, claim(folder), kept=False))
+        except OSError:
+            delete(folder)
+            raise
+
+    def _no_room(self, error: OSError, folder: Path | None) -> EnvironmentProblem:
+        """What to tell: the files are there twice, as the copy and as what `reset` brings back."""
+        if folder is None:
+            with suppress(OSError):
+                folder = temporary_folder()
+        return no_room(error, folder, lambda: 2 * _size_of(self._snapshot))
 
     def _settle_in(self, place: Place) -> None:
         self._place = place
@@ -330,6 +344,13 @@ class WorkspaceCopy:
                     delete(folder)
         self._release()
 
+    def _remove_empty(self) -> None:
+        """Leave nothing where nothing could be kept; folders that others use are not empty."""
+        if self._copies is not None:
+            with suppress(OSError):
+                prune(self._copies, self._bounds)
+                self._copies.rmdir()
+
     def _abandon(self) -> None:
         """As `_discard`, but what without a manifest goes with the next copy anyway may stay until then."""
         if self._place is not None and self._place.kept:
@@ -343,3 +364,12 @@ class WorkspaceCopy:
         if self._place is not None:
             self._place.release()
             self._place = None
+
+
+def _size_of(snapshot: Snapshot) -> int:
+    """Bytes of the snapshot's files as the disk has them now."""
+    total = 0
+    for path in snapshot.files:
+        with suppress(OSError):
+            total += (snapshot.root / path).stat().st_size
+    return total

@@ -21,11 +21,13 @@ def land(edits: Sequence[FileEdit], current: Mapping[RepoPath, str], root: Path)
     landed = []
     for edit in edits:
         text = current[edit.path] if edit.path in current else _on_disk(root, edit)
+        if edit.created and text is None and (root / edit.path).is_symlink():
+            return Conflict(f"{edit.path} is a link now, and the fix would make a file there")
         if isinstance(text, Conflict):
             return text
         if text is None and not edit.created:
             return Conflict(f"{edit.path} no longer exists")
-        if text and edit.created:
+        if text is not None and edit.created and (text or edit.path not in current):
             return Conflict(f"{edit.path} has been created by someone else meanwhile")
         moved = rebase_edit(edit, text or "")
         if isinstance(moved, Conflict):

@@ -19,7 +19,7 @@ from patchwright_server.features.code_actions import edit_of
 from patchwright_server.features.errors import bad_argument, refuse
 from patchwright_server.jobs import Folder, IssueRequest, JobFix, NotPossibleError
 from patchwright_server.language_server import PatchwrightServer
-from patchwright_server.settings import budget_name, next_budget
+from patchwright_server.settings import NO_DEEPER, budget_name, next_budget
 
 APPLY_TRIES = 2
 """A client refuses an edit for a version it has left behind; the fix is placed again once."""
@@ -44,6 +44,8 @@ def register(server: PatchwrightServer) -> None:
 def fix(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
     """{text?, uri?, diagnostic?, range?, test?, budget?} → {"job": id}."""
     values = argument_of(arguments, "text")
+    if isinstance(values.get("test"), bool):
+        raise bad_argument("test must be a command that fails, or a test's id.")
     request = issue_of(ls, values)
     return {"job": ls.session.start_fix(request).id}
 
@@ -56,17 +58,10 @@ def fix_deeper(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
         raise bad_argument("Only a fix can be deepened; this job is none.")
     if not job.ended:
         raise refuse("This job still runs. Cancel it, or wait for its end, then deepen it.")
-    old = job.request
-    request = IssueRequest(
-        old.folder,
-        old.text,
-        old.origin,
-        old.path,
-        old.line,
-        old.test_command,
-        _budget(values) or next_budget(job.budget_name),
-        job.trace,
-    )
+    old, budget = job.request, _budget(values) or next_budget(job.budget_name)
+    if budget is None:
+        raise refuse(NO_DEEPER)
+    request = replace(old, budget=budget, resume=job.trace)
     return {"job": ls.session.start_fix(request).id}
 
 
@@ -173,6 +168,8 @@ def issue_of(ls: PatchwrightServer, values: dict[str, Any]) -> IssueRequest:
     request = convert.issue_from_argument(values, folder, document, ls.encoding)
     if request is None:
         raise bad_argument("Nothing to fix was named. Give a text, a diagnostic, a selection or a test command.")
+    if request.test_here:
+        request = replace(request, path=path)  # known without being open
     return replace(request, budget=_budget(values))
 
 

@@ -1,8 +1,10 @@
 """`patchwright/locate` and the command of that name: where an issue most likely comes from, without a model.
 
-Both take {text?, uri?, diagnostic?, range?, top?} and answer, when the ranking is there,
-{"locations": [{uri, range, name, kind, score, reasons}], "files": [{uri, score, reasons}], "seconds"}. Cancelling the
-request (`$/cancelRequest`) or its progress cancels the work.
+Both take {text?, uri?, diagnostic?, range?, top?, test?} and answer, when the ranking is there,
+{"locations": [{uri, range, name, kind, score, reasons}], "files": [{uri, score, reasons}], "seconds", "problem"?}.
+With `test` a failing test is run in the sandbox with the others of its file, and what it alone runs is suspected: its
+id, or a command that names it, or `true` for the one at `range`. "problem" says why it was not followed, if so; the
+ranking is then what it is without. Cancelling the request (`$/cancelRequest`) or its progress cancels the work.
 """
 
 from typing import Any
@@ -23,7 +25,7 @@ def register(server: PatchwrightServer) -> None:
 
 
 async def locate(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
-    """Rank and answer; fails with the reason when the workspace cannot be read."""
+    """Rank and answer; fails with the reason when the workspace cannot be read, or no test is where one was meant."""
     values = argument_of(arguments, "text")
     top = values.get("top", TOP)
     if not isinstance(top, int) or isinstance(top, bool) or not 1 <= top <= MAX_TOP:

@@ -125,32 +125,43 @@ function M.fix(given)
   with_issue(given, start)
 end
 
+local function show_places(issue)
+  local server = client()
+  if not server then
+    return
+  end
+  issue.uri = vim.uri_from_bufnr(0)
+  server:request('patchwright/locate', issue, function(problem, result)
+    if problem then
+      return tell(problem.message, vim.log.levels.ERROR)
+    end
+    if result.problem then
+      tell(result.problem, vim.log.levels.WARN)
+    end
+    local items = vim.tbl_map(function(place)
+      return {
+        filename = vim.uri_to_fname(place.uri),
+        lnum = place.range.start.line + 1,
+        text = ('%s %s: %s'):format(place.kind, place.name, table.concat(place.reasons, ', ')),
+      }
+    end, result.locations)
+    vim.fn.setqflist({}, ' ', { title = 'Patchwright: suspected locations', items = items })
+    if #items == 0 then
+      return tell('nothing in this workspace matches the issue', vim.log.levels.WARN)
+    end
+    vim.cmd('botright copen')
+  end)
+end
+
 --- :PatchwrightLocate [text]. The likeliest places as a quickfix list, with their reasons.
 function M.locate(given)
-  with_issue(given, function(issue)
-    local server = client()
-    if not server then
-      return
-    end
-    issue.uri = vim.uri_from_bufnr(0)
-    server:request('patchwright/locate', issue, function(problem, result)
-      if problem then
-        return tell(problem.message, vim.log.levels.ERROR)
-      end
-      local items = vim.tbl_map(function(place)
-        return {
-          filename = vim.uri_to_fname(place.uri),
-          lnum = place.range.start.line + 1,
-          text = ('%s %s: %s'):format(place.kind, place.name, table.concat(place.reasons, ', ')),
-        }
-      end, result.locations)
-      vim.fn.setqflist({}, ' ', { title = 'Patchwright: suspected locations', items = items })
-      if #items == 0 then
-        return tell('nothing in this workspace matches the issue', vim.log.levels.WARN)
-      end
-      vim.cmd('botright copen')
-    end)
-  end)
+  with_issue(given, show_places)
+end
+
+--- :PatchwrightLocateTest. The same for the failing test at the cursor, which is run and followed.
+function M.locate_test()
+  local place = { line = vim.api.nvim_win_get_cursor(0)[1] - 1, character = 0 }
+  show_places({ range = { start = place, ['end'] = place }, test = true })
 end
 
 --- The newest job that is a fix; one that found something before one that did not.
