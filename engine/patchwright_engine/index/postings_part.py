@@ -51,6 +51,7 @@ class Part:
             self.numbers.append(number)
             every.append(unpack(content))
         self.size = len(self.numbers)
+        self.number_of = numpy.array(self.numbers, numpy.int64)
         self.alive = frozenset(self.numbers)
         units = [len(vectors.symbols) for vectors in every]
         self.file_of = numpy.repeat(numpy.arange(len(every)), units)
@@ -73,8 +74,8 @@ class Part:
         self._alive_files = numpy.array([number in self.alive for number in self.numbers], numpy.bool_)
         self._count_words()
 
-    def find(self, keys: NDArray[numpy.uint32]) -> Held:
-        """The living units that hold any of `keys`, term by term, and the sums over their files."""
+    def entries(self, keys: NDArray[numpy.uint32]) -> tuple[Integers, Integers, Integers]:
+        """The living units that hold any of `keys`, term by term: which of the keys, the unit, the entry's place."""
         places = numpy.searchsorted(self._keys, keys)
         places[places == len(self._keys)] = 0
         known = self._keys[places] == keys if len(self._keys) else numpy.zeros(len(keys), numpy.bool_)
@@ -88,6 +89,15 @@ class Part:
         if len(self.alive) < self.size:
             living = self._alive_files[self.file_of[unit]]
             entries, term, unit = entries[living], term[living], unit[living]
+        return term, unit, entries
+
+    def weighted(self, entries: Integers) -> Floats:
+        """How often the units of `entries` say their terms, over all fields, weighted."""
+        return _weighted([counts[entries].astype(numpy.float64) for counts in self._counts])
+
+    def find(self, keys: NDArray[numpy.uint32]) -> Held:
+        """The living units that hold any of `keys`, term by term, and the sums over their files."""
+        term, unit, entries = self.entries(keys)
         counts = [field_counts[entries].astype(numpy.float64) for field_counts in self._counts]
         whole = ~self.nested[unit]
         file_term, file, file_counts = _by_file(
@@ -98,9 +108,7 @@ class Part:
     def told(self, values: Floats) -> dict[int, float]:
         """Values of this part's files by the caller's numbers, zeros left out."""
         places = numpy.flatnonzero(values)
-        return {
-            self.numbers[place]: value for place, value in zip(places.tolist(), values[places].tolist(), strict=True)
-        }
+        return dict(zip(self.number_of[places].tolist(), values[places].tolist(), strict=True))
 
     def _count_words(self) -> None:
         alive = self._alive_files[self.file_of]

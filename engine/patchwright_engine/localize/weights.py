@@ -33,7 +33,7 @@ def learned_weights() -> Weights:
 
 def weighted_sum(signals: Mapping[str, float], weights: Mapping[str, float]) -> float:
     """The log-odds of one place; signals without a weight count nothing."""
-    return sum(value * weights.get(name, 0.0) for name, value in signals.items())
+    return sum([value * weights.get(name, 0.0) for name, value in signals.items()])
 
 
 def shares(log_odds: Mapping[Key, float]) -> dict[Key, float]:
