@@ -11,13 +11,13 @@ import zlib
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, chain, repeat
-from typing import Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from patchwright_engine.index.lexical import word_terms
 
+Numbers: TypeAlias = "array[int] | memoryview[int]"
 FIELDS = ("code", "text", "name")
 """Fields of a unit: code itself, comments and strings, what the unit is called."""
 MAX_COUNT = 255
@@ -27,6 +27,7 @@ LONG_LINE = 400
 """Bytes. Minified code has thousands of functions in one line, whose words are those of the first that begins there."""
 _HEADER = struct.Struct("<IIIIII")
 _KINDS = "iBIIIIBBB"
+_SIZES = tuple(array(kind).itemsize for kind in _KINDS)
 _LEVEL = 1
 """Of compression: higher levels save little on hashes and cost a cold index much."""
 _NOTHING: Mapping[int, int] = {}
@@ -48,27 +49,26 @@ class Spanned(Protocol):
     def end_line(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Vectors:
+class Vectors(NamedTuple):
     """The units of one file. Entries follow each other unit by unit, `sizes[i]` of them for unit i."""
 
     totals: tuple[int, int, int]
     """Terms of the whole file, by field."""
-    symbols: "array[int]"
+    symbols: Numbers
     """Position of each unit's symbol among the file's symbols; the last unit, the rest of the file, has -1."""
-    nested: "array[int]"
+    nested: Numbers
     """1 for a unit whose text is part of another unit's, so that a sum over the file must leave it out."""
-    lengths: "array[int]"
+    lengths: Numbers
     """In words."""
-    sizes: "array[int]"
-    terms: "array[int]"
+    sizes: Numbers
+    terms: Numbers
     """The distinct terms of the file."""
-    places: "array[int]"
+    places: Numbers
     """Of each entry: its term's place in `terms`."""
-    code: "array[int]"
+    code: Numbers
     """Of each entry: how often the term stands in the field, as are the next two."""
-    text: "array[int]"
-    name: "array[int]"
+    text: Numbers
+    name: Numbers
 
 
 def term_key(term: str) -> int:
@@ -114,21 +114,29 @@ def unpack(packed: bytes) -> Vectors:
         ValueError: these are not its bytes.
     """
     try:
-        content = zlib.decompress(packed)
-        units, terms, entries, *totals = _HEADER.unpack_from(content)
+        content = memoryview(zlib.decompress(packed))
+        units, terms, entries, first, second, third = _HEADER.unpack_from(content)
     except (zlib.error, struct.error) as error:
         raise ValueError(f"not packed vectors: {error}") from error
-    arrays = [array(kind) for kind in _KINDS]
+    parts: list[Numbers] = []
     place = _HEADER.size
-    for part, count in zip(arrays, (units,) * 4 + (terms,) + (entries,) * 4, strict=True):
-        end = place + count * part.itemsize
+    counts = (units, units, units, units, terms, entries, entries, entries, entries)
+    for kind, size, count in zip(_KINDS, _SIZES, counts, strict=True):
+        end = place + count * size
         if end > len(content):
             raise ValueError("not packed vectors: cut short")
-        part.frombytes(content[place:end])
-        if sys.byteorder == "big":
-            part.byteswap()
+        parts.append(_native(kind, content[place:end]))
         place = end
-    return Vectors((totals[0], totals[1], totals[2]), *arrays)
+    return Vectors((first, second, third), *parts)
+
+
+def _native(kind: str, content: "memoryview[int]") -> Numbers:
+    """Packed numbers as this machine has them; a view where that is how they are packed."""
+    if sys.byteorder == "little":
+        return content.cast(kind)  # type: ignore[call-overload]
+    numbers = array(kind, bytes(content))
+    numbers.byteswap()
+    return numbers
 
 
 class _WordKeys(dict[bytes, tuple[int, ...]]):
