@@ -27,8 +27,7 @@ def said(index: Index, names: Sequence[str] = NAMES) -> dict[str, Any]:
         "named": {name: [asdict(symbol) for symbol in index.find_symbols(name)] for name in names},
         "references": {name: index.references(name) for name in names},
         "scores": {path: round(score, 9) for path, score in sorted(scores.files.items())},
-        "units": sorted([*asdict(symbol).values(), round(score, 9)] for symbol, score in scores.symbols.items()),
-        "outside": {path: round(score, 9) for path, score in sorted(scores.outside.items())},
+        "units": sorted([path, position, round(score, 9)] for (path, position), score in scores.units.items()),
     }
     plain = json.loads(json.dumps(answers))
     assert isinstance(plain, dict)

@@ -61,6 +61,7 @@ def written_out(documents: Mapping[object, tuple[Counter[str], int]], b: float) 
     return scores
 
 
+Table = tuple[list[tuple[int, int, float, dict[str, float]]], list[float], int, float]
 NAME = int(FIELD_WEIGHTS["name"])
 
 
@@ -102,6 +103,37 @@ def test_scores_do_not_depend_on_the_way_to_the_view(views: list[set[int]]) -> N
         assert {(u.file, u.symbol): u.score for u in there.units} == pytest.approx(
             {(u.file, u.symbol): u.score for u in fresh.units}
         )
+        alone = Postings()
+        alone.update(view, shelf.load)
+        assert table(postings, sorted(view)) == table(alone, sorted(view))
+
+
+def table(postings: Postings, files: Sequence[int]) -> Table:
+    """What the units of `files` say of the query's terms, by (file, symbol), and how many of all units say each."""
+    terms = [*QUERY]
+    found = postings.unit_terms(terms, files)
+    rows: list[tuple[int, int, float, dict[str, float]]] = [
+        (files[file], int(symbol), float(length), {})
+        for file, symbol, length in zip(found.file, found.symbol, found.lengths, strict=True)
+    ]
+    for row, term, count in zip(found.row, found.term, found.count, strict=True):
+        rows[row][3][terms[term]] = float(count)
+    return rows, found.frequency.tolist(), found.units, round(found.mean_length, 9)
+
+
+def test_a_table_of_units_says_what_each_says() -> None:
+    postings = Postings()
+    postings.update(FILES, Shelf(FILES).load)
+    rows, frequency, units, mean = table(postings, [3, 1])
+    assert rows == [
+        (3, 0, 3, {}),
+        (3, 1, 6, {"alpha": 1 + NAME, "beta": 1}),
+        (3, -1, 0, {}),
+        (1, 0, 7, {"alpha": 1 + NAME, "beta": 2, "gamma": 1}),
+        (1, 1, 4, {}),
+        (1, -1, 0, {}),
+    ]
+    assert (frequency, units, mean) == ([2, 3, 2, 0], 8, round(25 / 8, 9))
 
 
 def test_only_what_is_new_is_loaded() -> None:
@@ -110,6 +142,22 @@ def test_only_what_is_new_is_loaded() -> None:
     shelf.asked.clear()
     postings.update({1, 2, 4}, shelf.load)
     assert shelf.asked == [4]
+
+
+def test_vectors_that_cannot_be_read_are_asked_for_again() -> None:
+    postings, shelf, view = Postings(), Shelf(FILES), frozenset(FILES)
+
+    def damaged(_: Sequence[int]) -> Iterable[tuple[int, bytes]]:
+        return [(1, b"?")]
+
+    with pytest.raises(ValueError, match="vectors"):
+        postings.update(view, damaged)
+    postings.update(view, shelf.load)
+    assert postings.files == view
+    assert postings.search(QUERY) == searched(FILES)
+    shelf.asked.clear()
+    postings.update(view, shelf.load)
+    assert not shelf.asked
 
 
 def test_an_empty_view_finds_nothing() -> None:

@@ -127,7 +127,12 @@ def test_equal_files_all_score_and_tell_their_symbols(index: Index, root: Path) 
     refresh(index, root)
     whole, few = index.search_many([{"add": 1.0}, {"nothing": 1.0}], among=(copy, CART))
     assert whole.files[copy] == whole.files[MONEY] > 0
-    assert {symbol.path for symbol in whole.symbols} == {copy, CART}
+    assert {path for path, _ in whole.units} == {copy, CART}
+    assert whole.units[copy, 0] == max(whole.units.values()), "the function that is called so"
     assert whole.by_field["name"].keys() == {copy, MONEY}
+    assert len(whole.by_field["name"]) == 2
+    assert whole.by_field["name"][copy] == whole.by_field["name"].best > 0
+    assert CART not in whole.by_field["name"]
+    assert RepoPath("nowhere.py") not in whole.by_field["name"]
     assert not few.files
     assert few.file_mass > 0

@@ -19,23 +19,25 @@ FILES = {
 }
 
 
-def fit(tmp_path: Path, text: str) -> UnitFit:
+def fit(tmp_path: Path, text: str, files: tuple[RepoPath, ...] = tuple(FILES)) -> UnitFit:
     for path, source in FILES.items():
         (tmp_path / "root" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "root" / path).write_text(source)
     with open_index(tmp_path / "root", tmp_path / "cache") as index:
         index.refresh(take_snapshot(tmp_path / "root"), CancelToken())
-        return fit_units(index, read_mentions(Issue(text)), tuple(FILES))
+        return fit_units(index, read_mentions(Issue(text)), files)
 
 
 def test_of_equal_functions_the_one_whose_path_is_meant_fits_best(tmp_path: Path) -> None:
     found = fit(tmp_path, "imap does not reconnect")
     assert found.by_file("context")[IMAP] == 1.0 > found.by_file("context")[SMTP]
-    assert found.scores["context"][IMAP, 1] == 1.0, "the function, past the variable"
+    assert found.of_units(IMAP)[1]["context"] == 1.0, "the function, past the variable"
+    assert found.of_units(IMAP).keys() == {1, -1}, "a variable is no unit"
+    assert found.of_units(IMAP)[-1] == {}, "a path alone speaks for nothing"
 
 
 def test_a_path_alone_suspects_none_of_its_functions(tmp_path: Path) -> None:
-    assert fit(tmp_path, "long mail").scores["context"] == {}
+    assert fit(tmp_path, "long mail").by_file("context") == {}
 
 
 def test_a_short_function_that_says_it_beats_a_long_one(tmp_path: Path) -> None:
@@ -54,4 +56,7 @@ def test_code_in_the_issue_is_no_prose(tmp_path: Path) -> None:
 
 
 def test_no_words_and_no_files_fit_nothing(tmp_path: Path) -> None:
-    assert fit(tmp_path, "?").scores["context"] == {}
+    assert fit(tmp_path, "?").by_file("context") == {}
+    found = fit(tmp_path, "retry", files=())
+    assert found.by_file("context") == {}
+    assert found.of_units(IMAP) == {}

@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-from patchwright_engine import __version__
 from patchwright_engine.errors import PatchwrightError
 from patchwright_engine.sandbox.output import visible
 
@@ -18,6 +17,7 @@ EPILOG = "Start with: patchwright doctor, patchwright models pull, patchwright f
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
+    from patchwright_engine import __version__
     from patchwright_engine.cli import bench, doctor, env, fix, index, locate, models, serve, trace
 
     parser = argparse.ArgumentParser(prog="patchwright", description=DESCRIPTION, epilog=EPILOG)

@@ -7,6 +7,7 @@ what left the view is dead. Invariant: scores do not depend on how files are spr
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy
 
@@ -26,9 +27,8 @@ Load = Callable[[Sequence[int]], Iterable[tuple[int, bytes]]]
 """Packed vectors of the asked-for files, in any order; a file that has none may be left out."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnitScore:
-    """One unit that shares a term with the query."""
+class UnitScore(NamedTuple):
+    """One unit that shares a term with the query. A tuple: a search tells thousands."""
 
     file: int
     """The caller's number of the file."""
@@ -57,6 +57,7 @@ class Postings:
 
     def __init__(self) -> None:
         self._parts: list[Part] = []
+        self._view: frozenset[int] | None = None
 
     @property
     def files(self) -> frozenset[int]:
@@ -66,6 +67,9 @@ class Postings:
     def update(self, view: Collection[int], load: Load) -> None:
         """Hold exactly the files of `view`; `load` gives the packed vectors of those that are new."""
         wanted = frozenset(view)
+        if wanted is self._view:  # As for every question between two changes.
+            return
+        self._view = None
         for part in self._parts:
             part.keep(wanted)
         # A part that is mostly dead costs more than making its living files anew.
@@ -79,6 +83,7 @@ class Postings:
         ordered = sorted(missing)
         for start in range(0, len(ordered), PART_FILES):
             self._parts.append(Part(load(ordered[start : start + PART_FILES])))
+        self._view = wanted
 
     def search(self, query: Mapping[str, float], top_units: int = 2_000) -> Scores:
         """BM25 of every file and unit; `query` gives each term's weight."""
@@ -101,7 +106,7 @@ class Postings:
         rarity = _Rarity(self._parts, found, len(terms))
         for held in found:
             _weigh(held, rarity)
-        weights = [numpy.array([query.get(term, 0.0) for term in terms]) for query in queries]
+        weights = [numpy.array([max(0.0, query.get(term, 0.0)) for term in terms]) for query in queries]
         chosen = frozenset(among) if among is not None else None
         every = (_scores(found, rarity, one, top_units, chosen) for one in weights)
         rare = dict(zip(terms, (rarity.files / rarity.most).tolist(), strict=True))
@@ -154,38 +159,35 @@ def _scores(
     file_mass = float(weights @ rarity.files)
     files: dict[int, float] = {}
     fields: dict[str, dict[int, float]] = {name: {} for name in FIELDS}
-    units: list[UnitScore] = []
+    units: list[tuple[Integers, Integers, Floats]] = []
     for held in found:
         part, size = held.part, held.part.size
-        own, own_files = weights[held.term] > 0, weights[held.file_term] > 0
-        unit, term = held.unit[own], held.term[own]
-        file, file_term = held.file[own_files], held.file_term[own_files]
-        scores = _sums(unit, held.unit_gain[own] * weights[term], len(part.file_of))
-        file_weight = weights[file_term]
-        files.update(part.told(_sums(file, held.file_gain[own_files] * file_weight, size)))
-        for number, name in enumerate(FIELDS):
-            gain = held.field_gain[number][own_files]
-            fields[name].update(part.told(_sums(file, gain * file_weight, size)))
-        units += _best_units(part, scores, top_units, among)
-    units.sort(key=_best_first)
-    return Scores(files, tuple(units[:top_units]), fields, file_mass)
+        file_weight = weights[held.file_term]
+        files.update(part.told(_sums(held.file, held.file_gain * file_weight, size)))
+        for name, gain in zip(FIELDS, held.field_gain, strict=True):
+            fields[name].update(part.told(_sums(held.file, gain * file_weight, size)))
+        scores = _sums(held.unit, held.unit_gain * weights[held.term], len(part.file_of))
+        units.append(_best_units(part, scores, top_units, among))
+    return Scores(files, _best_first(units, top_units), fields, file_mass)
 
 
-def _best_first(unit: UnitScore) -> tuple[float, int, int]:
-    return -unit.score, unit.file, unit.symbol
-
-
-def _best_units(part: Part, scores: Floats, count: int, among: frozenset[int] | None) -> list[UnitScore]:
+def _best_units(
+    part: Part, scores: Floats, count: int, among: frozenset[int] | None
+) -> tuple[Integers, Integers, Floats]:
+    """Files by the caller's numbers, symbols and scores of the best units of a part."""
     if among is not None:
         wanted = numpy.array([number in among for number in part.numbers], numpy.bool_)
         scores = numpy.where(wanted[part.file_of], scores, 0.0)
     places = numpy.flatnonzero(scores)
     if len(places) > count:
         places = places[numpy.argpartition(-scores[places], count)[:count]]
-    files, symbols, values = part.file_of[places].tolist(), part.symbol_of[places].tolist(), scores[places].tolist()
-    return [
-        UnitScore(part.numbers[file], symbol, value) for file, symbol, value in zip(files, symbols, values, strict=True)
-    ]
+    return part.number_of[part.file_of[places]], part.symbol_of[places], scores[places]
+
+
+def _best_first(units: Sequence[tuple[Integers, Integers, Floats]], count: int) -> tuple[UnitScore, ...]:
+    files, symbols, scores = (numpy.concatenate(column) for column in zip(*units, strict=True))
+    order = numpy.lexsort((symbols, files, -scores))[:count]
+    return tuple(map(UnitScore, files[order].tolist(), symbols[order].tolist(), scores[order].tolist()))
 
 
 def _count(terms: Integers, size: int) -> Floats:

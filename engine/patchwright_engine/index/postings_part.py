@@ -3,7 +3,6 @@
 Invariant: entries of a term are in the order of files and units, so sums over a file need no sorting.
 """
 
-from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -11,7 +10,7 @@ from typing import TypeVar
 import numpy
 from numpy.typing import NDArray
 
-from patchwright_engine.index.vectors import FIELDS, Vectors, unpack
+from patchwright_engine.index.vectors import FIELDS, Numbers, Vectors, unpack
 
 FIELD_WEIGHTS = {"code": 1.0, "text": 1.0, "name": 3.0}
 
@@ -51,19 +50,20 @@ class Part:
             self.numbers.append(number)
             every.append(unpack(content))
         self.size = len(self.numbers)
+        self.number_of = numpy.array(self.numbers, numpy.int64)
         self.alive = frozenset(self.numbers)
-        units = [len(vectors.symbols) for vectors in every]
-        self.file_of = numpy.repeat(numpy.arange(len(every)), units)
-        """Of each file; every one has a unit."""
-        self.symbol_of = _joined([vectors.symbols for vectors in every], numpy.int32)
-        self.nested = _joined([vectors.nested for vectors in every], numpy.uint8).astype(numpy.bool_)
-        self.lengths = _joined([vectors.lengths for vectors in every], numpy.uint32).astype(numpy.float64)
+        joined = _Joined(every)
+        self.file_of = numpy.repeat(numpy.arange(len(every)), joined.units)
+        """Of each unit; every file has one."""
+        self.symbol_of = joined.symbols
+        self.nested = joined.nested.astype(numpy.bool_)
+        self.lengths = joined.lengths.astype(numpy.float64)
         own = numpy.where(self.nested, 0.0, self.lengths)
         self.file_lengths = numpy.bincount(self.file_of, own, minlength=len(every))
         self.field_lengths = numpy.array([vectors.totals for vectors in every], numpy.float64).reshape(-1, 3).T
         self._alive_files = numpy.ones(self.size, numpy.bool_)
         self._count_words()
-        self._invert(every)
+        self._invert(joined)
 
     def keep(self, wanted: frozenset[int]) -> None:
         """Let the files outside `wanted` die."""
@@ -73,8 +73,8 @@ class Part:
         self._alive_files = numpy.array([number in self.alive for number in self.numbers], numpy.bool_)
         self._count_words()
 
-    def find(self, keys: NDArray[numpy.uint32]) -> Held:
-        """The living units that hold any of `keys`, term by term, and the sums over their files."""
+    def entries(self, keys: NDArray[numpy.uint32]) -> tuple[Integers, Integers, Integers]:
+        """The living units that hold any of `keys`, term by term: which of the keys, the unit, the entry's place."""
         places = numpy.searchsorted(self._keys, keys)
         places[places == len(self._keys)] = 0
         known = self._keys[places] == keys if len(self._keys) else numpy.zeros(len(keys), numpy.bool_)
@@ -88,6 +88,15 @@ class Part:
         if len(self.alive) < self.size:
             living = self._alive_files[self.file_of[unit]]
             entries, term, unit = entries[living], term[living], unit[living]
+        return term, unit, entries
+
+    def weighted(self, entries: Integers) -> Floats:
+        """How often the units of `entries` say their terms, over all fields, weighted."""
+        return _weighted([counts[entries].astype(numpy.float64) for counts in self._counts])
+
+    def find(self, keys: NDArray[numpy.uint32]) -> Held:
+        """The living units that hold any of `keys`, term by term, and the sums over their files."""
+        term, unit, entries = self.entries(keys)
         counts = [field_counts[entries].astype(numpy.float64) for field_counts in self._counts]
         whole = ~self.nested[unit]
         file_term, file, file_counts = _by_file(
@@ -98,9 +107,7 @@ class Part:
     def told(self, values: Floats) -> dict[int, float]:
         """Values of this part's files by the caller's numbers, zeros left out."""
         places = numpy.flatnonzero(values)
-        return {
-            self.numbers[place]: value for place, value in zip(places.tolist(), values[places].tolist(), strict=True)
-        }
+        return dict(zip(self.number_of[places].tolist(), values[places].tolist(), strict=True))
 
     def _count_words(self) -> None:
         alive = self._alive_files[self.file_of]
@@ -109,12 +116,9 @@ class Part:
         self.file_words = float(self.file_lengths[self._alive_files].sum())
         self.field_words = self.field_lengths[:, self._alive_files].sum(axis=1)
 
-    def _invert(self, every: Sequence[Vectors]) -> None:
-        entries = [len(vectors.places) for vectors in every]
-        terms = _joined([vectors.terms for vectors in every], numpy.uint32)
-        first = numpy.cumsum([0, *(len(vectors.terms) for vectors in every)])[:-1]
-        places = _joined([vectors.places for vectors in every], numpy.uint32)
-        keys = terms[places + numpy.repeat(first, entries)]
+    def _invert(self, joined: "_Joined") -> None:
+        first = numpy.cumsum(joined.terms_of_file) - joined.terms_of_file
+        keys = joined.terms[joined.places + numpy.repeat(first, joined.entries)]
         # One sort of plain numbers is several times faster than an indirect one.
         together = keys.astype(numpy.uint64) << numpy.uint64(32)
         together |= numpy.arange(len(keys), dtype=numpy.uint64)
@@ -125,9 +129,23 @@ class Part:
         starts = numpy.concatenate((numpy.zeros(min(1, len(ordered)), numpy.int64), changes))
         self._keys = ordered[starts]
         self._starts = numpy.append(starts, len(ordered))
-        sizes = _joined([vectors.sizes for vectors in every], numpy.uint32)
-        self._unit_of = numpy.repeat(numpy.arange(len(sizes), dtype=numpy.uint32), sizes)[order]
-        self._counts = [_joined([getattr(vectors, name) for vectors in every], numpy.uint8)[order] for name in FIELDS]
+        self._unit_of = numpy.repeat(numpy.arange(len(joined.sizes), dtype=numpy.uint32), joined.sizes)[order]
+        self._counts = [counts[order] for counts in joined.counts]
+
+
+class _Joined:
+    """The vectors of several files, one behind the other."""
+
+    def __init__(self, every: Sequence[Vectors]) -> None:
+        self.units = numpy.array([len(vectors.symbols) for vectors in every], numpy.int64)
+        """How many each file has, as are the next two."""
+        self.terms_of_file = numpy.array([len(vectors.terms) for vectors in every], numpy.int64)
+        self.entries = numpy.array([len(vectors.places) for vectors in every], numpy.int64)
+        columns: Sequence[Sequence[Numbers]] = [*zip(*every, strict=True)][1:] or [()] * (len(Vectors._fields) - 1)
+        self.symbols = _joined(columns[0], numpy.int32)
+        self.nested = _joined(columns[1], numpy.uint8)
+        self.lengths, self.sizes, self.terms, self.places = (_joined(part, numpy.uint32) for part in columns[2:6])
+        self.counts = tuple(_joined(part, numpy.uint8) for part in columns[6:])
 
 
 def rarity_of(frequency: Floats, documents: int) -> Floats:
@@ -151,5 +169,5 @@ def _weighted(counts: Sequence[Floats]) -> Floats:
     return sum((FIELD_WEIGHTS[name] * one for name, one in zip(FIELDS, counts, strict=True)), numpy.zeros(1))
 
 
-def _joined(parts: Sequence["array[int]"], kind: type[Kind]) -> NDArray[Kind]:
-    return numpy.concatenate([numpy.frombuffer(part, kind) for part in parts]) if parts else numpy.zeros(0, kind)
+def _joined(parts: Iterable[Numbers], kind: type[Kind]) -> NDArray[Kind]:
+    return numpy.frombuffer(b"".join(parts), kind)

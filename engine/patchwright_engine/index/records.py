@@ -91,8 +91,8 @@ def make_record(file: SourceFile) -> Record | Skipped:
         return Skipped(file.path, "binary")
     syntax = parse_symbols(file.path, content)
     lines: defaultdict[str, list[int]] = defaultdict(list)
-    for reference in syntax.references:
-        lines[reference.name].append(reference.line)
+    for name, line in syntax.references:
+        lines[name].append(line)
     symbols = tuple(
         SymbolRow(item.name, item.kind, item.start_line, item.end_line, item.signature) for item in syntax.symbols
     )
@@ -101,7 +101,7 @@ def make_record(file: SourceFile) -> Record | Skipped:
         size=len(content),
         symbols=symbols,
         references_json=json.dumps(lines, separators=(",", ":")),
-        imports_json=json.dumps([[item.module, item.names, item.line] for item in syntax.imports]),
+        imports_json=json.dumps(syntax.imports),
         vectors=make_vectors(content, symbols, syntax.texts),
     )
 

@@ -27,6 +27,11 @@ class Shown:
             paths[self.shown[path]].append(path)
         return dict(paths)
 
+    @cached_property
+    def contents(self) -> frozenset[int]:
+        """The rows."""
+        return frozenset(self.shown.values())
+
     def followed_by(self, shown: Mapping[RepoPath, int], digests: Mapping[RepoPath, str]) -> "Shown":
         """The next view, with what is still true of it."""
         new = Shown(shown, digests)

@@ -179,11 +179,11 @@ class Index:
         `among` names the files whose functions and classes are told, `top_units` says how many of them for each query,
         which is most of what a search costs; all files are scored.
         """
-        return self._ask(lambda store: self._lexical.search(store, self._view.paths, queries, among, top_units))
+        return self._ask(lambda store: self._lexical.search(store, self._view, queries, among, top_units))
 
     def unit_terms(self, terms: Sequence[str], of: Collection[RepoPath]) -> UnitTable:
         """How often the functions and classes of the files `of` say each of `terms`; of equal files, the first."""
-        return self._ask(lambda store: self._lexical.unit_terms(store, self._view.paths, terms, of))
+        return self._ask(lambda store: self._lexical.unit_terms(store, self._view, terms, of))
 
     def _refresh(self, snapshot: Snapshot, cancel: CancelToken, progress: ProgressSink) -> IndexReport:
         self._view, report = bring(self._store, snapshot, self._view, cancel, progress)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from patchwright_engine.control import CancelToken
 from patchwright_engine.index import Index
 from patchwright_engine.localize.file_signals import candidate_signals, central_files, pick_candidates, read_signals
+from patchwright_engine.localize.lexical import best_of
 from patchwright_engine.localize.mentions import read_mentions
 from patchwright_engine.localize.symbol_signals import Evidence, symbol_signals
 from patchwright_engine.localize.weights import learned_weights, shares, weighted_sum
@@ -55,8 +56,8 @@ def rank(signals: Signals, place: Symbol | None, top: int) -> Ranking:
         log_odds[place] = max(log_odds.values(), default=0.0) + PLACE_LOG_ODDS
         pointed[place] = {"place": 1.0}
     of_symbols = shares(log_odds)
-    files = sorted(of_files, key=lambda path: (-of_files[path], path))[:top]
-    symbols = sorted(of_symbols, key=lambda one: (-of_symbols[one], one.path, one.start_line, one.name))[:top]
+    files = best_of(of_files, top, str)
+    symbols = best_of(of_symbols, top, lambda one: (one.path, one.start_line, one.name))
     return Ranking(
         files=tuple(RankedFile(path, of_files[path], signals.files[path]) for path in files),
         symbols=tuple(
@@ -85,7 +86,7 @@ def gather(issue: Issue, snapshot: Snapshot, index: Index, count: int, cancel: C
     files = candidate_signals(index, found, candidates, worth, fit)
     weights = learned_weights().files
     log_odds = {path: weighted_sum(own, weights) for path, own in files.items()}
-    ranked = sorted(log_odds, key=lambda path: (-log_odds[path], path))[:SYMBOL_FILES]
+    ranked = best_of(log_odds, SYMBOL_FILES, str)
     evidence = Evidence(
         found.functions, fit, found.names, found.dotted, found.frames, mentions.names, found.signals["paths"]
     )

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from patchwright_engine.index import Index
+from patchwright_engine.index import Index, LexicalScores
 from patchwright_engine.localize.graph import graph_files
-from patchwright_engine.localize.lexical import normalised
+from patchwright_engine.localize.lexical import best_of, normalised
 from patchwright_engine.localize.mentions import Mentions
 from patchwright_engine.localize.names import dotted_symbols, files_of_names, named_symbols
 from patchwright_engine.localize.paths import FileNames, PathWords, named_files, named_modules
@@ -48,7 +48,9 @@ class Found:
     """The signals over all files and what they were read from."""
 
     signals: Mapping[str, Signal]
-    functions: Mapping[Symbol, float]
+    words: LexicalScores
+    functions: Mapping[tuple[RepoPath, int], float]
+    """BM25 over functions and classes by position, the best at 1."""
     names: Mapping[Symbol, float]
     dotted: Mapping[Symbol, float]
     frames: Sequence[Frame]
@@ -74,10 +76,9 @@ def read_signals(issue: Issue, mentions: Mentions, snapshot: Snapshot, index: In
     names = named_symbols(mentions, index, central)
     dotted = dotted_symbols(mentions, index, central)
     words = index.search(mentions.terms)
-    functions = normalised(words.symbols)
+    functions = normalised({unit: score for unit, score in words.units.items() if unit[1] >= 0})
     signals: dict[str, Signal] = {
         "lexical": normalised(words.files),
-        "lexical_share": {path: score / (words.file_mass or 1.0) for path, score in words.files.items()},
         "functions": _best_by_file(functions),
         "names": files_of_names(
             {symbol: names.get(symbol, 0.0) + dotted.get(symbol, 0.0) for symbol in names | dotted}
@@ -90,8 +91,7 @@ def read_signals(issue: Issue, mentions: Mentions, snapshot: Snapshot, index: In
         "path_words": index.of_files(PathWords).score(mentions.terms),
         "file_name": index.of_files(FileNames).score(mentions.lead, words.rarity),
     }
-    signals |= {f"lexical_{name}": normalised(scores) for name, scores in words.by_field.items()}
-    return Found(signals, functions, names, dotted, frames)
+    return Found(signals, words, functions, names, dotted, frames)
 
 
 def pick_candidates(found: Found, count: int, central: Collection[RepoPath]) -> tuple[tuple[RepoPath, ...], Signal]:
@@ -101,8 +101,7 @@ def pick_candidates(found: Found, count: int, central: Collection[RepoPath]) -> 
         for path, value in found.signals[name].items():
             worth[path] = worth.get(path, 0.0) + weight * value
     worth = {path: score if path in central else score * ASIDE_FACTOR for path, score in worth.items()}
-    best = sorted(worth, key=lambda path: (-worth[path], path))[:count]
-    return tuple(best), worth
+    return tuple(best_of(worth, count, str)), worth
 
 
 def candidate_signals(
@@ -111,6 +110,10 @@ def candidate_signals(
     """All signals of the candidates, zeros left out."""
     central = index.of_files(central_files)
     signals = dict(found.signals)
+    words = found.words
+    signals["lexical_share"] = {path: words.files.get(path, 0.0) / (words.file_mass or 1.0) for path in candidates}
+    for field, scores in words.by_field.items():
+        signals[f"lexical_{field}"] = {path: scores.get(path, 0.0) / (scores.best or 1.0) for path in candidates}
     signals["graph"] = graph_files(worth, index)
     signals |= {name: fit.by_file(name) for name in ("context", "context_lead", "context_title", "coverage")}
     of_file: dict[RepoPath, dict[str, float]] = {}
@@ -123,8 +126,8 @@ def candidate_signals(
     return of_file
 
 
-def _best_by_file(functions: Mapping[Symbol, float]) -> dict[RepoPath, float]:
+def _best_by_file(functions: Mapping[tuple[RepoPath, int], float]) -> dict[RepoPath, float]:
     best: dict[RepoPath, float] = {}
-    for symbol, score in functions.items():
-        best[symbol.path] = max(best.get(symbol.path, 0.0), score)
+    for (path, _), score in functions.items():
+        best[path] = max(best.get(path, 0.0), score)
     return best

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from patchwright_engine.index import Index
-from patchwright_engine.localize.lexical import normalised
+from patchwright_engine.localize.lexical import best_of, normalised
 from patchwright_engine.types import RepoPath
 
 SEEDS = 15
@@ -16,7 +16,7 @@ def graph_files(scores: Mapping[RepoPath, float], index: Index) -> dict[RepoPath
 
     A file with many neighbours lends little to each: a package's `__init__` is next to everything.
     """
-    seeds = sorted(scores, key=lambda path: (-scores[path], path))[:SEEDS]
+    seeds = best_of(scores, SEEDS, str)
     lent: defaultdict[RepoPath, float] = defaultdict(float)
     for seed in seeds:
         for neighbours in (index.imported_files(seed), index.importers(seed)):

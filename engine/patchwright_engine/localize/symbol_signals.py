@@ -27,8 +27,8 @@ CALL_FILES = 10
 class Evidence:
     """What was found out about the issue before single symbols are looked at."""
 
-    functions: Mapping[Symbol, float]
-    """BM25 over functions and classes, the best at 1."""
+    functions: Mapping[tuple[RepoPath, int], float]
+    """BM25 over functions and classes by their position among the file's symbols, the best at 1."""
     fit: "UnitFit"
     names: Mapping[Symbol, float]
     dotted: Mapping[Symbol, float]
@@ -44,11 +44,13 @@ def symbol_signals(
 ) -> dict[Symbol, dict[str, float]]:
     """The signals of every symbol of the `ranked` files that has any of its own."""
     on_stack = _functions_on_stack(evidence.frames, index)
+    named = {symbol.path for symbol in evidence.names.keys() | evidence.dotted.keys()}
     best_file = max((log_odds[path] for path in ranked), default=0.0)
     found: dict[Symbol, dict[str, float]] = {}
     for rank, path in enumerate(ranked):
         symbols = index.symbols(path)
-        fits = [evidence.fit.scores["context"].get((path, at), 0.0) for at in range(len(symbols))]
+        fitting = evidence.fit.of_units(path)
+        fits = [fitting[at].get("context", 0.0) if at in fitting else 0.0 for at in range(len(symbols))]
         called = _called_by_best(index, path, symbols, fits) if rank < CALL_FILES else {}
         of_file = {
             "file": 1 / (1 + rank),
@@ -59,19 +61,19 @@ def symbol_signals(
         top = max(fits, default=0.0) or 1.0
         for at, symbol in enumerate(symbols):
             parent, _, last = symbol.name.rpartition(".")
-            own = {name: scores[path, at] for name, scores in evidence.fit.scores.items() if (path, at) in scores}
-            own["functions"] = evidence.functions.get(symbol, 0.0)
-            own["names"] = confidence(evidence.names.get(symbol, 0.0))
-            own["dotted"] = confidence(evidence.dotted.get(symbol, 0.0))
-            own["traceback"] = on_stack.get((path, last), 0.0)
-            if not any(own.values()):
+            own = fitting.get(at, {})
+            more = {"functions": evidence.functions.get((path, at), 0.0), "traceback": on_stack.get((path, last), 0.0)}
+            if path in named:
+                more["names"] = confidence(evidence.names.get(symbol, 0.0))
+                more["dotted"] = confidence(evidence.dotted.get(symbol, 0.0))
+            if not own and not any(more.values()):
                 continue
-            own["called_so"] = evidence.mentioned.get(last, 0.0)
-            own["named_file"] = evidence.named_files.get(path, 0.0)
-            own["best_of_file"] = fits[at] / top
-            own["called"] = called.get(at, 0.0)
-            own["class_context"] = fits[place[parent]] if parent in place else 0.0
-            found[symbol] = {name: value for name, value in own.items() if value} | of_file | _kind(symbol)
+            more["called_so"] = evidence.mentioned.get(last, 0.0)
+            more["named_file"] = evidence.named_files.get(path, 0.0)
+            more["best_of_file"] = fits[at] / top
+            more["called"] = called.get(at, 0.0)
+            more["class_context"] = fits[place[parent]] if parent in place else 0.0
+            found[symbol] = own | {name: value for name, value in more.items() if value} | of_file | _kind(symbol)
     return found
 
 

@@ -6,13 +6,15 @@ unit is scored with the words of its path added to its own. Invariant: each scor
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy
 
 from patchwright_engine.index import Index
 from patchwright_engine.index.lexical import term_counts
 from patchwright_engine.index.lexical_search import UnitTable
-from patchwright_engine.index.postings_part import Floats, rarity_of
+from patchwright_engine.index.postings_part import Floats, Integers, rarity_of
+from patchwright_engine.index.unit_terms import UnitTerms
 from patchwright_engine.localize.mentions import Mentions
 from patchwright_engine.localize.paths import PathWords, without_extension
 from patchwright_engine.types import RepoPath
@@ -28,20 +30,33 @@ PATH_WEIGHT = 1.5
 
 @dataclass(frozen=True, slots=True)
 class UnitFit:
-    """How the units of the candidates fit, by (path, position among the file's symbols; -1 for the rest of it)."""
+    """How the units of the candidates fit, in rows, a file's together."""
 
-    scores: Mapping[str, Mapping[tuple[RepoPath, int], float]]
+    scores: Mapping[str, Floats]
     """By signal: 'context' and 'context_short' the whole issue, 'context_prose' without its code, 'context_lead' its
     first words, 'context_title' the title; 'coverage' and 'title_coverage' the share of prose and title found."""
+    symbols: Integers
+    """Of each row: the position among the file's symbols; -1 for the rest of it."""
+    rows: Mapping[RepoPath, tuple[int, int]]
+    """The first row of each file and the one after its last."""
     words: Mapping[RepoPath, int]
     """Of each file."""
 
     def by_file(self, signal: str) -> dict[RepoPath, float]:
-        """The best unit of each file."""
-        best: dict[RepoPath, float] = {}
-        for (path, _), score in self.scores[signal].items():
-            best[path] = max(best.get(path, 0.0), score)
-        return best
+        """The best unit of each file; files of which none fits are left out."""
+        if not self.rows:
+            return {}
+        best = numpy.maximum.reduceat(self.scores[signal], [first for first, _ in self.rows.values()])
+        return {path: score for path, score in zip(self.rows, best.tolist(), strict=True) if score}
+
+    def of_units(self, path: RepoPath) -> dict[int, dict[str, float]]:
+        """What fits of each unit of a file, by its position; zeros are left out."""
+        first, end = self.rows.get(path, (0, 0))
+        columns = [scores[first:end].tolist() for scores in self.scores.values()]
+        return {
+            symbol: {name: value for name, value in zip(self.scores, values, strict=True) if value}
+            for symbol, *values in zip(self.symbols[first:end].tolist(), *columns, strict=True)
+        }
 
 
 def fit_units(index: Index, mentions: Mentions, paths: tuple[RepoPath, ...]) -> UnitFit:
@@ -54,28 +69,26 @@ def fit_units(index: Index, mentions: Mentions, paths: tuple[RepoPath, ...]) -> 
     }
     terms = tuple(dict.fromkeys(term for query in queries.values() for term in query))
     table = index.unit_terms(terms, paths)
-    rows = table.rows
+    rows, size = table.rows, len(table.rows.file)
     of_paths, path_words = _path_counts(table)
-    # The path speaks for units that say something themselves; alone it would suspect all of a file.
-    speaks = rows.counts.sum(axis=1, keepdims=True) > 0
-    counts = rows.counts + of_paths[rows.file] * speaks
-    lengths = (rows.lengths + path_words[rows.file]) / rows.mean_length
+    row, term, count = _with_paths(rows, of_paths)
+    lengths = ((rows.lengths + path_words[rows.file]) / rows.mean_length)[row]
     rarity = _rarity(index, table)
-    gain = rarity * counts * (K1 + 1) / (counts + K1 * (1 - B + B * lengths[:, None]))
-    short = rarity * counts * (SHORT_K1 + 1) / (counts + SHORT_K1 * (1 - SHORT_B + SHORT_B * lengths[:, None]))
-    keys = [(table.paths[file], symbol) for file, symbol in zip(rows.file.tolist(), rows.symbol.tolist(), strict=True)]
+    rare = rarity[term] * count
+    gain = rare * (K1 + 1) / (count + K1 * (1 - B + B * lengths))
+    short = rare * (SHORT_K1 + 1) / (count + SHORT_K1 * (1 - SHORT_B + SHORT_B * lengths))
     weights = {name: numpy.array([query.get(term, 0.0) for term in terms]) for name, query in queries.items()}
-    found: dict[str, Floats] = {name: _normalised(gain @ weight) for name, weight in weights.items()}
-    found["context_short"] = _normalised(short @ weights["context"])
+    found = {name: _normalised(numpy.bincount(row, gain * of_terms[term], size)) for name, of_terms in weights.items()}
+    found["context_short"] = _normalised(numpy.bincount(row, short * weights["context"][term], size))
     for name, query in (("coverage", "context_prose"), ("title_coverage", "context_title")):
         mass = weights[query] * rarity
-        found[name] = (counts > 0) @ mass / (mass.sum() or 1.0)
+        found[name] = numpy.bincount(row, mass[term], size) / (mass.sum() or 1.0)
     words = numpy.bincount(rows.file, rows.lengths, minlength=len(table.paths)).astype(int).tolist()
+    ends = numpy.cumsum(numpy.bincount(rows.file, minlength=len(table.paths))).tolist()
     return UnitFit(
-        scores={
-            name: {key: score for key, score in zip(keys, scores.tolist(), strict=True) if score}
-            for name, scores in found.items()
-        },
+        scores=found,
+        symbols=rows.symbol,
+        rows=dict(zip(table.paths, pairwise([0, *ends]), strict=True)),
         words=dict(zip(table.paths, words, strict=True)),
     )
 
@@ -91,6 +104,26 @@ def _path_counts(table: UnitTable) -> tuple[Floats, Floats]:
             if term in column:
                 counts[at, column[term]] += PATH_WEIGHT * times
     return counts, words
+
+
+def _with_paths(rows: UnitTerms, of_paths: Floats) -> tuple[Integers, Integers, Floats]:
+    """The entries of `rows` with those of their paths: row, term, count.
+
+    The path speaks for units that say something themselves; alone it would suspect all of a file.
+    """
+    columns = numpy.flatnonzero(of_paths.any(axis=0))  # Of hundreds of terms a few are in paths.
+    place = numpy.full(of_paths.shape[1], -1)
+    place[columns] = numpy.arange(len(columns))
+    speaks = numpy.bincount(rows.row, minlength=len(rows.file)) > 0
+    both = of_paths[:, columns][rows.file] * speaks[:, None]
+    inside = place[rows.term] >= 0
+    both[rows.row[inside], place[rows.term[inside]]] += rows.count[inside]
+    row, column = numpy.nonzero(both)
+    return (
+        numpy.concatenate((rows.row[~inside], row)),
+        numpy.concatenate((rows.term[~inside], columns[column])),
+        numpy.concatenate((rows.count[~inside], both[row, column])),
+    )
 
 
 def _rarity(index: Index, table: UnitTable) -> Floats:

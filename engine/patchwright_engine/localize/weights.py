@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 from typing import TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -27,13 +27,13 @@ class Weights:
 @lru_cache(maxsize=1)
 def learned_weights() -> Weights:
     """The weights that ship with the engine."""
-    content = tomllib.loads(files("patchwright_engine.localize").joinpath("weights.toml").read_text("utf-8"))
+    content = tomllib.loads(Path(__file__).with_name("weights.toml").read_text("utf-8"))
     return Weights(files=content["files"], symbols=content["symbols"])
 
 
 def weighted_sum(signals: Mapping[str, float], weights: Mapping[str, float]) -> float:
     """The log-odds of one place; signals without a weight count nothing."""
-    return sum(value * weights.get(name, 0.0) for name, value in signals.items())
+    return sum([value * weights.get(name, 0.0) for name, value in signals.items()])
 
 
 def shares(log_odds: Mapping[Key, float]) -> dict[Key, float]:

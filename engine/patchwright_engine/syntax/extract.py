@@ -7,6 +7,7 @@ nested, named and led in is said by captures alone.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import tree_sitter
 
@@ -34,16 +35,17 @@ _INNERMOST = re.compile(r"<[^<>]*>")
 Captures = Mapping[str, list[tree_sitter.Node]]
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A use of a name (its last component: 'parse' in `self.parser.parse()`), 1-based line."""
+class Reference(NamedTuple):
+    """A use of a name (its last component: 'parse' in `self.parser.parse()`), 1-based line.
+
+    A tuple, as `Import` is: a cold index makes very many.
+    """
 
     name: str
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Import:
+class Import(NamedTuple):
     """One imported module as written ('.utils' keeps its dots) and the names taken from it."""
 
     module: str
@@ -86,14 +88,13 @@ class Found:
 def collect(matches: Iterable[tuple[int, Captures]]) -> Found:
     """Sort the matches of a query by what they are."""
     found = Found()
-    references = found.references
+    references, texts = found.references, found.texts
     for _, captures in matches:
         if "reference" in captures:
             for node in captures["reference"]:
                 references[node.start_byte] = node
         elif "text" in captures:
-            node = captures["text"][0]
-            found.texts.append((node.start_byte, node.end_byte))
+            texts.append(captures["text"][0].byte_range)
         elif "name" in captures:
             _note_definition(captures, found)
         elif "import" in captures:
@@ -176,7 +177,8 @@ def references_of(source: bytes, found: Found) -> tuple[Reference, ...]:
         if not container:
             found.references.pop(start, None)
     return tuple(
-        Reference(_text(source, node), node.start_point.row + 1) for _, node in sorted(found.references.items())
+        Reference(source[start : node.end_byte].decode("utf-8", "replace"), node.start_point.row + 1)
+        for start, node in sorted(found.references.items())
     )
 
 

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata, resources
+from pathlib import Path
 from typing import Any
 
 import tree_sitter
@@ -144,6 +144,8 @@ def query_text(entry: LanguageEntry) -> str:
 
 def grammar_version(entry: LanguageEntry) -> str:
     """The installed version of the grammar wheel, or '' when there is none; part of every cache key."""
+    from importlib import metadata  # Costs a process that starts to make records a tenth of its start.
+
     try:
         return metadata.version(entry.grammar.replace("_", "-"))
     except metadata.PackageNotFoundError:
@@ -178,4 +180,4 @@ def _by_extension() -> Mapping[str, LanguageEntry]:
 
 
 def _resource(*names: str) -> str:
-    return resources.files("patchwright_engine.syntax").joinpath(*names).read_text(encoding="utf-8")
+    return Path(__file__).parent.joinpath(*names).read_text(encoding="utf-8")
