@@ -8,7 +8,7 @@ a shallower one walks the same tree first (see `recorder.py`).
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from patchwright_engine.model.parameters import default_threads
 from patchwright_engine.repair.apply import Refusal
@@ -249,11 +249,11 @@ class _Search:
         job, result = self.job, attempt.result
         job.rollouts += 1
         if isinstance(result, Refusal):
-            job.trace.step("candidate", rollout=job.rollouts, refused=result.reason, hint=result.hint)
+            job.trace.step("candidate", rollout=job.rollouts, refused=result.reason, hint=result.hint, **attempt.traced)
             return
         known = self.pool.seen(result)
         if known:
-            job.trace.step("candidate", rollout=job.rollouts, patch=known.patch.id, votes=known.votes)
+            job.trace.step("candidate", rollout=job.rollouts, patch=known.patch.id, votes=known.votes, **attempt.traced)
             return
         job.report("verify", f"running candidate {job.rollouts}")
         candidate = Candidate(result, attempt, UNJUDGED, 0.0)
@@ -326,16 +326,13 @@ def _trace_candidate(job: Job, candidate: Candidate) -> None:
         "candidate",
         rollout=job.rollouts,
         patch=candidate.patch.id,
-        revised=candidate.attempt.revised,
         diff=candidate.patch.diff,
         evidence=verification.evidence,
         agreement=round(candidate.agreement, 3),
         feedback=verification.feedback,
         flags=verification.flags,
-        runs=[
-            {"kind": r.kind, "command": r.command, "exit": r.exit, "before": r.before, "after": r.after}
-            for r in verification.runs
-        ],
+        runs=[asdict(run) for run in verification.runs],
+        **candidate.attempt.traced,
     )
 
 

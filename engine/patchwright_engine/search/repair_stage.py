@@ -44,6 +44,14 @@ class Attempt:
     messages: tuple[Message, ...]
     revised: str | None = None
     """Id of the candidate this one revises."""
+    tokens: int = 0
+    """Generated for it, thoughts included."""
+
+    @property
+    def traced(self) -> dict[str, object]:
+        """Where it came from, as every 'candidate' step of the trace tells it."""
+        symbols = [f"{symbol.path}::{symbol.name}" for symbol in self.location.symbols]
+        return {"location": symbols, "revised": self.revised, "tokens": self.tokens}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +135,7 @@ def _attempts(
             symbols=() if prompt.cut else location.symbols,
             finish=completion.finish,
         )
-        attempts.append(Attempt(location, answer, result, prompt.messages, revised))
+        attempts.append(Attempt(location, answer, result, prompt.messages, revised, completion.tokens))
     return attempts
 
 

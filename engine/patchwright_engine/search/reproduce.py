@@ -104,7 +104,15 @@ def reproduce(
             break
         job.report("reproduce", f"running reproduction {number} of {min(len(claims), TRIED)}")
         reproduction = try_reproduction(claim, context, job.cancel, folder)
-        job.trace.step("reproduction", source=claim, votes=count, valid=reproduction.valid, reason=reproduction.reason)
+        job.trace.step(
+            "reproduction",
+            path=reproduction.path,
+            source=claim,
+            votes=count,
+            valid=reproduction.valid,
+            reason=reproduction.reason,
+            failure=reproduction.failure,
+        )
         if reproduction.valid:
             valid.append(reproduction)
             votes[reproduction.path] = count

@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -56,6 +57,38 @@ class Trace:
         self.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """A trace file with what could not be read of it."""
+
+    steps: tuple[tuple[int, dict[str, Any]], ...]
+    """Each step with its line, 1-based."""
+    unreadable: tuple[int, ...]
+    """Lines that are cut, damaged or of another schema, 1-based."""
+    cut: bool
+    """The last line has no end: the writer was killed, still writes, or the file was cut."""
+
+
+def scan_trace(path: Path) -> Scanned:
+    """As `read_trace`, and what is missing.
+
+    Raises: as `read_trace`.
+    """
+    steps: list[tuple[int, dict[str, Any]]] = []
+    unreadable: list[int] = []
+    ended = True
+    for number, line in _lines(path):
+        step = _step(line)
+        ended = line.endswith("\n")
+        if step is not None:
+            steps.append((number, step))
+        elif line.strip():
+            unreadable.append(number)
+    if not steps:
+        raise _no_trace(path)
+    return Scanned(tuple(steps), tuple(unreadable), cut=not ended)
+
+
 def read_trace(path: Path) -> Iterator[dict[str, Any]]:
     """Steps of a trace in order; lines that are cut or not ours are skipped.
 
@@ -63,17 +96,30 @@ def read_trace(path: Path) -> Iterator[dict[str, Any]]:
         BadInput: the file cannot be read, or holds no step of a schema this version knows.
     """
     found = False
+    for _, line in _lines(path):
+        step = _step(line)
+        if step is not None:
+            found = True
+            yield step
+    if not found:
+        raise _no_trace(path)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                try:
-                    step = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(step, dict) and step.get("schema") == SCHEMA and "kind" in step:
-                    found = True
-                    yield step
+        with path.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+            yield from enumerate(lines, start=1)
     except OSError as error:
         raise BadInput(f"cannot read the trace {path}: {error.strerror}", "Give the path of a .jsonl trace.") from error
-    if not found:
-        raise BadInput(f"{path} is not a Patchwright trace", "Traces end in .jsonl; `patchwright fix` prints the path.")
+
+
+def _step(line: str) -> dict[str, Any] | None:
+    try:
+        step = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return step if isinstance(step, dict) and step.get("schema") == SCHEMA and "kind" in step else None
+
+
+def _no_trace(path: Path) -> BadInput:
+    return BadInput(f"{path} is not a Patchwright trace", "Traces end in .jsonl; `patchwright fix` prints the path.")
