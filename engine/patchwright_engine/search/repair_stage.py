@@ -8,10 +8,10 @@ failure stands in the prompt; when an earlier patch failed, a revision shows wha
 import ast
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from patchwright_engine.model.backend import CompletionRequest, Message
+from patchwright_engine.model.backend import Completion, CompletionRequest, Message
 from patchwright_engine.model.prompting import render
 from patchwright_engine.repair.apply import Refusal, build_patch
 from patchwright_engine.search.job import ANSWER_SHARE, CODE_SHARE, FENCE_CLOSE, Job, stage_prompt
@@ -46,12 +46,8 @@ class Attempt:
     """Id of the candidate this one revises."""
     tokens: int = 0
     """Generated for it, thoughts included."""
-
-    @property
-    def traced(self) -> dict[str, object]:
-        """Where it came from, as every 'candidate' step of the trace tells it."""
-        symbols = [f"{symbol.path}::{symbol.name}" for symbol in self.location.symbols]
-        return {"location": symbols, "revised": self.revised, "tokens": self.tokens}
+    chance: float = 0.0
+    """That it is right, before it was judged: what its rollout was given for (see `policy`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +61,32 @@ class Failed:
     """How near it came, 0-1: the nearest is revised first."""
 
 
-def repair(job: Job, location: Location, shown: Shown | None, *, n: int, seed: int, earlier: int) -> list[Attempt]:
-    """N fresh attempts at one location, at which `earlier` ones were made; the very first is greedy."""
+OnAttempt = Callable[[Attempt], None]
+
+
+def repair(
+    job: Job,
+    location: Location,
+    shown: Shown | None,
+    on_attempt: OnAttempt,
+    *,
+    gains: Sequence[float],
+    seed: int,
+    earlier: int,
+) -> None:
+    """Fresh attempts at one location, at which `earlier` ones were made; the very first is greedy.
+
+    `on_attempt` hears of each in the order of the answers, as soon as it and those before it are written.
+    `gains`: the chance of a right fix that each is made for.
+    """
+    n = len(gains)
     job.report("repair", f"writing {n} candidate{'s' if n > 1 else ''} for {location.symbols[0].name}")
     prompt = repair_prompt(job, location, shown)
-    return _attempts(job, location, prompt, n=n, seed=seed, earlier=earlier)
+    _attempts(job, _Asked(location, prompt, seed, earlier), gains, on_attempt)
 
 
-def revise(job: Job, failed: Failed, *, n: int, seed: int) -> list[Attempt]:
-    """N attempts that continue a failed one, told what its run printed; its thoughts are not repeated."""
+def revise(job: Job, failed: Failed, on_attempt: OnAttempt, *, gains: Sequence[float], seed: int) -> None:
+    """Attempts that continue a failed one, told what its run printed; its thoughts are not repeated."""
     job.report("repair", f"revising a candidate for {failed.attempt.location.symbols[0].name}")
     feedback = failed.feedback[-FEEDBACK_CHARS:]
     messages = (
@@ -84,8 +97,8 @@ def revise(job: Job, failed: Failed, *, n: int, seed: int) -> list[Attempt]:
     prompt = RepairPrompt(messages, None)
     if job.room(messages) < job.tokens(ANSWER_SHARE):
         job.note_dropped("repair", [f"a revision of {failed.patch_id}: it does not fit the context"])
-        return []
-    return _attempts(job, failed.attempt.location, prompt, n=n, seed=seed, earlier=1, revised=failed.patch_id)
+        return
+    _attempts(job, _Asked(failed.attempt.location, prompt, seed, 1, failed.patch_id), gains, on_attempt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +111,26 @@ class RepairPrompt:
     """Whether some of the code did not fit and was left out."""
 
 
-def _attempts(
-    job: Job,
-    location: Location,
-    prompt: RepairPrompt,
-    *,
-    n: int,
-    seed: int,
-    earlier: int,
-    revised: str | None = None,
-) -> list[Attempt]:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One prompt and how it is sampled."""
+
+    location: Location
+    prompt: RepairPrompt
+    seed: int
+    earlier: int
+    revised: str | None = None
+
+
+def _attempts(job: Job, asked: _Asked, gains: Sequence[float], on_attempt: OnAttempt) -> None:
+    location, prompt = asked.location, asked.prompt
     size = sum(job.model.count_tokens(shown_source(job, symbol)) for symbol in location.symbols)
     request = CompletionRequest(
         prompt.messages,
-        n=n,
+        n=len(gains),
         max_answer_tokens=min(size * 3 // 2 + ANSWER_MARGIN_TOKENS, job.tokens(ANSWER_SHARE)),
-        seed=seed,
-        first_greedy=earlier == 0,
+        seed=asked.seed,
+        first_greedy=asked.earlier == 0,
     )
     if prompt.original is not None:
         request = replace(
@@ -122,21 +138,37 @@ def _attempts(
             answer_prefix=f"```{_language(location.symbols[0].path)}\n",
             stop=(FENCE_CLOSE,),
             reference=prompt.original + FENCE_CLOSE,
-            skip_divergences=earlier,
+            skip_divergences=asked.earlier,
         )
-    attempts = []
-    for completion in job.ask("repair", request):
-        closed = completion.finish == "stop" and prompt.original is not None
-        answer = completion.answer + FENCE_CLOSE if closed else completion.answer
-        result = build_patch(
-            answer,
-            snapshot_text=job.snapshot.read_text,
-            # A definition that the model never saw whole may be edited in part, never replaced as a whole.
-            symbols=() if prompt.cut else location.symbols,
-            finish=completion.finish,
-        )
-        attempts.append(Attempt(location, answer, result, prompt.messages, revised, completion.tokens))
-    return attempts
+    ended: dict[int, Completion] = {}
+    told = 0
+
+    def tell() -> None:
+        nonlocal told
+        while told in ended:
+            on_attempt(replace(_attempt(job, asked, ended[told]), chance=gains[told]))
+            told += 1
+
+    def end(index: int, completion: Completion) -> None:
+        ended[index] = completion
+        tell()
+
+    answers = job.ask("repair", request, end)
+    ended.update((index, answer) for index, answer in enumerate(answers) if index >= told)
+    tell()  # for a backend that tells nothing before the end
+
+
+def _attempt(job: Job, asked: _Asked, completion: Completion) -> Attempt:
+    closed = completion.finish == "stop" and asked.prompt.original is not None
+    answer = completion.answer + FENCE_CLOSE if closed else completion.answer
+    result = build_patch(
+        answer,
+        snapshot_text=job.snapshot.read_text,
+        # A definition that the model never saw whole may be edited in part, never replaced as a whole.
+        symbols=() if asked.prompt.cut else asked.location.symbols,
+        finish=completion.finish,
+    )
+    return Attempt(asked.location, answer, result, asked.prompt.messages, asked.revised, completion.tokens)
 
 
 def repair_prompt(job: Job, location: Location, shown: Shown | None) -> RepairPrompt:
