@@ -31,7 +31,7 @@ def test_stages_rounds_locations_candidates_and_costs_are_shown_in_order(trace: 
     shown = patchwright("trace", "show", trace, home=tmp_path)
     assert shown.code == 0, shown.err
     expected = (
-        *(ISSUE, "Verified fix found. A reproduction test fails before", "Stopped because a fix is verified."),
+        *(ISSUE, "Verified fix found. A reproduction test fails before", "Stopped because the best fix is proven"),
         *("budget quick, seed 0", "Issue", ISSUE, "Read the workspace: 2 files, 3 symbols"),
         *("Choose files: 1 considered, 1 kept", "calc.py  (4 votes, PRM –)", "Choose locations"),
         *("calc.py::add", "score ", "Run the tests as they are: 1 passed; pytest, sandbox ", "Round 1: 2 rollouts"),
@@ -90,7 +90,7 @@ def test_a_step_of_ours_with_missing_fields_does_not_crash(trace: Path, tmp_path
     (tmp_path / "odd.jsonl").write_bytes(start_of + b"\n" + odd + rest)
     shown = patchwright("trace", "show", tmp_path / "odd.jsonl", home=tmp_path)
     assert shown.code == 0, shown.err
-    assert "Stopped because a fix is verified." in shown.out
+    assert "Stopped because the best fix is proven" in shown.out
     assert "Not whole: Damaged and told in part at most: line 2 (index: no usable 'ranking')." in shown.out
 
 

@@ -98,7 +98,9 @@ def _add_round(root: Tree, one: Round, report: Report) -> None:
     if one.narrowed is not None:
         branch.add(Text(f"Candidates change only what they run from here on: {', '.join(one.narrowed)}"))
     for location, candidates in one.by_location:
-        place = branch.add(Text(", ".join(location) or "candidates", style="cyan"))
+        belief = one.beliefs.get(location)
+        held = f"  (belief {belief:.2f})" if belief is not None else ""
+        place = branch.add(Text.assemble((", ".join(location) or "candidates", "cyan"), (held, "dim")))
         for candidate in candidates:
             _add_rollout(place, candidate, report)
     for remark in one.remarks:

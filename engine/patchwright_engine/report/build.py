@@ -11,6 +11,7 @@ from patchwright_engine.report.costs import Costs, cost_of
 from patchwright_engine.report.fields import (
     DamagedError,
     Step,
+    length,
     maybe_number,
     maybe_rows,
     maybe_text,
@@ -24,6 +25,7 @@ from patchwright_engine.report.fields import (
     truth,
     whole,
 )
+from patchwright_engine.report.gaps import missing
 from patchwright_engine.report.journal import describe, groups_of, unknown
 from patchwright_engine.report.values import (
     Candidate,
@@ -36,11 +38,11 @@ from patchwright_engine.report.values import (
     Tests,
     Workspace,
 )
-from patchwright_engine.report.words import clock, count, strongest
+from patchwright_engine.report.words import count, strongest
 from patchwright_engine.search.trace import Scanned, scan_trace
 from patchwright_engine.types import Evidence, Issue
 
-NAMED_LINES = 5
+IN_ROUNDS = frozenset({"reproduction", "narrowed", "plan", "widened", "belief", "candidate", "round"})
 TOLD_ELSEWHERE = frozenset({"judge", "nearby_tests"})
 
 
@@ -65,32 +67,8 @@ def build_report(scanned: Scanned) -> Report:
         except DamagedError as error:
             damaged.append(f"line {line} ({step['kind']}: no usable '{error}')")
     report = builder.finish()
-    report.gaps = tuple(_gaps(scanned, report, damaged, searches=len(starts)))
+    report.gaps = tuple(missing(scanned, report, damaged, searches=len(starts)))
     return report
-
-
-def _gaps(scanned: Scanned, report: Report, damaged: list[str], *, searches: int) -> list[str]:
-    """What a reader misses, in sentences."""
-    gaps = []
-    if not searches:
-        gaps.append("The beginning is missing, and with it the issue.")
-    if searches > 1:
-        gaps.append(f"The file holds {searches} searches one after another; this is the last.")
-    cut = scanned.cut and bool(scanned.unreadable)
-    unreadable = scanned.unreadable[:-1] if cut else scanned.unreadable
-    if unreadable:
-        named = ", ".join(str(line) for line in unreadable[:NAMED_LINES])
-        more = f" and {len(unreadable) - NAMED_LINES} more" if len(unreadable) > NAMED_LINES else ""
-        gaps.append(f"Of the file, {count(len(unreadable), 'line')} could not be read: {named}{more}.")
-    if damaged:
-        more = f" and {len(damaged) - NAMED_LINES} more" if len(damaged) > NAMED_LINES else ""
-        gaps.append(f"Damaged and told in part at most: {'; '.join(damaged[:NAMED_LINES])}{more}.")
-    if cut:
-        gaps.append("The last line is cut off in its middle.")
-    if report.stopped is None:
-        told = f" Told is what was written in its first {clock(report.cost.seconds)}."
-        gaps.append("There is no end: the search still runs, or was killed, or the file was cut." + told)
-    return gaps
 
 
 class _Builder:
@@ -115,7 +93,11 @@ class _Builder:
             "reproduction": self._reproduction,
             "narrowed": self._narrowed,
             "candidate": self._candidate,
+            "plan": self._plan,
+            "widened": self._widened,
+            "belief": self._belief,
             "round": self._end_of_round,
+            "stop": self._stop,
             "behaviour": self._behaviour,
             "contradicted": self._contradicted,
             "test": self._test,
@@ -128,7 +110,7 @@ class _Builder:
         """Take one step. Raises DamagedError; what the step had before its damage is kept."""
         passed = self.costs.add(step)
         kind = str(step["kind"])
-        if kind in ("reproduction", "narrowed", "candidate", "round") or step.get("stage") in ("reproduce", "repair"):
+        if kind in IN_ROUNDS or step.get("stage") in ("reproduce", "repair"):
             self._round.seconds += passed
         label, details = describe(step)
         self.report.journal.append((number(step, "at"), label, details))
@@ -140,8 +122,14 @@ class _Builder:
 
     def finish(self) -> Report:
         report = self.report
-        if self._round.candidates or self._round.reproductions or self._round.remarks:
-            report.rounds.append(self._round)
+        last = self._round
+        if last.candidates or not report.rounds:
+            report.rounds += [last] if last.candidates or last.reproductions or last.remarks else []
+        else:  # What came after the last round was about it.
+            report.rounds[-1].reproductions += last.reproductions
+            report.rounds[-1].remarks += last.remarks
+            report.rounds[-1].tokens += last.tokens
+            report.rounds[-1].seconds += last.seconds
         report.stages = self.costs.stages()
         if report.stopped is None:
             report.cost = self.costs.total()
@@ -153,7 +141,7 @@ class _Builder:
         report.issue = text(step, "issue").strip("\n")
         report.title = Issue(report.issue).title or "An empty issue"
         report.budget, report.seed, report.root = text(step, "budget"), whole(step, "seed"), text(step, "root")
-        report.rollouts_allowed = maybe_whole(step, "rollouts")
+        report.rollouts_allowed, report.strategy = maybe_whole(step, "rollouts"), maybe_text(step, "strategy")
         report.started, report.resumed = maybe_text(step, "time"), maybe_text(step, "resumed")
 
     def _index(self, step: Step) -> None:
@@ -220,15 +208,15 @@ class _Builder:
             self._round.tokens += whole(step, "generated_tokens")
 
     def _reproduction(self, step: Step) -> None:
-        self._round.reproductions.append(
-            Reproduction(
-                text(step, "source").strip("\n"),
-                whole(step, "votes"),
-                truth(step, "valid"),
-                text(step, "reason"),
-                maybe_text(step, "failure") or "",
-            )
-        )
+        source, votes = text(step, "source").strip("\n"), whole(step, "votes")
+        written = [test for one in (*self.report.rounds, self._round) for test in one.reproductions]
+        known = next((test for test in written if test.source == source), None)
+        if known is not None:  # More samples wrote it, and it was not run again.
+            known.votes = votes
+            return
+        failure = maybe_text(step, "failure") or ""
+        test = Reproduction(source, votes, truth(step, "valid"), text(step, "reason"), failure)
+        self._round.reproductions.append(test)
 
     def _narrowed(self, step: Step) -> None:
         self._round.narrowed = tuple(dict.fromkeys(texts(step, "kept")))
@@ -247,6 +235,7 @@ class _Builder:
             refused=maybe_text(step, "refused"),
             hint=maybe_text(step, "hint") or "",
             revises=self._by_patch[revised].number if revised in self._by_patch else None,
+            chance=maybe_number(step, "chance"),
             tokens=maybe_whole(step, "tokens"),
         )
         if candidate.refused is None and patch is None:
@@ -272,13 +261,31 @@ class _Builder:
         candidate.feedback, candidate.flags = maybe_text(step, "feedback") or "", maybe_texts(step, "flags")
         candidate.evidence = Evidence(evidence) if evidence is not None else None
 
+    def _plan(self, step: Step) -> None:
+        self._round.beliefs = {texts(row, "symbols"): number(row, "belief") for row in rows(step, "places")}
+        elsewhere = number(step, "elsewhere")
+        self._round.remarks.append(f"Before this round, the belief that the fault is elsewhere was {elsewhere:.2f}.")
+
+    def _widened(self, step: Step) -> None:
+        further = ", ".join(texts(step, "locations")) or "nothing new"
+        elsewhere = number(step, "elsewhere")
+        self._round.remarks.append(f"The fault was believed to be elsewhere ({elsewhere:.2f}); found: {further}.")
+
+    def _belief(self, step: Step) -> None:
+        told = f"Belief that {self._called(text(step, 'patch'))} is right: {number(step, 'confidence'):.2f}."
+        of_last = self.report.rounds and not self._round.candidates
+        (self.report.rounds[-1] if of_last else self._round).remarks.append(told)
+
+    def _stop(self, step: Step) -> None:
+        self.report.reason = text(step, "reason")
+
     def _end_of_round(self, step: Step) -> None:
         self._round.number, self._round.finished = whole(step, "number") + 1, True
         self.report.rounds.append(self._round)
         self._round = Round(self._round.number + 1)
 
     def _behaviour(self, step: Step) -> None:
-        inputs = count(len(step.get("probes") or ()), "input")
+        inputs = count(length(step, "probes"), "input")
         groups = [" = ".join(self._called(patch) for patch in group) for group in groups_of(step)]
         told = f"Compared on {inputs}: {count(len(groups), 'kind')} of behaviour"
         self.report.ranking.append(f"{told} ({'; '.join(groups)})." if groups else f"{told}.")

@@ -73,6 +73,14 @@ def maybe_rows(step: Step, key: str) -> tuple[Step, ...]:
     return () if step.get(key) is None else rows(step, key)
 
 
+def length(step: Step, key: str) -> int:
+    """How many things a list holds; none where there is no list."""
+    value = step.get(key)
+    if value is not None and not isinstance(value, list):
+        raise DamagedError(key)
+    return len(value or ())
+
+
 def scored(step: Step, key: str) -> tuple[tuple[str, float], ...]:
     """A list of [name, score] pairs."""
     value = step.get(key)

@@ -4,6 +4,7 @@ import json
 
 from patchwright_engine.report.fields import (
     Step,
+    length,
     maybe_number,
     maybe_text,
     maybe_texts,
@@ -74,12 +75,21 @@ def describe(step: Step) -> tuple[str, tuple[str, ...]]:
             return f"End of round {whole(step, 'number') + 1}: {done}", ()
         case "behaviour":
             rows_alike = tuple(", ".join(group) for group in groups_of(step))
-            return f"Behaviour on {len(step.get('probes') or ())} inputs: {len(rows_alike)} kinds", rows_alike
+            return f"Behaviour on {length(step, 'probes')} inputs: {len(rows_alike)} kinds", rows_alike
         case "contradicted":
             return "Reproductions that contradict the majority", texts(step, "reproductions")
         case "test":
             verdict = "fails before, passes after" if truth(step, "offered") else f"not offered: {text(step, 'reason')}"
             return f"Regression test {text(step, 'path')}: {verdict}", ()
+        case "plan":
+            return _plan(step)
+        case "widened":
+            further = f"Looked further, belief elsewhere {number(step, 'elsewhere'):.2f}"
+            return further, texts(step, "locations")
+        case "belief":
+            return f"Belief that {text(step, 'patch')} is right: {number(step, 'confidence'):.2f}", ()
+        case "stop":
+            return f"No further rollout: {text(step, 'reason')}", ()
         case "dropped":
             left_out = texts(step, "what")
             return f"{text(step, 'stage')}: {len(left_out)} pieces did not fit the prompt", left_out
@@ -116,6 +126,18 @@ def _execution(step: Step) -> tuple[str, tuple[str, ...]]:
         return f"No failing test followed: {problem}", ()
     followed = f"{len(texts(step, 'failed'))} failing tests followed, beside {whole(step, 'passed')} that pass"
     return followed, tuple(f"suspected {path}" for path, _ in scored(step, "ranking"))
+
+
+def _plan(step: Step) -> tuple[str, tuple[str, ...]]:
+    planned = [
+        f"belief {number(place, 'belief'):.2f}, {length(place, 'gains')} rollouts: "
+        f"{', '.join(texts(place, 'symbols'))}"
+        for place in rows(step, "places")
+    ]
+    planned += [f"{length(one, 'gains')} revisions of {text(one, 'patch')}" for one in rows(step, "revisions")]
+    return f"Plan of round {whole(step, 'number') + 1}, belief elsewhere {number(step, 'elsewhere'):.2f}", tuple(
+        planned
+    )
 
 
 def _outcome(step: Step) -> str:

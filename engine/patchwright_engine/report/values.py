@@ -45,7 +45,7 @@ class Tests:
     user_before: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reproduction:
     """A test the model wrote for the issue."""
 
@@ -84,6 +84,8 @@ class Candidate:
     refused: str | None = None
     hint: str = ""
     revises: int | None = None
+    chance: float | None = None
+    """That it is right, believed before it was judged."""
     evidence: Evidence | None = None
     agreement: float | None = None
     feedback: str = ""
@@ -118,6 +120,9 @@ class Round:
     """Locations left once the reproductions showed what runs."""
     candidates: list[Candidate] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    """What the search thought of it, in sentences."""
+    beliefs: dict[tuple[str, ...], float] = field(default_factory=dict)
+    """By location: that the fault is there."""
     seconds: float = 0.0
     tokens: int = 0
     finished: bool = False
@@ -171,12 +176,15 @@ class Report:
     budget: str = ""
     rollouts_allowed: int | None = None
     seed: int | None = None
+    strategy: str | None = None
     started: str | None = None
     """ISO 8601, UTC."""
     resumed: str | None = None
     model: str | None = None
     stopped: str | None = None
     """None: the trace has no end."""
+    reason: str | None = None
+    """Why no further rollout was made, where the search tells."""
     cost: Cost = field(default_factory=Cost)
     notes: list[str] = field(default_factory=list)
     dropped: dict[str, list[str]] = field(default_factory=dict)

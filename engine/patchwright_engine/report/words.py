@@ -58,6 +58,8 @@ def why_stopped(report: Report) -> str:
     """Why the search ended, as a sentence."""
     if report.stopped is None:
         return "The trace has no end: the search still runs, or it was killed."
+    if report.reason and report.stopped != "cancelled":
+        return f"Stopped because {report.reason}."
     return f"Stopped because {STOPPED.get(report.stopped, report.stopped)}."
 
 
@@ -111,6 +113,8 @@ def facts(candidate: Candidate, *, satisfied: bool) -> list[str]:
         told.append(f"{count(candidate.peers, 'vote')} for its behaviour")
     if candidate.orm is not None:
         told.append(f"ORM {candidate.orm:.2f}")
+    if candidate.chance:
+        told.append(f"expected {candidate.chance:.0%}")
     if candidate.tokens:
         told.append(count(candidate.tokens, "token"))
     if candidate.seconds:
