@@ -110,7 +110,7 @@ def whole_search() -> list[dict[str, Any]]:
         }
         | {"location": [MUL], "revised": None},
         {"kind": "round", "number": 1, "rollouts": 4, "alive": 1},
-        candidate(4, "aaa111", **judged("reproduced", passing, kept, kept)),
+        candidate(4, "aaa111", **judged("reproduced", passing, kept, kept, flags=["looks odd"])),
         {"kind": "belief", "patch": "aaa111", "confidence": 0.93},
         {"kind": "behaviour", "probes": [["add(2, 3)", "returns -1"]], "written": 0, "groups": [["aaa111"]]},
         {"kind": "contradicted", "reproductions": ["test_p_3.py"]},

@@ -19,5 +19,6 @@ command('PatchwrightFix', 'fix', { nargs = '*', range = true, desc = 'Fix an iss
 command('PatchwrightFixes', 'fixes', { desc = 'Pick a found fix, look at it, apply it' })
 command('PatchwrightLocate', 'locate', { nargs = '*', range = true, desc = 'Where an issue may come from, as a quickfix list' })
 command('PatchwrightDeeper', 'deeper', { desc = 'Search on for the last issue with the next budget' })
+command('PatchwrightReport', 'report', { desc = 'Show the last search as a page in the browser' })
 command('PatchwrightCancel', 'cancel', { desc = 'Cancel all running jobs' })
 command('PatchwrightStatus', 'status', { desc = 'What Patchwright is doing' })

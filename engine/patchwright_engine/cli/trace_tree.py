@@ -93,6 +93,8 @@ def _add_round(root: Tree, one: Round, report: Report) -> None:
     told += [words.count(one.tokens, "token")] if one.tokens else []
     told += [] if one.finished else ["not finished"]
     branch = root.add(Text.assemble((f"Round {one.number}", "bold"), f": {', '.join(told)}"))
+    for thought in one.thoughts:
+        branch.add(Text(thought, style="dim"))
     for test in one.reproductions:
         _add_reproduction(branch, test)
     if one.narrowed is not None:

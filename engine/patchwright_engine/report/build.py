@@ -127,7 +127,7 @@ class _Builder:
             report.rounds += [last] if last.candidates or last.reproductions or last.remarks else []
         else:  # What came after the last round was about it.
             report.rounds[-1].reproductions += last.reproductions
-            report.rounds[-1].remarks += last.remarks
+            report.rounds[-1].remarks += [*last.thoughts, *last.remarks]
             report.rounds[-1].tokens += last.tokens
             report.rounds[-1].seconds += last.seconds
         report.stages = self.costs.stages()
@@ -264,12 +264,14 @@ class _Builder:
     def _plan(self, step: Step) -> None:
         self._round.beliefs = {texts(row, "symbols"): number(row, "belief") for row in rows(step, "places")}
         elsewhere = number(step, "elsewhere")
-        self._round.remarks.append(f"Before this round, the belief that the fault is elsewhere was {elsewhere:.2f}.")
+        self._round.thoughts.append(f"Belief that the fault is at none of the known locations: {elsewhere:.2f}.")
 
     def _widened(self, step: Step) -> None:
         further = ", ".join(texts(step, "locations")) or "nothing new"
         elsewhere = number(step, "elsewhere")
-        self._round.remarks.append(f"The fault was believed to be elsewhere ({elsewhere:.2f}); found: {further}.")
+        self._round.thoughts.append(
+            f"The fault is probably elsewhere ({elsewhere:.2f}): looked further, found {further}."
+        )
 
     def _belief(self, step: Step) -> None:
         told = f"Belief that {self._called(text(step, 'patch'))} is right: {number(step, 'confidence'):.2f}."

@@ -130,8 +130,7 @@ def _execution(step: Step) -> tuple[str, tuple[str, ...]]:
 
 def _plan(step: Step) -> tuple[str, tuple[str, ...]]:
     planned = [
-        f"belief {number(place, 'belief'):.2f}, {length(place, 'gains')} rollouts: "
-        f"{', '.join(texts(place, 'symbols'))}"
+        f"belief {number(place, 'belief'):.2f}, {length(place, 'gains')} rollouts: {', '.join(texts(place, 'symbols'))}"
         for place in rows(step, "places")
     ]
     planned += [f"{length(one, 'gains')} revisions of {text(one, 'patch')}" for one in rows(step, "revisions")]

@@ -119,8 +119,10 @@ class Round:
     narrowed: tuple[str, ...] | None = None
     """Locations left once the reproductions showed what runs."""
     candidates: list[Candidate] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    """What the search believed before it, in sentences."""
     remarks: list[str] = field(default_factory=list)
-    """What the search thought of it, in sentences."""
+    """What else it wrote, and what it thought afterwards."""
     beliefs: dict[tuple[str, ...], float] = field(default_factory=dict)
     """By location: that the fault is there."""
     seconds: float = 0.0
