@@ -17,6 +17,16 @@ DIFF = """\
 +++ a new remark
 +    return a + b
 """
+HOSTILE = (
+    "</script><script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</style></title></textarea><svg onload=alert(1)>",
+    "' onmouseover='alert(1)",
+    "{{ 7 * 7 }} {% include '/etc/passwd' %}",
+    "\x1b[31mred\x1b[0m \x1b]0;title\x07 \u202egnp.exe \u200b \x00 \udcff",
+    "`<b>` &amp; &lt;i&gt; javascript:alert(1)",
+)
+"""Texts that would act, hide or break out where a page, a template or a terminal let them."""
 TEST = "from calc import add\n\ndef test_issue():\n    assert add(2, 3) == 5\n"
 
 
@@ -144,3 +154,15 @@ def write_trace(path: Path, steps: Iterable[dict[str, Any]]) -> Path:
     lines = [json.dumps({"schema": 1, "at": float(at), **step}) for at, step in enumerate(steps)]
     path.write_text("".join(f"{line}\n" for line in lines))
     return path
+
+
+def poisoned(value: Any, poison: str) -> Any:
+    """`value` with poison behind every text that is not a word of ours."""
+    ours = {"kind", "stage", "evidence", "stopped", "patch", "id", "revised"}
+    if isinstance(value, dict):
+        return {key: one if key in ours else poisoned(one, poison) for key, one in value.items()}
+    if isinstance(value, list):
+        return [poisoned(one, poison) for one in value]
+    if not isinstance(value, str) or not value:
+        return value
+    return f"{value[:-1]}{poison}\n" if value.endswith("\n") else f"{value}{poison}"  # Lines stay lines.

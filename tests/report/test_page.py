@@ -11,17 +11,7 @@ import pytest
 
 from patchwright_engine.report.build import read_report
 from patchwright_engine.report.page import DIFF_LINES, TEXT_CHARS, diff_lines, render_page, shortened
-from recorded_search import whole_search, write_trace
-
-HOSTILE = (
-    "</script><script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "</style></title></textarea><svg onload=alert(1)>",
-    "' onmouseover='alert(1)",
-    "{{ 7 * 7 }} {% include '/etc/passwd' %}",
-    "\x1b[31mred\x1b[0m \x1b]0;title\x07 \u202egnp.exe \u200b \x00 \udcff",
-    "`<b>` &amp; &lt;i&gt; javascript:alert(1)",
-)
+from recorded_search import HOSTILE, poisoned, whole_search, write_trace
 
 
 class Page(HTMLParser):
@@ -55,18 +45,6 @@ def page_of(path: Path, steps: list[dict[str, Any]]) -> str:
 @pytest.fixture
 def page(tmp_path: Path) -> str:
     return page_of(tmp_path / "t.jsonl", whole_search())
-
-
-def poisoned(value: Any, poison: str) -> Any:
-    """`value` with poison behind every text that is not a word of ours."""
-    ours = {"kind", "stage", "evidence", "stopped", "patch", "id", "revised"}
-    if isinstance(value, dict):
-        return {key: one if key in ours else poisoned(one, poison) for key, one in value.items()}
-    if isinstance(value, list):
-        return [poisoned(one, poison) for one in value]
-    if not isinstance(value, str) or not value:
-        return value
-    return f"{value[:-1]}{poison}\n" if value.endswith("\n") else f"{value}{poison}"  # Lines stay lines.
 
 
 def test_the_page_tells_the_outcome_the_proof_the_tree_and_the_cost(page: str) -> None:

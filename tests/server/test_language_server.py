@@ -282,7 +282,7 @@ async def test_a_report_that_cannot_be_written_says_why(project: Path) -> None:
     async with editor(project) as session:
         job = await session.fix("weak")
         await session.end_of(job)
-        with pytest.raises(JsonRpcException, match="cannot read the trace .* Give the path"):
+        with pytest.raises(JsonRpcException, match=r"cannot read the trace .* Give the path"):
             await session.command("showTrace", {"job": job})
         assert session.client.shown_documents == []
 
