@@ -42,22 +42,27 @@ def headline(report: Report) -> tuple[str, str]:
     if best is not None:
         return "unproven", "Fix found, not verified"
     if report.stopped is None:
-        return "open", "No fix yet"
-    return "none", "Cancelled before a fix was found" if report.stopped == "cancelled" else "No fix found"
+        return "open", "No fix so far"
+    return ("open", "Cancelled before a fix was found") if report.stopped == "cancelled" else ("none", "No fix found")
 
 
 def proof(report: Report) -> str:
     """What proves the best fix, as a sentence."""
     evidence = report.best.candidate.evidence if report.best else None
     if evidence is None:
-        return "Nothing that was tried may be offered."
+        tried = len({candidate.patch for candidate in report.candidates if candidate.patch is not None})
+        return (
+            f"{count(tried, 'patch', 'patches')} tried, and none of them may be offered."
+            if tried
+            else "No patch was tried."
+        )
     return f"{sentence(evidence.words)}."
 
 
 def why_stopped(report: Report) -> str:
     """Why the search ended, as a sentence."""
     if report.stopped is None:
-        return "The trace has no end: the search still runs, or it was killed."
+        return "No end is recorded."
     if report.reason and report.stopped != "cancelled":
         return f"Stopped because {report.reason}."
     return f"Stopped because {STOPPED.get(report.stopped, report.stopped)}."
@@ -78,9 +83,9 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def count(number: int, noun: str) -> str:
-    """E.g. '1 vote', '1,396 tokens'."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def count(number: int, noun: str, nouns: str | None = None) -> str:
+    """E.g. '1 vote', '1,396 tokens'; `nouns` when it is not `noun` and an s."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
 def places(names: Sequence[str]) -> list[tuple[str, str]]:
