@@ -9,6 +9,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from patchwright_engine.index import open_index
 from patchwright_engine.localize.combine import locate
 from patchwright_engine.model.backend import LanguageModel
 from patchwright_engine.search.budget import TEST_SECONDS, Budget, parse_budget
-from patchwright_engine.search.candidates import Pool, to_fixes
+from patchwright_engine.search.candidates import Pool, standings, to_fixes
 from patchwright_engine.search.dev_search import OpenVerification, dev_search
 from patchwright_engine.search.failing_test import rank_by_test
 from patchwright_engine.search.fixed import draw
@@ -95,9 +96,12 @@ def run_fix(
             "start",
             issue=request.issue.text,
             budget=request.budget,
+            rollouts=budget.rollouts,
             seed=request.seed,
             root=str(root),
             strategy=request.strategy,
+            time=datetime.now(UTC).isoformat(timespec="seconds"),
+            resumed=str(request.resume) if request.resume else None,
         )
         progress(Progress("index", "reading the workspace", budget=budget.rollouts))
         index = open_index(root)
@@ -150,7 +154,7 @@ def run_fix(
             fixes = to_fixes(pool)
             cost = recorded.cost(job.rollouts, round(time.monotonic() - started, 2))
             result = FixResult(request.issue, fixes, cost, stopped, trace.path, tuple(job.notes))
-            trace.step("end", result=result_to_json(result))
+            trace.step("end", result=result_to_json(result), ranking=standings(pool))
             job.report("done", stopped)
             return result
         except Cancelled as error:  # before the search began: nothing was found, nothing is lost

@@ -251,6 +251,8 @@ class FixRun:
     """What it showed before, e.g. '1 failed' or '42 passed'."""
     after: str
     seconds: float
+    output: str = ""
+    """What it printed after the patch, the part that tells, for people; shortened."""
 
 
 @dataclass(frozen=True, slots=True)

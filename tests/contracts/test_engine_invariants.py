@@ -139,6 +139,7 @@ def test_what_the_engine_reads_at_run_time_travels_inside_the_package() -> None:
         if path.is_file() and path.suffix not in {".py", ".pyc"}
     }
     assert {"model/catalog.toml", "model/prompts/understand.md", "syntax/queries/python.scm"} <= data
+    assert {"report/page.html", "report/page.css"} <= data
     for name in data:
         assert package.joinpath(name).is_file()
     wheel = tomllib.loads((SOURCES / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"][

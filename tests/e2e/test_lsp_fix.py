@@ -196,6 +196,23 @@ async def test_a_search_is_deepened_from_its_trace(project: Path, settings: dict
         assert len(model.bodies) == asked  # everything it needed was in the trace
 
 
+async def test_the_report_of_a_job_is_opened_outside_the_editor(project: Path, settings: dict[str, Any]) -> None:
+    async with editor(project, REAL, settings=settings) as session:
+        job = await session.fix(ISSUE)
+        await session.end_of(job, 90)
+        told = await session.command("showTrace", {"job": job})
+        page = Path(told["page"])
+        assert page == Path(told["path"]).with_suffix(".html")
+        assert "Verified fix found" in page.read_text(encoding="utf-8")
+        assert page.stat().st_mode & 0o077 == 0
+        [shown] = session.client.shown_documents
+        assert (shown.external, shown.uri) == (True, page.as_uri())
+        raw = await session.command("showTrace", {"job": job, "page": False})
+        assert (raw["path"], raw["page"]) == (told["path"], None)
+        assert session.client.shown_documents[-1].uri == Path(told["path"]).as_uri()
+        check_untouched(project)
+
+
 @pytest.fixture
 def real_settings(small_model_path: Path, settings: dict[str, Any], tmp_path: Path) -> Iterator[dict[str, Any]]:
     """The real 0.5B; its host outlives a session by design, but not the test."""

@@ -133,6 +133,25 @@ def test_a_fix_is_started_picked_looked_at_applied_and_undone(neovim: RunNeovim,
     check_untouched(project)
 
 
+def test_the_report_of_a_search_is_opened_in_the_browser(neovim: RunNeovim, project: Path) -> None:
+    neovim(f"""
+    local opened, problem
+    vim.ui.open = function(path) opened = path; return nil, problem end
+    vim.cmd('PatchwrightReport')
+    assert(said('there is no search to report on')(), vim.inspect(notes))
+    vim.cmd('PatchwrightFix ' .. {json.dumps(ISSUE)})
+    wait('the end of the job', ended())
+    vim.cmd('PatchwrightReport')
+    wait('the page', function() return opened end)
+    local page = table.concat(vim.fn.readfile(opened), '\\n')
+    assert(page:find('Verified fix found', 1, true), page)
+    opened, problem = nil, 'no handler'
+    vim.cmd('PatchwrightReport')
+    wait('the word of it', said('no browser could be opened; the report is /'))
+    """)
+    check_untouched(project)
+
+
 def test_suspected_locations_fill_the_quickfix_list(neovim: RunNeovim, project: Path) -> None:
     neovim(f"""
     vim.cmd('PatchwrightLocate ' .. {json.dumps(ISSUE)})

@@ -301,6 +301,17 @@ def test_an_issue_written_in_a_tab_is_fixed_has_its_trace_and_is_deepened(vscode
     await window.toast('1 fix; the best');
     await window.run('Show Trace');
     await window.page.locator('.tab.active', { hasText: '.jsonl' }).waitFor();
+    await window.run('Show Search Report');
+    await window.page.locator('.tab.active', { hasText: 'Report: ' }).waitFor();
+    const report = window.page.frameLocator('iframe.webview.ready').frameLocator('#active-frame');
+    await report.locator('h2', { hasText: 'Verified fix found' }).waitFor();
+    const shown = report.locator('.inside#c1 .diff .added');
+    is(await shown.isVisible(), false);
+    await report.locator('details.rollout', { has: report.locator('#c1') }).locator('summary').first().click();
+    await shown.first().waitFor();
+    const dark = await report.locator('body').evaluate((body) => getComputedStyle(body).backgroundColor);
+    is(dark, 'rgb(19, 19, 18)');
+    await window.picture('report');
     await window.run('Fix Deeper');
     await window.page.locator('.activitybar .action-label[aria-label^="Patchwright"]').click();
     const jobs = window.treeRows.filter({ hasText: 'It should return 5' });

@@ -19,7 +19,7 @@ from patchwright_engine.model.backend import (
 )
 from patchwright_engine.search.recorder import RecordedModel
 from patchwright_engine.search.recording import load_recording, read_recording
-from patchwright_engine.search.trace import Trace, read_trace
+from patchwright_engine.search.trace import Trace, read_trace, scan_trace
 from scripted_model import ScriptedModel
 
 NUMBERS = {"prompt_tokens": 1, "cached_tokens": 0, "generated_tokens": 1, "seconds": 0.1}
@@ -76,6 +76,19 @@ def test_a_line_cut_by_a_crash_is_skipped(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.write('{"schema": 1, "kind": "comp')
     assert len(list(read_trace(path))) == 1
+
+
+def test_what_cannot_be_read_of_a_trace_is_told_by_its_lines(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    with Trace(path) as trace:
+        trace.step("start", issue="x")
+        trace.step("note", text="y")
+    whole = scan_trace(path)
+    assert ([line for line, _ in whole.steps], whole.unreadable, whole.cut) == ([1, 2], (), False)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text(lines[0] + "\n\0 damaged\n" + "[" * 100_000 + "\n" + lines[1] + '{"schema": 1, "kind": "comp')
+    damaged = scan_trace(path)
+    assert ([line for line, _ in damaged.steps], damaged.unreadable, damaged.cut) == ([1, 5], (3, 4, 6), True)
 
 
 @pytest.mark.parametrize("content", ["", "not json\n", '{"kind": "start"}\n', '{"schema": 99, "kind": "x"}\n', "[1]\n"])
@@ -233,6 +246,8 @@ def test_a_resumed_search_pays_only_for_what_is_new(tmp_path: Path) -> None:
         first.judge([question], cancel, stage="rank")
         paid = first.cost(1, 0.0)
     assert (paid.prompt_tokens, paid.cached_tokens, paid.generated_tokens, paid.judge_tokens) == (10, 4, 2, 2)
+    judged = [step for step in read_trace(tmp_path / "a.jsonl") if step["kind"] == "judge"]
+    assert [(step["prompt_tokens"], step["cached_tokens"]) for step in judged] == [(10, 8)]
     recording = read_recording(tmp_path / "a.jsonl").of(model)
     with Trace(tmp_path / "b.jsonl") as trace:
         second = RecordedModel(model, trace, recording)

@@ -272,7 +272,7 @@ async def test_deepening_resumes_the_search_with_the_next_budget(project: Path) 
     async with editor(project) as session:
         first = await session.fix("weak", budget="quick")
         await session.end_of(first)
-        trace = (await session.command("showTrace", {"job": first, "open": False}))["path"]
+        trace = (await session.command("showTrace", {"job": first, "open": False, "page": False}))["path"]
         second = (await session.command("fixDeeper", {"job": first}))["job"]
         assert second != first
         notes = (await session.end_of(second))["notes"][0]
@@ -288,6 +288,15 @@ async def test_at_the_largest_budget_there_is_no_deeper(project: Path) -> None:
         ):
             await session.command("fixDeeper", {"job": first})
         assert [job["job"] for job in session.jobs.values() if job["kind"] == "fix"] == [first]
+
+
+async def test_a_report_that_cannot_be_written_says_why(project: Path) -> None:
+    async with editor(project) as session:
+        job = await session.fix("weak")
+        await session.end_of(job)
+        with pytest.raises(JsonRpcException, match=r"cannot read the trace .* Give the path"):
+            await session.command("showTrace", {"job": job})
+        assert session.client.shown_documents == []
 
 
 async def test_a_fix_is_shown_with_its_proof_as_a_document(project: Path) -> None:

@@ -20,5 +20,6 @@ command('PatchwrightFixes', 'fixes', { desc = 'Pick a found fix, look at it, app
 command('PatchwrightLocate', 'locate', { nargs = '*', range = true, desc = 'Where an issue may come from, as a quickfix list' })
 command('PatchwrightLocateTest', 'locate_test', { desc = 'Where the failing test at the cursor comes from: it is run and followed' })
 command('PatchwrightDeeper', 'deeper', { desc = 'Search on for the last issue with the next budget' })
+command('PatchwrightReport', 'report', { desc = 'Show the last search as a page in the browser' })
 command('PatchwrightCancel', 'cancel', { desc = 'Cancel all running jobs' })
 command('PatchwrightStatus', 'status', { desc = 'What Patchwright is doing' })

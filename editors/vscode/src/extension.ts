@@ -9,6 +9,7 @@ import { showMessages, showProgress } from './notices';
 import { openPlace, Places, testMeant } from './places';
 import { Previews, SCHEME } from './preview';
 import { ended, type Fix, type Issue, type Job, type SuspectedPlace } from './protocol';
+import { Reports } from './report';
 import { Server, tell } from './server';
 import { createStatusBar, showMenu } from './statusBar';
 import { choosePath, runInTerminal, showInstall } from './setup';
@@ -21,6 +22,7 @@ interface Parts {
   drafts: Drafts;
   places: Places;
   previews: Previews;
+  reports: Reports;
 }
 
 export function activate(context: vscode.ExtensionContext): void {
@@ -30,7 +32,14 @@ export function activate(context: vscode.ExtensionContext): void {
     return kind === 'fix' || kind === 'locate';
   };
   const server = new Server(isOurs);
-  const parts = { server, jobs, drafts: new Drafts(), places: new Places(server), previews: new Previews(server) };
+  const parts = {
+    server,
+    jobs,
+    drafts: new Drafts(),
+    places: new Places(server),
+    previews: new Previews(server),
+    reports: new Reports(server, vscode.Uri.joinPath(context.extensionUri, 'media', 'patchwright.svg')),
+  };
   const tree = new FixTree(jobs, server);
   server.onNewClient.push((client) => {
     client.onNotification('patchwright/jobUpdated', (job: Job) => jobs.update(job));
@@ -51,6 +60,7 @@ export function activate(context: vscode.ExtensionContext): void {
   context.subscriptions.push(
     server,
     parts.drafts,
+    parts.reports,
     createStatusBar(server, jobs),
     vscode.window.registerTreeDataProvider('patchwright.fixes', tree),
     vscode.window.registerTreeDataProvider('patchwright.places', parts.places),
@@ -76,7 +86,7 @@ function report(server: Server): void {
 
 /** The commands. Their ids differ from the server's own, which the language client registers itself. */
 function commands(context: vscode.ExtensionContext, parts: Parts): vscode.Disposable[] {
-  const { server, jobs, drafts, places, previews } = parts;
+  const { server, jobs, drafts, places, previews, reports } = parts;
   const on = (name: string, run: (argument?: unknown) => unknown): vscode.Disposable =>
     vscode.commands.registerCommand(`patchwright.${name}`, async (argument?: unknown) => {
       try {
@@ -131,13 +141,15 @@ function commands(context: vscode.ExtensionContext, parts: Parts): vscode.Dispos
       const job = jobOf(argument);
       return await server.command('cancel', job ? { job: job.job } : {});
     }),
-    on('openTrace', async (argument) => {
-      const job = jobOf(argument) ?? jobs.fixing()[0];
-      if (!job) {
-        return tell(new Error('there is no fix whose trace could be shown. Start with "Fix an Issue…".'));
-      }
-      return await server.command('showTrace', { job: job.job });
-    }),
+    ...[
+      ['showReport', (job: Job) => reports.show(job)] as const,
+      ['openTrace', (job: Job) => server.command('showTrace', { job: job.job, page: false })] as const,
+    ].map(([name, run]) =>
+      on(name, async (argument) => {
+        const job = jobOf(argument) ?? jobs.fixing()[0];
+        return await (job ? run(job) : tell(new Error('there is no search to look into. Start with "Fix an Issue…".')));
+      }),
+    ),
     on('rebuildIndex', () => server.command('reindex', {})),
     on('restartServer', async () => {
       await server.restart();

@@ -43,6 +43,9 @@ export async function showMenu(server: Server, jobs: Jobs): Promise<void> {
   if (jobs.newestWithFixes()) {
     add('$(verified) Show Found Fixes', 'patchwright.showFixes');
   }
+  if (jobs.fixing().length > 0) {
+    add('$(list-tree) Show Search Report', 'patchwright.showReport');
+  }
   add('$(output) Show Log', 'patchwright.showLog');
   add('$(pulse) Check This Machine', 'patchwright.doctor');
   add('$(debug-restart) Restart Server', 'patchwright.restartServer');

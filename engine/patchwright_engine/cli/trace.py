@@ -1,140 +1,100 @@
-"""`patchwright trace show`: a search as a readable tree. (The HTML report comes with the Dev-Search issue.)"""
+"""`patchwright trace show`: a recorded search as a readable tree, or as one HTML page."""
 
 import argparse
+import os
+import re
+import sys
 from pathlib import Path
-from typing import Any
-
-from rich.text import Text
-from rich.tree import Tree
 
 from patchwright_engine.cli.display import ResultConsole
-from patchwright_engine.search.trace import read_trace
+from patchwright_engine.config import folders
+from patchwright_engine.errors import BadInput, EnvironmentProblem
+from patchwright_engine.report.build import read_report
+
+BESIDE = Path()
+"""`--html` without a place: beside the trace."""
+PIPED_COLUMNS = 1_000
+"""What reads a pipe breaks lines itself, or wants none broken."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Register `trace show`."""
     parser = subparsers.add_parser("trace", help="look into a recorded search")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    show = commands.add_parser("show", help="print a search as a tree: candidates, scores, costs, verdicts")
-    show.add_argument("file", type=Path, metavar="FILE")
+    show = commands.add_parser(
+        "show",
+        help="a search as a tree, or as a page: candidates, scores, costs, verdicts",
+        description="Print a search as a tree, or write it as one HTML page that needs no network and runs no script.",
+    )
+    show.add_argument(
+        "file",
+        metavar="FILE",
+        help="a trace, the name of one in the traces folder (a part that only one has will do), or 'last'",
+    )
+    show.add_argument(
+        "--html",
+        nargs="?",
+        type=Path,
+        const=BESIDE,
+        metavar="OUT",
+        help="write the page to OUT and print its path (default: beside the trace; '-' for standard output)",
+    )
+    show.add_argument("-o", "--output", type=Path, metavar="OUT", help="the same place for --html, said apart")
     show.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the tree. Raises BadInput for a file that is no trace."""
-    tree = Tree(Text(str(arguments.file), style="bold"))
-    for step in read_trace(arguments.file):
-        for label, children in _described(step):
-            branch = tree.add(Text(label))
-            for child in children:
-                branch.add(Text(child))
-    ResultConsole().print(tree)
+    """Show the search. Raises BadInput for a file that is no trace, EnvironmentProblem when no page can be written."""
+    if arguments.output is not None and arguments.html is None:
+        raise BadInput("-o says where the page goes, and none was asked for", "Add --html.")
+    trace = _find(arguments.file)
+    report = read_report(trace)
+    if arguments.html is None:
+        from patchwright_engine.cli.trace_tree import shown
+
+        console = ResultConsole()
+        if not console.is_terminal:
+            console.width = PIPED_COLUMNS
+        console.print(shown(report, str(trace)))
+        return 0
+    from patchwright_engine.report.page import render_page
+
+    out = arguments.output or arguments.html
+    page = render_page(report, str(trace))
+    if str(out) == "-":
+        sys.stdout.buffer.write(page.encode())
+        sys.stdout.flush()
+        return 0
+    place = trace.with_suffix(".html") if out == BESIDE else out
+    _write(place, page, trace)
+    sys.stdout.write(f"{place}\n")
     return 0
 
 
-def _described(step: dict[str, Any]) -> list[tuple[str, list[str]]]:
+def _find(name: str) -> Path:
+    """The trace that a person means: a file, or one of the traces folder by a part of its name. Raises BadInput."""
+    path = Path(name)
+    if path.exists() or os.sep in name or path.suffix:
+        return path
+    known = sorted(folders().traces.glob("*.jsonl"))
+    if name == "last" and known:
+        return known[-1]
+    found = [one for one in known if name in one.stem]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise BadInput(f"'{name}' may mean {len(found)} traces", f"Say more of the name, e.g. {found[-1].stem}.")
+    raise BadInput(f"there is no trace '{name}'", f"Give a file, or a name in {folders().traces}.")
+
+
+def _write(place: Path, page: str, trace: Path) -> None:
+    """Write the page for the user alone: it holds their code. Raises BadInput, EnvironmentProblem."""
+    if place.exists() and (place.samefile(trace) or not re.fullmatch(r"\.x?html?", place.suffix.lower())):
+        raise BadInput(f"{place} is there and no page", "Choose another place for --html, one that ends in .html.")
     try:
-        return _describe(step)
-    except (KeyError, TypeError, ValueError, AttributeError):  # A file from elsewhere: the rest may still be read.
-        return [(f"a damaged step: {step['kind']}", [])]
-
-
-def _describe(step: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    at = f"{step['at']:7.1f}s "
-    match step["kind"]:
-        case "start":
-            return [
-                (f"{at}issue, budget {step['budget']}, seed {step['seed']}", step["issue"].strip().splitlines()[:6])
-            ]
-        case "index":
-            ranked = [f"{score:8.3f}  {path}" for path, score in step["ranking"]]
-            return [(f"{at}index: {step['files']} files, {step['symbols']} symbols", ranked)]
-        case "model":
-            return [(f"{at}model: {step['name']}", [])]
-        case "complete":
-            paid = "from the recording" if step["replayed"] else f"{step['seconds']:.1f} s"
-            cost = f"{step['prompt_tokens']} prompt ({step['cached_tokens']} cached), {step['generated_tokens']} new"
-            return [(f"{at}{step['stage']}: {len(step['answers'])} answers, {cost} tokens, {paid}", [])]
-        case "file_sets":
-            rows = [f"votes {c['votes']}  prm {_number(c['prm'])}  {', '.join(c['paths'])}" for c in step["candidates"]]
-            return [(f"{at}files kept: {', '.join(step['kept'])}", rows)]
-        case "locations":
-            rows = [
-                f"score {c['score']:.2f}  votes {c['votes']}  prm {_number(c['prm'])}  {', '.join(c['symbols'])}"
-                for c in step["candidates"]
-            ]
-            return [(f"{at}locations (best {step['kept']} kept)", rows)]
-        case "walks":
-            rows = [f"walk {w['number']}  {', '.join(w['location'])}" for w in step["walks"]]
-            return [(f"{at}{len(rows)} independent walks", rows)]
-        case "drawn":
-            rows = [f"rollout {r['number']}  {r['patch_id'] or 'refused'}" for r in step["rollouts"]]
-            spent = sum(r["tokens"] for r in step["rollouts"])
-            return [(f"{at}drawn for {step['strategy']}: {len(rows)} rollouts, {spent} tokens", rows)]
-        case "nearby_tests":
-            shown = "" if step["text"] or not step["path"] else ", not shown at first"
-            return [(f"{at}nearest tests: {step['path'] or 'none'}{shown}", step["text"].splitlines())]
-        case "reproduction":
-            verdict = "valid" if step["valid"] else f"not used: {step['reason']}"
-            return [(f"{at}reproduction, {step['votes']} votes, {verdict}", step["source"].strip().splitlines())]
-        case "candidate":
-            return [_candidate(at, step)]
-        case "judge":
-            paid = ", from the recording" if step["replayed"] else ""
-            return [(f"{at}{step['stage']}: judged, P(yes) {_number(step['probability'])}{paid}", [])]
-        case "environment":
-            where = f"{step['runner']} with {step['python']}, sandbox {step['sandbox'] or 'none'}"
-            return [(f"{at}environment: {where}; {step['reason']}", [f"runs {test}" for test in step["tests"]])]
-        case "execution":
-            if "problem" in step:
-                return [(f"{at}no failing test followed: {step['problem']}", [])]
-            tests = f"{len(step['failed'])} failing tests followed, beside {step['passed']} that pass"
-            return [(f"{at}{tests}, {step['seconds']:.1f} s", [f"suspected {path}" for path, _ in step["ranking"]])]
-        case "narrowed":
-            return [(f"{at}entered by the reproductions: {len(step['entered'])}", [f"kept {k}" for k in step["kept"]])]
-        case "behaviour":
-            rows = [f"alike: {', '.join(group)}" for group in step["groups"]]
-            return [(f"{at}behaviour on {len(step['probes'])} inputs: {len(step['groups'])} kinds", rows)]
-        case "contradicted":
-            return [(f"{at}reproductions that contradict the majority", step["reproductions"])]
-        case "test":
-            verdict = "fails before, passes after" if step["offered"] else f"not offered: {step['reason']}"
-            return [(f"{at}regression test {step['path']}: {verdict}", [])]
-        case "plan":
-            rows = [
-                f"belief {place['belief']:.2f}  {len(place['gains'])} rollouts  {', '.join(place['symbols'])}"
-                for place in step["places"]
-            ]
-            rows += [f"{len(one['gains'])} revisions of {one['patch']}" for one in step["revisions"]]
-            return [(f"{at}plan of round {step['number'] + 1}, belief elsewhere {step['elsewhere']:.2f}", rows)]
-        case "widened":
-            return [(f"{at}further code, belief elsewhere {step['elsewhere']:.2f}", step["locations"])]
-        case "belief":
-            return [(f"{at}belief that {step['patch']} is right: {step['confidence']:.2f}", [])]
-        case "stop":
-            return [(f"{at}stopped: {step['reason']}", [])]
-        case "round":
-            return [(f"{at}round {step['number'] + 1}: {step['rollouts']} rollouts, {step['alive']} alive", [])]
-        case "dropped":
-            return [(f"{at}{step['stage']}: {len(step['what'])} pieces did not fit the prompt", step["what"])]
-        case "note":
-            return [(f"{at}note: {step['text']}", [])]
-        case "end":
-            stopped = step.get("stopped") or step["result"]["stopped"]
-            return [(f"{at}end: {stopped}", [])]
-    return []
-
-
-def _candidate(at: str, step: dict[str, Any]) -> tuple[str, list[str]]:
-    head = f"{at}rollout {step['rollout']}: "
-    if "refused" in step:
-        return head + f"refused, {step['refused']}", []
-    if "diff" not in step:
-        return head + f"same as {step['patch']} ({step['votes']} votes)", []
-    verdict = step["evidence"] or "rejected"
-    runs = [f"{r['kind']}: before {r['before']}, after {r['after']}" for r in step["runs"]]
-    return head + f"{step['patch']} {verdict}", [*runs, *step["diff"].splitlines()]
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+        with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(page)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"cannot write the page {place}: {error.strerror}", "Choose a writable place: --html OUT."
+        ) from error

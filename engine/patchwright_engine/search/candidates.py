@@ -139,6 +139,22 @@ def judge_ties(job: Job, pool: Pool) -> None:
         candidate.orm = probability
 
 
+def standings(pool: Pool) -> list[dict[str, object]]:
+    """Every candidate that may be offered with what ordered it, best first, as the trace tells it."""
+    return [
+        {
+            "patch": candidate.patch.id,
+            "evidence": candidate.verification.evidence,
+            "agreement": round(candidate.agreement, 3),
+            "votes": candidate.votes,
+            "peers": candidate.peers,
+            "orm": candidate.orm,
+            "confirmed": candidate.confirmed,
+        }
+        for candidate in pool.alive()
+    ]
+
+
 def to_fixes(pool: Pool) -> tuple[Fix, ...]:
     """The fixes to offer, best first."""
     fixes = []

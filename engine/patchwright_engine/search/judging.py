@@ -4,7 +4,7 @@ Invariant: what it says comes from runs alone; nothing here asks the model.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from patchwright_engine.search.candidates import Candidate, Pool, agreement
@@ -116,10 +116,7 @@ def trace_candidate(job: Job, candidate: Candidate) -> None:
         agreement=round(candidate.agreement, 3),
         feedback=verification.feedback,
         flags=verification.flags,
-        runs=[
-            {"kind": r.kind, "command": r.command, "exit": r.exit, "before": r.before, "after": r.after}
-            for r in verification.runs
-        ],
+        runs=[asdict(run) for run in verification.runs],
     )
 
 

@@ -114,6 +114,7 @@ def open_tests(opening: Opening, changed: Sequence[RepoPath]) -> Iterator[Verifi
         kept=opening.kept,
         pace=Pace(seconds={path: test.seconds for path, test in history.items() if test.seconds > 0}),
     ) as context:
+        _trace_baseline(job, context)
         if context.baseline is not None:
             job.test_seconds.update(seconds_by_file(context.baseline.report))
         _note_useless_command(job, context.user_before, opening.timeout_seconds)
@@ -126,6 +127,17 @@ def open_tests(opening: Opening, changed: Sequence[RepoPath]) -> Iterator[Verifi
             news = learned(history, job.snapshot, entered, caught, seconds=job.test_seconds)
             save_history(job.snapshot.root, news)
             _note_unconfirmed(opening, context)
+
+
+def _trace_baseline(job: Job, context: VerificationContext) -> None:
+    baseline, user = context.baseline, context.user_before
+    job.trace.step(
+        "baseline",
+        tests=baseline.report.summary if baseline is not None else None,
+        flaky=len(baseline.flaky) if baseline is not None else 0,
+        seconds=round(baseline.report.run.seconds, 2) if baseline is not None else 0.0,
+        user_test=None if user is None else {"exit": user.exit_code, "outcome": user.outcome},
+    )
 
 
 def _sandbox(job: Job) -> Sandbox | None:

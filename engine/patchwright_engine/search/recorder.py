@@ -7,12 +7,14 @@ A changed repository changes the prompts, and the recording simply stops matchin
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from patchwright_engine.control import CancelToken
 from patchwright_engine.model.backend import (
+    Completion,
     CompletionBatch,
     CompletionRequest,
     DecodeProgress,
@@ -102,10 +104,12 @@ class RecordedModel:
         """As `LanguageModel.judge`, recorded under `stage`."""
         keys = [_key(asdict(request)) for request in requests]
         missing = [i for i, key in enumerate(keys) if key not in self._recording.verdicts]
+        started = time.monotonic()
         paid: dict[int, Verdict] = {}
         if missing:
             paid = dict(zip(missing, self._model.judge([requests[i] for i in missing], cancel), strict=True))
             self._check_identity()
+        seconds = (time.monotonic() - started) / max(1, len(missing))
         verdicts = tuple(paid[i] if i in paid else self._recording.verdicts[key] for i, key in enumerate(keys))
         for i, (key, request, verdict) in enumerate(zip(keys, requests, verdicts, strict=True)):
             if i in paid:
@@ -118,6 +122,9 @@ class RecordedModel:
                 replayed=i not in paid,
                 messages=[asdict(message) for message in request.messages],
                 probability=verdict.probability,
+                prompt_tokens=verdict.prompt_tokens,
+                cached_tokens=verdict.cached_tokens,
+                seconds=round(seconds, 3) if i in paid else 0.0,
                 **({"weights": list(verdict.weights)} if request.answers else {}),
             )
         return verdicts

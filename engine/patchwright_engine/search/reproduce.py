@@ -115,7 +115,15 @@ def reproduce(
         if reproduction is None:
             job.report("reproduce", f"running reproduction {number} of {min(len(claims.votes), TRIED)}")
             reproduction = claims.judged[claim] = try_reproduction(claim, context, job.cancel, folder)
-        job.trace.step("reproduction", source=claim, votes=count, valid=reproduction.valid, reason=reproduction.reason)
+        job.trace.step(
+            "reproduction",
+            path=reproduction.path,
+            source=claim,
+            votes=count,
+            valid=reproduction.valid,
+            reason=reproduction.reason,
+            failure=reproduction.failure,
+        )
         if reproduction.valid:
             valid.append(reproduction)
             votes[reproduction.path] = count

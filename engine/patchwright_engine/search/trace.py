@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -61,6 +62,38 @@ class Trace:
         self.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """A trace file with what could not be read of it."""
+
+    steps: tuple[tuple[int, dict[str, Any]], ...]
+    """Each step with its line, 1-based."""
+    unreadable: tuple[int, ...]
+    """Lines that are cut, damaged or of another schema, 1-based."""
+    cut: bool
+    """The last line has no end: the writer was killed, still writes, or the file was cut."""
+
+
+def scan_trace(path: Path) -> Scanned:
+    """As `read_trace`, and what is missing.
+
+    Raises: as `read_trace`.
+    """
+    steps: list[tuple[int, dict[str, Any]]] = []
+    unreadable: list[int] = []
+    ended = True
+    for number, line in _lines(path):
+        step = _step(line)
+        ended = line.endswith("\n")
+        if step is not None:
+            steps.append((number, step))
+        elif line.strip():
+            unreadable.append(number)
+    if not steps:
+        raise _no_trace(path)
+    return Scanned(tuple(steps), tuple(unreadable), cut=not ended)
+
+
 def read_trace(path: Path) -> Iterator[dict[str, Any]]:
     """Steps of a trace in order; lines that are cut or not ours are skipped.
 
@@ -73,18 +106,22 @@ def read_trace(path: Path) -> Iterator[dict[str, Any]]:
 def read_lines(path: Path) -> Iterator[dict[str, Any] | None]:
     """As `read_trace`, with None for each line that is skipped; empty ones do not count."""
     found = False
+    for _, line in _lines(path):
+        if line.isspace():
+            continue
+        step = _step(line)
+        found = found or step is not None
+        yield step
+    if not found:
+        raise _no_trace(path)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                if line.isspace():
-                    continue
-                step = _step(line)
-                found = found or step is not None
-                yield step
+        with path.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+            yield from enumerate(lines, start=1)
     except OSError as error:
         raise BadInput(f"cannot read the trace {path}: {error.strerror}", "Give the path of a .jsonl trace.") from error
-    if not found:
-        raise BadInput(f"{path} is not a Patchwright trace", "Traces end in .jsonl; `patchwright fix` prints the path.")
 
 
 def _step(line: str) -> dict[str, Any] | None:
@@ -100,3 +137,7 @@ def _end_last_line(descriptor: int) -> None:
     size = os.fstat(descriptor).st_size
     if size and os.pread(descriptor, 1, size - 1) != b"\n":
         os.write(descriptor, b"\n")
+
+
+def _no_trace(path: Path) -> BadInput:
+    return BadInput(f"{path} is not a Patchwright trace", "Traces end in .jsonl; `patchwright fix` prints the path.")

@@ -7,7 +7,7 @@ Invariant: a patch that breaks a test that passed before, or fails the user's te
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from patchwright_engine.control import CancelToken
@@ -26,6 +26,7 @@ from patchwright_engine.verify.reproduction import useful_lines
 from patchwright_engine.verify.runs import TestReport
 
 _NAMED_FAILURES = 5
+_PRINTED_CHARS = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,8 @@ def _check_user_command(patch: Patch, context: VerificationContext, cancel: Canc
         return _Finding()
     after = run_user_command(context, patch, cancel)
     command = visible(command)
-    run = FixRun("user_test", command, after.exit_code, _status(before), _status(after), after.seconds)
+    printed = _shortened(after.output)
+    run = FixRun("user_test", command, after.exit_code, _status(before), _status(after), after.seconds, printed)
     if after.exit_code == 0:
         return _Finding((run,), passed=int(before.exit_code != 0))
     return _Finding((run,), rejection=f"`{command}` still fails ({_status(after)}):\n{useful_lines(after.output)}")
@@ -176,11 +178,8 @@ def _check_reproductions(patch: Patch, context: VerificationContext, cancel: Can
         passed += good
         summary = before.summary if before is not None else ""
         exit_code = (0 if good else 1) if after.run.exit_code is not None else None
-        runs.append(
-            FixRun(
-                "reproduction", _shown(context, reproduction.path), exit_code, summary, own.summary, after.run.seconds
-            )
-        )
+        shown, seconds = _shown(context, reproduction.path), after.run.seconds
+        runs.append(FixRun("reproduction", shown, exit_code, summary, own.summary, seconds, _printed(own)))
         if not good:
             text = "\n".join(useful_lines(failure.text) for failure in own.failures.values())
             feedback.append(f"The reproduction still fails ({own.summary}):\n{text or after.problem or ''}")
@@ -204,6 +203,7 @@ def _check_regression(patch: Patch, context: VerificationContext, cancel: Cancel
         before=before.summary,
         after=after.summary,
         seconds=after.run.seconds,
+        output=_printed(after, regression.newly_failing),
     )
     if not regression.newly_failing:
         rejection = _tampering(after, before)
@@ -235,6 +235,17 @@ def _why(test: str, after: TestReport) -> str:
     if failure is not None:
         return useful_lines(failure.text, limit=600)
     return after.problem or "it no longer exists"
+
+
+def _printed(report: TestReport, tests: Sequence[str] | None = None) -> str:
+    """How tests failed (None: all of them), else the end of what their run printed."""
+    failed = report.failures if tests is None else [test for test in tests if test in report.failures]
+    return _shortened("\n\n".join(report.failures[test].text for test in failed) or report.run.output)
+
+
+def _shortened(text: str) -> str:
+    text = text.strip("\n")
+    return text if len(text) <= _PRINTED_CHARS else "…" + text[-_PRINTED_CHARS:]
 
 
 def _of_file(report: TestReport, path: RepoPath) -> TestReport:

@@ -19,6 +19,7 @@ from patchwright_server.features.code_actions import edit_of
 from patchwright_server.features.errors import bad_argument, refuse
 from patchwright_server.jobs import Folder, IssueRequest, JobFix, NotPossibleError
 from patchwright_server.language_server import PatchwrightServer
+from patchwright_server.pages import NoPageError, write_page
 from patchwright_server.settings import NO_DEEPER, budget_name, next_budget
 
 APPLY_TRIES = 2
@@ -101,14 +102,23 @@ async def apply_fix(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
 
 
 async def show_trace(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
-    """{job, open?} → {"path": where the job's trace lies}."""
+    """{job, open?, page?} → {"path": of the job's trace, "page": of its report, which is opened in a browser}.
+
+    `page` false: no report is written, and the trace itself is opened. `open` false: nothing is opened.
+    """
     values = argument_of(arguments, "job")
     job = possible(lambda: ls.session.job(values.get("job")))
     if job.trace is None:
         raise refuse("This job has no trace: it never reached the engine, or is no fix.")
+    page = None
+    if values.get("page", True):
+        try:
+            page = await write_page(job.trace)
+        except NoPageError as error:
+            raise refuse(str(error)) from error
     if values.get("open", True):
-        await _open_document(ls, Path(job.trace))
-    return {"path": job.trace}
+        await _open_document(ls, Path(page or job.trace), external=page is not None)
+    return {"path": job.trace, "page": page}
 
 
 def reindex(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
@@ -211,7 +221,13 @@ def _diff_file(ls: PatchwrightServer, fix: JobFix) -> Path:
     return path
 
 
-async def _open_document(ls: PatchwrightServer, path: Path) -> None:
+async def _open_document(ls: PatchwrightServer, path: Path, *, external: bool = False) -> None:
+    """Show a document, `external` outside the editor; a client that shows none is told where it lies."""
     window = ls.client_capabilities.window
     if window and window.show_document and window.show_document.support:
-        await ls.window_show_document_async(types.ShowDocumentParams(convert.file_uri(str(path)), take_focus=True))
+        where = types.ShowDocumentParams(convert.file_uri(str(path)), external=external, take_focus=True)
+        if (await ls.window_show_document_async(where)).success or not external:
+            return
+    if external:
+        message = types.ShowMessageParams(types.MessageType.Info, f"The report of the search: {path}")
+        ls.window_show_message(message)

@@ -261,6 +261,20 @@ function M.deeper()
   end)
 end
 
+--- :PatchwrightReport. The last search as a page in the browser: its tree, proofs, scores and costs.
+function M.report()
+  local job = newest(false)
+  if not job then
+    return tell('there is no search to report on; start with :PatchwrightFix')
+  end
+  run('showTrace', { job = job.job, open = false }, function(result)
+    local _, problem = vim.ui.open(result.page)
+    if problem then
+      tell('no browser could be opened; the report is ' .. result.page, vim.log.levels.WARN)
+    end
+  end)
+end
+
 --- :PatchwrightCancel
 function M.cancel()
   run('cancel', vim.empty_dict(), function(result)
