@@ -64,6 +64,13 @@ def _describe(step: dict[str, Any]) -> list[tuple[str, list[str]]]:
                 for c in step["candidates"]
             ]
             return [(f"{at}locations (best {step['kept']} kept)", rows)]
+        case "walks":
+            rows = [f"walk {w['number']}  {', '.join(w['location'])}" for w in step["walks"]]
+            return [(f"{at}{len(rows)} independent walks", rows)]
+        case "drawn":
+            rows = [f"rollout {r['number']}  {r['patch_id'] or 'refused'}" for r in step["rollouts"]]
+            spent = sum(r["tokens"] for r in step["rollouts"])
+            return [(f"{at}drawn for {step['strategy']}: {len(rows)} rollouts, {spent} tokens", rows)]
         case "nearby_tests":
             shown = "" if step["text"] or not step["path"] else ", not shown at first"
             return [(f"{at}nearest tests: {step['path'] or 'none'}{shown}", step["text"].splitlines())]

@@ -15,6 +15,7 @@ from patchwright_engine.model.backend import CompletionRequest, Message
 from patchwright_engine.model.prompting import render
 from patchwright_engine.repair.apply import Refusal, build_patch
 from patchwright_engine.search.job import ANSWER_SHARE, CODE_SHARE, FENCE_CLOSE, Job, stage_prompt
+from patchwright_engine.search.strategies import DIVERGENT
 from patchwright_engine.syntax.languages import language_of
 from patchwright_engine.syntax.parse import parse_symbols
 from patchwright_engine.types import Location, Patch, RepoPath, Symbol
@@ -44,6 +45,8 @@ class Attempt:
     messages: tuple[Message, ...]
     revised: str | None = None
     """Id of the candidate this one revises."""
+    tokens: int = 0
+    """Generated for it, thoughts included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +60,20 @@ class Failed:
     """How near it came, 0-1: the nearest is revised first."""
 
 
-def repair(job: Job, location: Location, shown: Shown | None, *, n: int, seed: int, earlier: int) -> list[Attempt]:
+def repair(
+    job: Job,
+    location: Location,
+    shown: Shown | None,
+    *,
+    n: int,
+    seed: int,
+    earlier: int,
+    sampling: str = DIVERGENT,
+) -> list[Attempt]:
     """N fresh attempts at one location, at which `earlier` ones were made; the very first is greedy."""
     job.report("repair", f"writing {n} candidate{'s' if n > 1 else ''} for {location.symbols[0].name}")
     prompt = repair_prompt(job, location, shown)
-    return _attempts(job, location, prompt, n=n, seed=seed, earlier=earlier)
+    return _attempts(job, location, prompt, n=n, seed=seed, earlier=earlier, diverging=sampling == DIVERGENT)
 
 
 def revise(job: Job, failed: Failed, *, n: int, seed: int) -> list[Attempt]:
@@ -99,6 +111,7 @@ def _attempts(
     seed: int,
     earlier: int,
     revised: str | None = None,
+    diverging: bool = True,
 ) -> list[Attempt]:
     size = sum(job.model.count_tokens(shown_source(job, symbol)) for symbol in location.symbols)
     request = CompletionRequest(
@@ -113,8 +126,8 @@ def _attempts(
             request,
             answer_prefix=f"```{_language(location.symbols[0].path)}\n",
             stop=(FENCE_CLOSE,),
-            reference=prompt.original + FENCE_CLOSE,
-            skip_divergences=earlier,
+            reference=prompt.original + FENCE_CLOSE if diverging else "",
+            skip_divergences=earlier if diverging else 0,
         )
     attempts = []
     for completion in job.ask("repair", request):
@@ -127,7 +140,7 @@ def _attempts(
             symbols=() if prompt.cut else location.symbols,
             finish=completion.finish,
         )
-        attempts.append(Attempt(location, answer, result, prompt.messages, revised))
+        attempts.append(Attempt(location, answer, result, prompt.messages, revised, completion.tokens))
     return attempts
 
 

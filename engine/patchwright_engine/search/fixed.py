@@ -1,0 +1,287 @@
+"""The fixed strategies: N walks that know nothing of one another, and one choice among what they wrote.
+
+For comparison with Dev-Search: no scores, no failing test in a prompt, no revision, no early end. What `exec` and
+`orm-exec` run is what Dev-Search runs, and their reproduction tests are its first try.
+
+Invariant: candidate i does not depend on how many there are, and they are settled in order: the first rollouts of a
+large budget are those of a small one. (As far as the model answers alike for equal seeds, alone or among others.)
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from patchwright_engine.model.parameters import default_threads
+from patchwright_engine.model.prompting import render
+from patchwright_engine.repair.refusal import Refusal
+from patchwright_engine.repair.summary import normalize_patch
+from patchwright_engine.search.candidates import Candidate, Pool, to_fixes
+from patchwright_engine.search.dev_search import CONFIRMED, UNJUDGED, OpenVerification
+from patchwright_engine.search.job import CODE_SHARE, Job
+from patchwright_engine.search.judging import confirm, judge, trace_candidate
+from patchwright_engine.search.locate import BEAM, ScoredLocation, heading
+from patchwright_engine.search.repair_stage import Attempt, repair
+from patchwright_engine.search.reproduce import reproduce
+from patchwright_engine.search.rollouts import Drawn, Rollout, drawn_to_json, ranked, undecided
+from patchwright_engine.search.strategies import DIVERGENT, EXEC, ORM_EXEC, SINGLE
+from patchwright_engine.search.walks import Walk, walk
+from patchwright_engine.types import Evidence, Fix, Location, Patch, RepoPath
+from patchwright_engine.verify.background import OtherTests, other_tests, spare_cores
+from patchwright_engine.verify.cheating import inspect_patch
+from patchwright_engine.verify.context import VerificationContext, with_reproduction
+from patchwright_engine.verify.discovery import refused_paths
+from patchwright_engine.verify.evidence import Verification, verify_patch
+
+WAVE = 8
+"""Walks that are repaired together and then settled: as many as the model answers side by side."""
+
+
+def draw(
+    job: Job,
+    open_context: OpenVerification,
+    pool: Pool,
+    strategy: str,
+    *,
+    sampling: str = DIVERGENT,
+    on_fix: Callable[[Fix], None] | None = None,
+) -> tuple[Drawn, str]:
+    """Draw the budget's rollouts and judge them as far as `strategy` looks at them.
+
+    `pool` gathers the candidates, and at the end their order; an interrupted draw leaves there and in the trace what
+    was settled, which are the first rollouts.
+
+    Returns the rollouts, and why it stopped: 'budget' or 'no_candidates'.
+
+    Raises:
+        Cancelled: by the user or the deadline.
+    """
+    drawing = _Drawing(job, pool, strategy, sampling, on_fix)
+    try:
+        stopped = drawing.run(open_context)
+    finally:
+        drawn = drawing.drawn()
+        pool.order = ranked(drawn, max(1, len(drawn.rollouts)), strategy)
+        job.trace.step("drawn", **drawn_to_json(drawn))
+    return drawn, stopped
+
+
+@dataclass(slots=True)
+class _Drawing:
+    """The rollouts of one job under way."""
+
+    job: Job
+    pool: Pool
+    strategy: str
+    sampling: str
+    on_fix: Callable[[Fix], None] | None
+    context: VerificationContext | None = None
+    """None: nothing is run."""
+    votes: dict[RepoPath, int] = field(default_factory=dict)
+    """Votes for each reproduction's claim."""
+    reproduction_tokens: int = 0
+    settled: list[Rollout] = field(default_factory=list)
+    """In order; what is known of their patches is filled in by `drawn`."""
+    asked_orm: set[str] = field(default_factory=set)
+
+    @property
+    def asked(self) -> int:
+        return 1 if self.strategy == SINGLE else self.job.budget.rollouts
+
+    def run(self, open_context: OpenVerification) -> str:
+        job = self.job
+        walks = walk(job, self.asked)
+        if not walks:
+            job.note("No function or class was found that could be at fault.")
+            return "no_candidates"
+        if self.strategy in (EXEC, ORM_EXEC):
+            job.report("verify", "running the project's tests as they are")
+            suspected = tuple(dict.fromkeys(s.path for one in walks for s in one.location.symbols))
+            with open_context(suspected) as context:
+                for note in context.notes:
+                    job.note(note)
+                self.context = context
+                spare = spare_cores(default_threads(), job.model.cpu_threads)
+                with other_tests(context, job.cancel, spare) as others:
+                    self._reproduce(walks[0])
+                    self._repair(walks)
+                    self._try_unproven()
+                    self._confirm_leaders(others)
+        else:
+            job.note(f"Nothing was run: the strategy '{self.strategy}' looks at answers only.")
+            self._repair(walks)
+        return "budget" if self.pool.alive() else "no_candidates"
+
+    def drawn(self) -> Drawn:
+        """What is known now."""
+        return Drawn(
+            tuple(self._known(rollout) for rollout in self.settled),
+            self.strategy,
+            self.asked,
+            self.sampling,
+            self.job.seed,
+            self.reproduction_tokens,
+            len(self.context.reproductions) if self.context else 0,
+        )
+
+    def _known(self, rollout: Rollout) -> Rollout:
+        if rollout.key is None:
+            return rollout
+        candidate = self.pool.by_key[rollout.key]
+        return replace(
+            rollout,
+            patch_id=candidate.patch.id,
+            evidence=candidate.verification.evidence,
+            agreement=candidate.agreement,
+            flags=len(candidate.verification.flags),
+            orm=candidate.orm,
+            diff_chars=len(candidate.patch.diff),
+        )
+
+    def _reproduce(self, greedy: Walk) -> None:
+        """Write reproduction tests, once. Where they look does not depend on the number of walks either."""
+        context = self.context
+        assert context is not None
+        if context.workspace is None:
+            return
+        suspects = dict.fromkeys((*greedy.location.symbols, *greedy.suspects))
+        places = [ScoredLocation(Location((symbol,), 0), 0.0, 0.0, None) for symbol in suspects][:BEAM]
+        before = self.job.generated_tokens
+        found = reproduce(self.job, places, context, seed=self.job.seed)
+        self.reproduction_tokens = self.job.generated_tokens - before
+        self.votes.update(found.votes)
+        for reproduction in found.valid:
+            context = with_reproduction(context, reproduction)
+        self.context = context
+        if not found.valid:
+            self.job.note(
+                "No test could be written that shows the issue: describe an exact call and its expected result."
+            )
+
+    def _repair(self, walks: tuple[Walk, ...]) -> None:
+        """The next attempt at its location for every walk, some walks at a time, each settled in its turn."""
+        job = self.job
+        made: Counter[Location] = Counter()
+        for start in range(0, len(walks), WAVE):
+            if job.generated_tokens >= job.budget.tokens:
+                job.note("The search reached its limit of generated tokens.")
+                return
+            wave = walks[start : start + WAVE]
+            written: dict[int, Attempt] = {}
+            for location in dict.fromkeys(one.location for one in wave):
+                members = [one.number for one in wave if one.location == location]
+                earlier = made[location]
+                made[location] += len(members)
+                attempts = repair(
+                    job,
+                    location,
+                    None,
+                    n=len(members),
+                    seed=job.seed + earlier,
+                    earlier=earlier,
+                    sampling=self.sampling,
+                )
+                written.update(zip(members, attempts, strict=True))
+            for one in wave:
+                self._settle(one, written[one.number])
+
+    def _settle(self, one: Walk, attempt: Attempt) -> None:
+        """Count one rollout, and judge its patch unless an equal one was."""
+        job, result = self.job, attempt.result
+        job.rollouts += 1
+        place = tuple(heading(symbol) for symbol in one.location.symbols)
+        tokens = one.tokens + attempt.tokens
+        refusal = result if isinstance(result, Refusal) else self._objection(result)
+        if refusal is not None:
+            self.settled.append(Rollout(one.number, place, None, None, refusal.reason, tokens))
+            job.trace.step("candidate", rollout=job.rollouts, refused=refusal.reason, hint=refusal.hint)
+            return
+        assert isinstance(result, Patch)
+        key = normalize_patch(result)
+        known = self.pool.seen(result)
+        if known:
+            job.trace.step("candidate", rollout=job.rollouts, patch=known.patch.id, votes=known.votes)
+        else:
+            candidate = Candidate(result, attempt, UNJUDGED, 0.0)
+            self.pool.add(candidate)
+            self._judge(candidate)
+        self.settled.append(Rollout(one.number, place, result.id, key, "", tokens))
+
+    def _objection(self, patch: Patch) -> Refusal | None:
+        """Why a patch cannot be offered by any strategy, whatever its runs say."""
+        refused = refused_paths(patch, self.job.snapshot)
+        if refused:
+            return Refusal("forbidden", "; ".join(refused.values()), "Change the code that the issue is about.")
+        found = inspect_patch(patch, lambda: (self.job.issue.text,)).refused
+        if found:
+            return Refusal("harmful", "; ".join(f"it {words}" for words in found), "Mend the code itself.")
+        return None
+
+    def _judge(self, candidate: Candidate) -> None:
+        job = self.job
+        if self.context is None:
+            flags = inspect_patch(candidate.patch, lambda: (job.issue.text,)).flags
+            candidate.verification = Verification(Evidence.PARSES, (), 0, None, "", flags=flags)
+            candidate.agreement = 1.0
+        else:
+            job.report("verify", f"running candidate {job.rollouts}")
+            judge(candidate, self.context, self.votes, job.cancel)
+        trace_candidate(job, candidate)
+        self._tell(candidate)
+
+    def _tell(self, candidate: Candidate) -> None:
+        job, evidence = self.job, candidate.verification.evidence
+        if evidence is not None and (job.best_evidence is None or evidence.strength > job.best_evidence.strength):
+            job.best_evidence = evidence
+            if self.on_fix:
+                self.on_fix(next(fix for fix in to_fixes(self.pool) if fix.id == candidate.patch.id))
+
+    def _try_unproven(self) -> None:
+        """The regression tests over what satisfies no reproduction, where no earlier candidate does better.
+
+        So every budget has what it would choose had all candidates run everything.
+        """
+        context = self.context
+        assert context is not None
+        for candidate in self.pool.by_key.values():
+            if candidate.alive:
+                return
+            kinds = {run.kind for run in candidate.verification.runs}
+            if "reproduction" in kinds and "regression" not in kinds:
+                self.job.report("verify", "running the project's tests over unproven candidates")
+                candidate.verification = verify_patch(candidate.patch, context, self.job.cancel)
+                trace_candidate(self.job, candidate)
+                self._tell(candidate)
+
+    def _confirm_leaders(self, others: OtherTests) -> None:
+        """Run the project's other tests over the best of what will be called verified, and have ties judged."""
+        context = self.context
+        assert context is not None
+        while True:
+            if self.strategy == ORM_EXEC:
+                self._ask_orm()
+            drawn = self.drawn()
+            self.pool.order = ranked(drawn, max(1, len(drawn.rollouts)), self.strategy)
+            leaders = (c for c in self.pool.alive()[:CONFIRMED] if not c.confirmed)
+            candidate = next((c for c in leaders if c.verification.evidence and c.verification.evidence.verified), None)
+            if candidate is None:
+                return
+            confirm(self.job, candidate, context, others)
+            self.job.best_evidence = next((c.verification.evidence for c in self.pool.alive()), None)
+
+    def _ask_orm(self) -> None:
+        """The ORM's verdict (issue and patch only) on whatever runs leave tied at the top, at any budget."""
+        job, drawn = self.job, self.drawn()
+        tied = {one for budget in range(1, len(drawn.rollouts) + 1) for one in undecided(drawn, budget)}
+        limit = job.tokens(CODE_SHARE)
+        asked = [
+            c
+            for c in self.pool.by_key.values()
+            if c.patch.id in tied and c.patch.id not in self.asked_orm and job.model.count_tokens(c.patch.diff) <= limit
+        ]
+        if not asked:
+            return
+        self.asked_orm.update(c.patch.id for c in asked)
+        job.report("rank", f"judging {len(asked)} candidates")
+        questions = [render("judge_patch", diff=c.patch.diff) for c in asked]
+        for candidate, probability in zip(asked, job.judge_issue("rank", questions), strict=True):
+            candidate.orm = probability
