@@ -14,7 +14,15 @@ from patchwright_engine.bench.checkout import to_patch
 from patchwright_engine.bench.instances import Instance
 from patchwright_engine.bench.partial import Partial
 from patchwright_engine.bench.prepare import Prepared
-from patchwright_engine.bench.truth import HiddenRun, Truth, establish, form_of, hidden_command, hidden_from_json, read_run
+from patchwright_engine.bench.truth import (
+    HiddenRun,
+    Truth,
+    establish,
+    form_of,
+    hidden_command,
+    hidden_from_json,
+    read_run,
+)
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput
 from patchwright_engine.sandbox.base import Sandbox

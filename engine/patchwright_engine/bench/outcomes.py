@@ -54,10 +54,10 @@ class Outcome:
     stopped: str = ""
     reason: str = ""
     """Why there was no search, when there was none."""
-    right_rollouts: int = 0
-    """Of the fixed strategies' rollouts, those whose patch is right."""
-    found_right: bool = False
-    """Some candidate is right, offered or not."""
+    right_rollouts: int | None = None
+    """Of a fixed strategy's rollouts, those whose patch is right. None: not all were judged."""
+    found_right: bool | None = None
+    """Whether some candidate is right, offered or not. None: not all were judged."""
     levels: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Evidence, or 'rejected' → distinct candidates, and how many of them are right. Empty: they were not judged."""
     trace: str = ""

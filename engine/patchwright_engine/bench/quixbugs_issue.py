@@ -160,7 +160,7 @@ class _Given(ast.NodeTransformer):
     def __init__(self, arguments: list[Any]) -> None:
         self._arguments = arguments
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802 - as ast calls it
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         if any(isinstance(argument, ast.Starred) for argument in node.args):
             node.args = [ast.parse(repr(argument), mode="eval").body for argument in self._arguments]

@@ -1,9 +1,9 @@
-"""Runs one test function of QuixBugs statement by statement and prints what each does: `python -c … FILE FUNCTION CASE`.
+"""Runs one test function of QuixBugs statement by statement: `python -c … FILE FUNCTION CASE`; prints what each does.
 
 It runs inside the sandbox, from the project's root, under the project's own interpreter, so it is plain Python and
 imports nothing of ours. Each line it prints after MARK is JSON: {"at": N} before statement N of the function's body,
-{"expected": TEXT} before an assertion's left side is worked out; then, for the statement that fails, {"raised": TEXT} or
-{"shown": TEXT, "differing": [[KEY, SHOWN, EXPECTED], ...]}. Who sees neither knows which statement never ended.
+{"expected": TEXT} before an assertion's left side is worked out; then, for the statement that fails, {"raised": TEXT}
+or {"shown": TEXT, "differing": [[KEY, SHOWN, EXPECTED], ...]}. Who sees neither knows which statement never ended.
 """
 
 import ast
@@ -61,9 +61,9 @@ def _fails(statement: ast.stmt, names: dict) -> "dict | None":  # type: ignore[t
         if shown == expected:
             return None
         return {"shown": _text(repr(shown)), "differing": _differing(shown, expected)}
-    wanted = not isinstance(test, ast.UnaryOp)
+    wanted, asked = (False, test.operand) if isinstance(test, ast.UnaryOp) else (True, test)
     _print({"expected": repr(wanted)})
-    shown = value(test if wanted else test.operand)
+    shown = value(asked)
     return None if bool(shown) is wanted else {"shown": _text(repr(shown))}
 
 
@@ -80,7 +80,8 @@ def _text(text: str) -> str:
 
 
 def _print(value: object) -> None:
-    print(MARK + json.dumps(value), flush=True)
+    sys.stdout.write(MARK + json.dumps(value) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -9,30 +9,31 @@ Invariant: a search sees the base commit and the issue, never the hidden tests; 
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 
-from patchwright_engine.bench.died import ENVIRONMENT, died_at, places_of, wanted_places
+from patchwright_engine.bench.died import ENVIRONMENT, places_of, wanted_places
 from patchwright_engine.bench.hidden import HiddenTests, Judge
 from patchwright_engine.bench.instances import Instance
+from patchwright_engine.bench.judging import Judging
 from patchwright_engine.bench.outcomes import Cell, Outcome
 from patchwright_engine.bench.partial import Partial
 from patchwright_engine.bench.prepare import Prepared, prepare
 from patchwright_engine.bench.quixbugs_issue import is_quixbugs, quixbugs_issue
 from patchwright_engine.bench.searched import Searched, read_searched
 from patchwright_engine.bench.searching import search_once
-from patchwright_engine.bench.truth import Truth, form_of
+from patchwright_engine.bench.truth import form_of
 from patchwright_engine.control import CancelToken, ProgressSink
 from patchwright_engine.errors import Cancelled, EnvironmentProblem, ModelUnavailable, PatchwrightError
 from patchwright_engine.model.backend import LanguageModel
 from patchwright_engine.pipeline import FixRequest
 from patchwright_engine.sandbox.base import Sandbox
-from patchwright_engine.search.rollouts import Drawn, choose
+from patchwright_engine.search.rollouts import choose
 from patchwright_engine.search.strategies import DEV_SEARCH, EXEC, ORM_EXEC, VOTING
 from patchwright_engine.types import Evidence, Issue, Patch
-from patchwright_engine.verify.environment import TestEnvironment, discover_environment
+from patchwright_engine.verify.environment import discover_environment
 
 SEED_STEP = 1_000_000
 """Between repetitions: more than any search adds to its seed."""
@@ -41,7 +42,7 @@ TRUTH_SECONDS = 120.0
 _RUNS = (EXEC, ORM_EXEC)
 """Fixed strategies whose candidates are run; the others' are never called more than `parses`."""
 
-Say = Callable[[str], None]
+_STRONGER = {VOTING: (VOTING, EXEC, ORM_EXEC), EXEC: (EXEC, ORM_EXEC), ORM_EXEC: (ORM_EXEC,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,37 +81,38 @@ class RepairBench:
     """The model of the calling thread, started by the first call. Raises ModelUnavailable."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who hears of an instance under way."""
+
+    say: Callable[[str], None]
+    progress: Callable[[str], ProgressSink]
+    """Gives the sink of one search, by its title."""
+    keep: Callable[[Outcome], None]
+
+
+@dataclass(frozen=True, slots=True)
 class _Case:
-    """One instance under way."""
+    """One instance, ready to be searched."""
 
     instance: Instance
     bench: RepairBench
-    say: Say
-    progress: Callable[[str], ProgressSink]
-    keep: Callable[[Outcome], None]
+    watch: Watch
     prepared: Prepared
-    hidden: HiddenTests
-    truth: Truth
     issue: str
-    wanted: frozenset[str]
-    """Places of the developer's fix."""
-    right: dict[str, bool] = field(default_factory=dict)
-    """What was judged, by patch id."""
-    finished: list[Path] = field(default_factory=list)
-    """Traces of the repetition's searches."""
+    judging: Judging
+
+    @property
+    def traces(self) -> Path:
+        return self.bench.out / "traces" / self.instance.instance_id
+
+    def finished(self, repetition: int) -> list[Path]:
+        """Traces of searches that have ended."""
+        return sorted(self.traces.glob(f"r{repetition}-*.jsonl"))
 
 
-def repair_instance(
-    instance: Instance,
-    bench: RepairBench,
-    wanted: Collection[tuple[Cell, int]],
-    *,
-    say: Say,
-    progress: Callable[[str], ProgressSink],
-    keep: Callable[[Outcome], None],
-) -> None:
-    """Find out what is `wanted` (cell, repetition), handing each to `keep` as soon as it is known.
+def repair_instance(instance: Instance, bench: RepairBench, wanted: Collection[tuple[Cell, int]], watch: Watch) -> None:
+    """Find out what is `wanted` (cell, repetition); each is kept as soon as it is known.
 
     Raises:
         Cancelled: what was finished was kept, and what was begun is gone on with the next time.
@@ -118,47 +120,43 @@ def repair_instance(
     """
     known: set[tuple[Cell, int]] = set()
 
-    def told(outcome: Outcome) -> None:
+    def keep(outcome: Outcome) -> None:
         known.add((outcome.cell, outcome.repetition))
-        keep(outcome)
+        watch.keep(outcome)
 
     try:
-        _repair(instance, bench, wanted, say, progress, told)
+        _repair(instance, bench, wanted, replace(watch, keep=keep))
         return
     except (Cancelled, ModelUnavailable):
         raise
     except PatchwrightError as error:
         reason = str(error)
-    say(f"not searched: {reason}")
+    watch.say(f"not searched: {reason}")
     for cell, repetition in wanted:
         if (cell, repetition) not in known:
-            told(Outcome(instance.instance_id, cell, repetition, died_at=ENVIRONMENT, reason=reason))
+            watch.keep(Outcome(instance.instance_id, cell, repetition, died_at=ENVIRONMENT, reason=reason))
 
 
-def _repair(
-    instance: Instance,
-    bench: RepairBench,
-    wanted: Collection[tuple[Cell, int]],
-    say: Say,
-    progress: Callable[[str], ProgressSink],
-    keep: Callable[[Outcome], None],
-) -> None:
+def _repair(instance: Instance, bench: RepairBench, wanted: Collection[tuple[Cell, int]], watch: Watch) -> None:
     if form_of(instance) is None:
         raise EnvironmentProblem(f"the output of `{instance.test_command}` cannot be read here", "Use pytest.")
-    prepared = prepare(instance, bench.repos, bench.cache, bench.cancel, say)
+    prepared = prepare(instance, bench.repos, bench.cache, bench.cancel, watch.say)
     environment = discover_environment(prepared.base, prepared.python)
-    seconds = max(TRUTH_SECONDS, bench.options.timeout_seconds)
+    options = bench.options
+    seconds = max(TRUTH_SECONDS, options.timeout_seconds)
     judge = Judge(instance, prepared, environment, bench.sandbox, bench.cancel, seconds)
     partial = _partial(instance, bench, seconds)
     with HiddenTests(judge, partial) as hidden:
+        watch.say("running the hidden tests without and with the developer's fix")
         truth = hidden.truth()
         if isinstance(truth, str):
             raise EnvironmentProblem(truth, "This instance tells nothing on this machine: leave it out.")
-        issue = _issue(judge, hidden, partial)
         gold = wanted_places(places_of(instance.patch, prepared.base))
-        case = _Case(instance, bench, say, progress, keep, prepared, hidden, truth, issue, gold)
+        judging = Judging(
+            instance.instance_id, prepared.base, hidden, truth, gold, judge_all=options.judge_all, say=watch.say
+        )
+        case = _Case(instance, bench, watch, prepared, _issue(judge, hidden, partial), judging)
         for repetition in sorted({repetition for _, repetition in wanted}):
-            case.finished = sorted(_traces(case).glob(f"r{repetition}-*.jsonl"))
             cells = sorted(cell for cell, number in wanted if number == repetition)
             for sampling in sorted({cell.sampling for cell in cells if cell.strategy != DEV_SEARCH}):
                 _fixed(case, repetition, [cell for cell in cells if cell.sampling == sampling])
@@ -185,23 +183,26 @@ def _issue(judge: Judge, hidden: HiddenTests, partial: Partial) -> str:
     return known
 
 
-def _traces(case: _Case) -> Path:
-    return case.bench.out / "traces" / case.instance.instance_id
-
-
 def _fixed(case: _Case, repetition: int, cells: Sequence[Cell]) -> None:
     """Draw rollouts for the largest of the budgets, then choose for every cell. All cells have one sampling."""
     strategies = {cell.strategy for cell in cells}
     strongest = next((name for name in (ORM_EXEC, EXEC) if name in strategies), VOTING)
-    budget = max(cell.budget for cell in cells)
-    drawing = Cell(strongest, cells[0].sampling, budget)
-    trace, searched = _search(case, repetition, drawing)
-    drawn = searched.drawn
-    if drawn is None:
+    drawing = Cell(strongest, cells[0].sampling, max(cell.budget for cell in cells))
+    trace, searched = _search(case, repetition, _at_least(case, repetition, drawing))
+    if searched.drawn is None:
         raise EnvironmentProblem(f"{trace} holds no rollouts", "Delete it, and they are drawn again.")
-    _judge(case, searched.diffs if case.bench.options.judge_all else {}, searched.diffs)
     for cell in cells:
-        case.keep(_chosen(case, repetition, cell, searched, trace))
+        case.watch.keep(_chosen(case, repetition, cell, searched, trace))
+
+
+def _at_least(case: _Case, repetition: int, drawing: Cell) -> Cell:
+    """A drawing that was made before and holds this one, or this one."""
+    for strategy in _STRONGER[drawing.strategy]:
+        for trace in case.finished(repetition):
+            stem, _, budget = trace.stem.rpartition("-")
+            if stem == f"r{repetition}-{strategy}-{drawing.sampling}" and int(budget) >= drawing.budget:
+                return Cell(strategy, drawing.sampling, int(budget))
+    return drawing
 
 
 def _chosen(case: _Case, repetition: int, cell: Cell, searched: Searched, trace: Path) -> Outcome:
@@ -213,21 +214,24 @@ def _chosen(case: _Case, repetition: int, cell: Cell, searched: Searched, trace:
     runs = cell.strategy in _RUNS
     ids = dict.fromkeys(one.patch_id for one in seen if one.patch_id is not None)
     levels = {one.patch_id: str(one.evidence) if one.evidence else None for one in seen if one.patch_id is not None}
-    evidence = levels.get(choice.patch_id) if choice.patch_id is not None else None
+    evidence = None
+    if choice.patch_id is not None:
+        evidence = levels[choice.patch_id] if runs else str(Evidence.PARSES)
     share = choice.tokens / max(1, searched.tokens)
     others = max(0.0, searched.seconds - searched.model_seconds) * len(seen) / max(1, len(drawn.rollouts))
     places = [place for one in seen for place in one.location]
-    outcome = _judged(case, cell, repetition, choice.patch_id, ids, searched, places)
+    diffs = {one: searched.diffs[one] for one in ids}
+    outcome = case.judging.outcome((cell, repetition), choice.patch_id, diffs, places)
     return replace(
         outcome,
-        evidence=evidence if runs or evidence is None else str(Evidence.PARSES),
+        evidence=evidence,
         rollouts=choice.rollouts,
         tokens=choice.tokens,
         thought_tokens=round(searched.thought_tokens * share),
         seconds=round(searched.model_seconds * share + (others if runs else 0.0), 1),
         stopped="budget" if choice.patch_id is not None else "no_candidates",
-        right_rollouts=sum(case.right.get(one.patch_id or "", False) for one in seen),
-        levels=_levels(case, {one: levels[one] for one in ids}) if runs else {},
+        right_rollouts=case.judging.count_right([one.patch_id for one in seen]),
+        levels=case.judging.levels({one: levels[one] for one in ids}) if runs else {},
         trace=_below(trace, case.bench.out),
     )
 
@@ -239,9 +243,8 @@ def _dev_search(case: _Case, repetition: int, cells: Sequence[Cell]) -> None:
         if known is None or not known[1].same_for_more:
             known = _search(case, repetition, cell)
         trace, searched = known
-        _judge(case, searched.diffs if case.bench.options.judge_all else {}, searched.diffs)
-        outcome = _judged(case, cell, repetition, searched.offered, searched.diffs, searched, searched.places)
-        case.keep(
+        outcome = case.judging.outcome((cell, repetition), searched.offered, searched.diffs, searched.places)
+        case.watch.keep(
             replace(
                 outcome,
                 evidence=searched.evidence[searched.offered] if searched.offered else None,
@@ -250,7 +253,7 @@ def _dev_search(case: _Case, repetition: int, cells: Sequence[Cell]) -> None:
                 thought_tokens=searched.thought_tokens,
                 seconds=searched.seconds,
                 stopped=searched.stopped,
-                levels=_levels(case, searched.evidence),
+                levels=case.judging.levels(searched.evidence),
                 trace=_below(trace, case.bench.out),
             )
         )
@@ -258,14 +261,14 @@ def _dev_search(case: _Case, repetition: int, cells: Sequence[Cell]) -> None:
 
 def _search(case: _Case, repetition: int, cell: Cell) -> tuple[Path, Searched]:
     """The finished search of a cell, made now if it is not there. Raises: as `search_once`."""
-    trace = _traces(case) / f"r{repetition}-{cell.name}.jsonl"
+    trace = case.traces / f"r{repetition}-{cell.name}.jsonl"
     if trace.exists():
         found = read_searched(trace)
         if found is not None:
             return trace, found
     options = case.bench.options
     title = f"{cell.name}" + (f", repetition {repetition + 1}" if options.repetitions > 1 else "")
-    case.say(f"searching: {title}")
+    case.watch.say(f"searching: {title}")
     request = FixRequest(
         Issue(case.issue),
         case.prepared.base,
@@ -277,25 +280,12 @@ def _search(case: _Case, repetition: int, cell: Cell) -> tuple[Path, Searched]:
     )
     if cell.sampling:
         request = replace(request, sampling=cell.sampling)
-    model, sink = case.bench.model(), case.progress(title)
-    search_once(request, trace, case.finished, model=model, cancel=case.bench.cancel, progress=sink)
-    case.finished.append(trace)
+    model, sink = case.bench.model(), case.watch.progress(title)
+    search_once(request, trace, case.finished(repetition), model=model, cancel=case.bench.cancel, progress=sink)
     made = read_searched(trace)
     if made is None:
         raise EnvironmentProblem(f"{trace} has no end", "Delete it, and the search is made again.")
     return trace, made
-
-
-def _judge(case: _Case, ids: Iterable[str], diffs: Iterable[str]) -> None:
-    ...
-
-
-def _judged(*arguments: object) -> Outcome:
-    raise NotImplementedError
-
-
-def _levels(case: _Case, evidence: object) -> dict[str, tuple[int, int]]:
-    raise NotImplementedError
 
 
 def _below(path: Path, folder: Path) -> str:

@@ -6,6 +6,7 @@ whole request, so what is taken over is what the model would say again. Invarian
 all.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable
@@ -59,7 +60,7 @@ def _begin(part: Path, known: Iterable[Path]) -> bool:
         whole = part.read_bytes()
         whole = whole[: whole.rfind(b"\n") + 1]
     else:
-        whole = "".join(line for path in known for line in _paid_lines(path)).encode()
+        whole = "".join(_paid_lines(known)).encode()
     fresh = part.with_suffix(".new")
     fresh.write_bytes(whole)
     fresh.chmod(0o600)
@@ -67,15 +68,15 @@ def _begin(part: Path, known: Iterable[Path]) -> bool:
     return bool(whole)
 
 
-def _paid_lines(path: Path) -> Iterable[str]:
-    """The steps of a trace that hold answers of the model. A trace that cannot be read holds none."""
-    try:
-        steps = list(read_trace(path))
-    except BadInput:
-        return
-    for step in steps:
-        if step["kind"] in _PAID:
-            yield json.dumps(step) + "\n"
+def _paid_lines(traces: Iterable[Path]) -> list[str]:
+    """The steps of some traces that hold answers of the model, each once. A trace that cannot be read holds none."""
+    lines: dict[object, str] = {}
+    for path in traces:
+        with contextlib.suppress(BadInput):
+            for step in read_trace(path):
+                if step["kind"] in _PAID:
+                    lines.setdefault((step["kind"], step.get("key")), json.dumps(step) + "\n")
+    return list(lines.values())
 
 
 def _finish(part: Path, trace: Path) -> None:
