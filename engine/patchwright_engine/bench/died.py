@@ -12,12 +12,17 @@ UNJUDGED = "edit or verification"
 
 
 def places_of(diff: str, tree: Path) -> frozenset[str]:
-    """What a diff changes in the files of `tree`: 'path::function', the innermost; the path alone outside of any."""
+    """What a diff changes in the files of `tree`: 'path::function', the innermost; the path alone outside of any.
+
+    What it adds as new files has no place.
+    """
     places: set[str] = set()
     for path, changes in changes_of(diff).items():
         file = tree / path
-        source = file.read_bytes() if file.is_file() else b""
-        functions = [s for s in parse_symbols(path, source).symbols if s.kind in ("function", "method")]
+        if not file.is_file():
+            continue
+        symbols = parse_symbols(path, file.read_bytes()).symbols
+        functions = [symbol for symbol in symbols if symbol.kind in ("function", "method")]
         for line in {line for change in changes for line in change.lines}:
             inside = [symbol for symbol in functions if symbol.start_line <= line <= symbol.end_line]
             innermost = max(inside, key=lambda symbol: symbol.start_line, default=None)
@@ -37,6 +42,6 @@ def died_at(wanted: frozenset[str], tried: Iterable[str], *, found_right: bool, 
     """
     if found_right:
         return VERIFICATION
-    if not wanted & frozenset(tried):
+    if wanted and not wanted & frozenset(tried):
         return LOCALIZATION
     return EDIT if all_judged else UNJUDGED
