@@ -4,8 +4,9 @@
 
 FILE holds a list of rules, tried in order against the last user message:
 `{"match": REGEX, "answers": [TEXT, …], "yes": 0.9, "delay": SECONDS, "fault": KIND}` (all but `answers` optional).
-Candidate i gets answer i, cyclically. `yes` is P(yes) of verdicts. Faults: 'hang' (answer never), 'drop' (hang up
-without a reply), 'garbage' (no JSON), 'status:503' and the like, 'no_logprobs', 'one_choice' (ignore `n`).
+Candidate i gets answer i, cyclically, counted from the divergences that earlier requests have used up. `yes` is P(yes)
+of verdicts. Faults: 'hang' (answer never), 'drop' (hang up without a reply), 'garbage' (no JSON), 'status:503' and the
+like, 'no_logprobs', 'one_choice' (ignore `n`).
 """
 
 import argparse
@@ -119,7 +120,7 @@ class ScriptedModel:
         prompt = sum(self.count_tokens(message.content) for message in request.messages)
         done = []
         for index in range(request.n):
-            text = texts[index % len(texts)]
+            text = texts[(request.skip_divergences + index) % len(texts)]
             if not text.startswith(request.answer_prefix):
                 text = request.answer_prefix + text
             done.append(Completion(text, tokens=self.count_tokens(text)))

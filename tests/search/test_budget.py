@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from patchwright_engine.errors import BadInput
 from patchwright_engine.search.budget import parse_budget, round_sizes
-from patchwright_engine.search.dev_search import allocate
 
 
 @pytest.mark.parametrize(("text", "rollouts"), [("quick", 2), ("standard", 8), ("deep", 32), ("1", 1), ("5", 5)])
@@ -25,10 +24,10 @@ def test_anything_else_is_refused_with_the_choices(text: str) -> None:
 
 
 def test_rounds_double_what_was_spent() -> None:
-    assert round_sizes(8) == (2, 2, 4)
-    assert round_sizes(32) == (2, 2, 4, 8, 16)
+    assert round_sizes(8) == (1, 1, 2, 4)
+    assert round_sizes(32) == (1, 1, 2, 4, 8, 16)
     assert round_sizes(1) == (1,)
-    assert round_sizes(5) == (2, 2, 1)
+    assert round_sizes(5) == (1, 1, 2, 1)
 
 
 @given(st.integers(1, 256), st.integers(1, 256))
@@ -37,18 +36,3 @@ def test_a_deeper_search_begins_with_the_rounds_of_a_shallower_one(a: int, b: in
     assert sum(round_sizes(small)) == small
     whole = round_sizes(small)[:-1]
     assert round_sizes(large)[: len(whole)] == whole
-
-
-@given(st.lists(st.floats(0, 3), min_size=1, max_size=4), st.integers(0, 16))
-def test_every_rollout_of_a_round_is_given_out(scores: list[float], size: int) -> None:
-    assert sum(allocate(scores, [0] * len(scores), size)) == size
-
-
-def test_better_locations_get_more_rollouts_but_not_all() -> None:
-    first = allocate([2.0, 1.6, 0.5], [0, 0, 0], 8)
-    assert first[0] > first[1] >= first[2]
-    assert first[1] > 0
-
-
-def test_rollouts_go_where_the_share_lags() -> None:
-    assert allocate([1.0, 1.0], [4, 0], 4) == [0, 4]

@@ -57,9 +57,10 @@ def by_seed(request: CompletionRequest) -> list[str]:
     if name is None:
         return list(SHOWS_IT.answers)
     head = f"def {name[1]}({'a, b' if name[1] == 'add' else 'numbers'})"
-    apart = [request.skip_divergences + i for i in range(request.n)] if request.reference else seeds
-    greedy = [request.first_greedy and i == 0 for i in range(request.n)]
-    return [f"```python\n{head}:\n    return {'first' if g else apart[i]}\n```" for i, g in enumerate(greedy)]
+    # The scripted model counts from the divergences that earlier requests have used up.
+    apart = list(range(request.skip_divergences + request.n)) if request.reference else seeds
+    bodies = ["first" if request.first_greedy and i == 0 else str(each) for i, each in enumerate(apart)]
+    return [f"```python\n{head}:\n    return {body}\n```" for body in bodies]
 
 
 @dataclass
@@ -158,8 +159,8 @@ def test_walks_that_share_a_prompt_are_asked_together(search: Search) -> None:
 
 
 def test_every_token_belongs_to_a_rollout_or_to_the_reproductions(search: Search) -> None:
-    voting = search(ScriptedModel(by_seed), "voting", budget="5")
-    executed = search(ScriptedModel(by_seed), "exec", budget="5")
+    voting = search(ScriptedModel(by_seed), "voting", budget="3")
+    executed = search(ScriptedModel(by_seed), "exec", budget="3")
     assert voting.drawn.reproduction_tokens == 0
     assert executed.drawn.reproduction_tokens > 0
     for found in (voting, executed):
@@ -307,8 +308,8 @@ def test_a_draw_that_talks_too_much_ends_with_a_note(search: Search) -> None:
 
 def test_a_resumed_draw_asks_nothing_and_finds_the_same(search: Search, tmp_path: Path) -> None:
     one, two = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
-    first = search(ScriptedModel(by_seed), "exec", budget="8", trace=one)
-    again = search(ScriptedModel(by_seed), "exec", budget="8", trace=two, resume=one)
+    first = search(rules(fixed(HARMLESS, RIGHT)), "orm-exec", budget="3", trace=one)
+    again = search(rules(fixed(CONSTANT)), "orm-exec", budget="3", trace=two, resume=one)
     assert (again.model.requests, again.drawn) == ([], first.drawn)
     assert [fix.id for fix in again.result.fixes] == [fix.id for fix in first.result.fixes]
 

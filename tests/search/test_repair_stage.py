@@ -10,6 +10,7 @@ from patchwright_engine.repair.apply import Refusal
 from patchwright_engine.search.job import CODE_SHARE, Job, fit_issue
 from patchwright_engine.search.repair_stage import (
     REWRITE_MAX_LINES,
+    Attempt,
     Failed,
     Shown,
     repair,
@@ -122,10 +123,23 @@ def test_the_context_names_what_the_code_uses_and_nothing_else(make_job: MakeJob
     assert "The module has these names" not in repair_prompt(job, location(job, "wait"), None).messages[-1].content
 
 
+def repaired(job: Job, at: Location, *, n: int, seed: int, earlier: int) -> list[Attempt]:
+    heard: list[Attempt] = []
+    repair(job, at, None, heard.append, gains=(0.5,) * n, seed=seed, earlier=earlier)
+    assert [attempt.chance for attempt in heard] == [0.5] * n
+    return heard
+
+
+def revised(job: Job, failed: Failed, *, n: int, seed: int) -> list[Attempt]:
+    heard: list[Attempt] = []
+    revise(job, failed, heard.append, gains=(0.5,) * n, seed=seed)
+    return heard
+
+
 def test_a_short_definition_is_rewritten_in_place_with_its_docstring_kept(make_job: MakeJob) -> None:
     model = scripted()
     job = make_job(model, {"shapes.py": SHAPES}, ISSUE)
-    (attempt,) = repair(job, location(job, "Box.area"), None, n=1, seed=5, earlier=0)
+    (attempt,) = repaired(job, location(job, "Box.area"), n=1, seed=5, earlier=0)
     assert isinstance(attempt.result, Patch)
     after = attempt.result.edits[0].after
     assert "        return max(0, self.width) * SCALE\n" in after
@@ -140,7 +154,7 @@ def test_a_short_definition_is_rewritten_in_place_with_its_docstring_kept(make_j
 def test_earlier_attempts_are_not_made_again(make_job: MakeJob) -> None:
     model = scripted()
     job = make_job(model, {"shapes.py": SHAPES}, ISSUE)
-    repair(job, location(job, "Box.area"), None, n=4, seed=0, earlier=3)
+    repaired(job, location(job, "Box.area"), n=4, seed=0, earlier=3)
     (request,) = model.requests
     assert (request.skip_divergences, request.first_greedy, request.n) == (3, False, 4)
 
@@ -149,7 +163,7 @@ def test_a_long_definition_is_edited_by_search_and_replace(make_job: MakeJob) ->
     answer = "a.py\n```python\n<<<<<<< SEARCH\n    x = x + 7\n=======\n    x = x - 7\n>>>>>>> REPLACE\n```"
     model = scripted(answer)
     job = make_job(model, {"a.py": LONG}, ISSUE)
-    (attempt,) = repair(job, location(job, "long"), None, n=1, seed=0, earlier=0)
+    (attempt,) = repaired(job, location(job, "long"), n=1, seed=0, earlier=0)
     assert isinstance(attempt.result, Patch)
     assert attempt.result.edits[0].after == LONG.replace("x + 7\n", "x - 7\n", 1)
     (request,) = model.requests
@@ -171,7 +185,7 @@ def test_of_code_that_does_not_fit_whole_statements_are_shown_and_the_rest_is_to
     source = f"def {name}(x):\n" + f"    x = x + {'1' * 40}\n" * lines + "    return x\n"
     model = scripted("nothing", context_tokens=1024)
     job = make_job(model, {"a.py": source}, ISSUE)
-    (attempt,) = repair(job, location(job, name), None, n=1, seed=0, earlier=0)
+    (attempt,) = repaired(job, location(job, name), n=1, seed=0, earlier=0)
     assert isinstance(attempt.result, Refusal)
     (dropped,) = [step for step in read_trace(tmp_path / "trace.jsonl") if step["kind"] == "dropped"]
     assert dropped["stage"] == "repair"
@@ -194,8 +208,8 @@ def test_code_that_was_cut_is_never_rewritten_whole(make_job: MakeJob) -> None:
 def test_a_revision_goes_on_from_the_failure_and_repeats_no_thoughts(make_job: MakeJob) -> None:
     model = scripted(REWRITTEN.removesuffix("\n```"))  # as a stop string leaves it
     job = make_job(model, {"shapes.py": SHAPES}, ISSUE)
-    (first,) = repair(job, location(job, "Box.area"), None, n=1, seed=0, earlier=0)
-    (again,) = revise(job, Failed(first, "abc", "x" * 5000 + "E  assert 1 == 2", 0.5), n=1, seed=9)
+    (first,) = repaired(job, location(job, "Box.area"), n=1, seed=0, earlier=0)
+    (again,) = revised(job, Failed(first, "abc", "x" * 5000 + "E  assert 1 == 2", 0.5), n=1, seed=9)
     request = model.requests[-1]
     assert [message.role for message in request.messages] == ["system", "user", "assistant", "user"]
     assert request.messages[2].content == first.answer == REWRITTEN
@@ -239,7 +253,7 @@ def test_code_of_another_language_is_asked_for_and_placed_in_its_own(make_job: M
     source += "export class Box {\n  area() {\n    return scale(this.width) * SIZE;\n  }\n}\n"
     model = scripted("```javascript\narea() {\n  return Math.max(0, scale(this.width)) * SIZE;\n}\n```")
     job = make_job(model, {"src/box.js": source}, ISSUE)
-    (attempt,) = repair(job, location(job, "Box.area"), None, n=1, seed=0, earlier=0)
+    (attempt,) = repaired(job, location(job, "Box.area"), n=1, seed=0, earlier=0)
     assert isinstance(attempt.result, Patch)
     wanted = source.replace("scale(this.width)", "Math.max(0, scale(this.width))")
     assert attempt.result.edits[0].after == wanted

@@ -100,6 +100,19 @@ def _describe(step: dict[str, Any]) -> list[tuple[str, list[str]]]:
         case "test":
             verdict = "fails before, passes after" if step["offered"] else f"not offered: {step['reason']}"
             return [(f"{at}regression test {step['path']}: {verdict}", [])]
+        case "plan":
+            rows = [
+                f"belief {place['belief']:.2f}  {len(place['gains'])} rollouts  {', '.join(place['symbols'])}"
+                for place in step["places"]
+            ]
+            rows += [f"{len(one['gains'])} revisions of {one['patch']}" for one in step["revisions"]]
+            return [(f"{at}plan of round {step['number'] + 1}, belief elsewhere {step['elsewhere']:.2f}", rows)]
+        case "widened":
+            return [(f"{at}further code, belief elsewhere {step['elsewhere']:.2f}", step["locations"])]
+        case "belief":
+            return [(f"{at}belief that {step['patch']} is right: {step['confidence']:.2f}", [])]
+        case "stop":
+            return [(f"{at}stopped: {step['reason']}", [])]
         case "round":
             return [(f"{at}round {step['number'] + 1}: {step['rollouts']} rollouts, {step['alive']} alive", [])]
         case "dropped":

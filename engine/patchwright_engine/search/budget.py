@@ -52,7 +52,7 @@ def parse_budget(text: str) -> Budget:
 
 
 def round_sizes(rollouts: int) -> tuple[int, ...]:
-    """Sizes of the search rounds: each round doubles what was spent, the last takes what is left.
+    """Sizes of the search rounds: one, then each doubles what was spent, the last takes what is left.
 
     But for the last one, the sizes do not depend on the total, so a deeper search begins with the whole rounds of a
     shallower one.
@@ -60,7 +60,7 @@ def round_sizes(rollouts: int) -> tuple[int, ...]:
     sizes: list[int] = []
     spent = 0
     while spent < rollouts:
-        size = min(max(2, spent), rollouts - spent)
+        size = min(max(1, spent), rollouts - spent)
         sizes.append(size)
         spent += size
     return tuple(sizes)

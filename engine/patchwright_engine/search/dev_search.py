@@ -1,53 +1,48 @@
-"""Dev-Search, first version: understand → locate → reproduce, then rounds of repair and verification.
+"""Dev-Search: understand → locate → reproduce, then rounds of repair and verification with an adaptive budget.
 
-Round r doubles what was spent. Rollouts go to the locations of the beam by their scores; later rounds also revise
-the failed candidate that came nearest. Widths never depend on the budget, so a deeper search over the recording of
-a shallower one walks the same tree first (see `recorder.py`).
+Round r doubles what was spent, beginning with one rollout. `policy` says where each rollout of a round goes and when
+more of them do not pay; the search also ends when it believes enough in its best fix. No decision depends on the budget
+that is left, so a deeper search over the recording of a shallower one walks the same tree first (see `recorder`).
 """
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from patchwright_engine.model.parameters import default_threads
 from patchwright_engine.repair.apply import Refusal
+from patchwright_engine.search import policy as policies
 from patchwright_engine.search.budget import round_sizes
 from patchwright_engine.search.candidates import (
     Candidate,
     Pool,
-    agreement,
     contradicted,
     judge_ties,
     settled,
     to_fixes,
 )
+from patchwright_engine.search.confirm import Confirmation
 from patchwright_engine.search.distinguish import distinguish, tell_differences
 from patchwright_engine.search.job import Job
-from patchwright_engine.search.locate import ScoredLocation, locate_fault, narrow
+from patchwright_engine.search.judging import Judge, arm
+from patchwright_engine.search.locate import BEAM, ScoredLocation, locate_fault, narrow
 from patchwright_engine.search.offer_test import offer_test
+from patchwright_engine.search.overlap import settling
+from patchwright_engine.search.policy import Failure, Place, Policy, Round, Standing, load_policy
 from patchwright_engine.search.repair_stage import Attempt, Failed, Shown, repair, revise
-from patchwright_engine.search.reproduce import Reproduced, reproduce
+from patchwright_engine.search.reproduce import FIRST, FURTHER, Claims, reproduce
 from patchwright_engine.search.understand import understand
-from patchwright_engine.types import Evidence, Fix, Patch, RepoPath
-from patchwright_engine.verify.background import OtherTests, other_tests, spare_cores
-from patchwright_engine.verify.baseline import seconds_by_file
+from patchwright_engine.types import Evidence, Fix, RepoPath
+from patchwright_engine.verify.background import other_tests, spare_cores
 from patchwright_engine.verify.context import VerificationContext, with_reproduction
-from patchwright_engine.verify.evidence import Verification, verify_patch
+from patchwright_engine.verify.evidence import Verification
 from patchwright_engine.verify.execution import Ran
 from patchwright_engine.verify.reproduction import useful_lines
 
-FIRST_REVISING_ROUND = 2
-REPRODUCING_ROUNDS = 2
-REVISED_SHARE = 0.25
-LOCATION_TEMPERATURE = 1.0
-REPRODUCED_AGREEMENT = 0.5
-"""Share of the votes for reproductions that a fix must satisfy to count as reproduced: most claims, not a stray one."""
-LAST_RESORT = 2
-"""Candidates that fail every reproduction but are still tried on the regression tests when nothing is verified."""
-CONFIRMED = 3
-"""Verified candidates that are run against the project's other tests at the end."""
 SEED_STRIDE = 1_000
+ROUND_SEEDS = 4
+"""The first round's seeds lie this many strides behind those of the stages before it."""
 
 UNJUDGED = Verification(None, (), 0, None, "")
 
@@ -77,7 +72,9 @@ def dev_search(job: Job, open_context: OpenVerification, pool: Pool, on_fix: Cal
         with other_tests(context, job.cancel, spare) as others:
             if others.in_background:
                 job.report("verify", f"running {len(context.rest)} other test files in the background")
-            return _Search(job, beam, context, others, pool, on_fix).run()
+            confirmation = Confirmation(job, pool, others, len(context.rest))
+            judge, policy = Judge(job, context), load_policy()
+            return _Search(job, files, beam, judge, confirmation, pool, on_fix, policy, beside=spare > 0).run()
 
 
 @dataclass(slots=True)
@@ -85,163 +82,248 @@ class _Search:
     """The rounds of one search: what was spent where, what failed, and what judges the candidates."""
 
     job: Job
+    files: Sequence[RepoPath]
     beam: Sequence[ScoredLocation]
-    context: VerificationContext
-    others: OtherTests
-    """The project's other tests, which only what will be called verified has to pass."""
+    judge: Judge
+    confirmation: Confirmation
     pool: Pool
     on_fix: Callable[[Fix], None] | None
-    votes: dict[RepoPath, int] = field(default_factory=dict)
-    """Votes for each reproduction's claim."""
+    policy: Policy
+    beside: bool
+    """Whether candidates are run while the model writes."""
+    claims: Claims = field(default_factory=Claims)
     failed: list[Failed] = field(default_factory=list)
+    revised: Counter[str] = field(default_factory=Counter)
+    """Revisions of each failed patch."""
     spent: list[int] = field(default_factory=list)
     """Fresh rollouts at each location of the beam."""
+    beliefs: tuple[float, ...] = ()
+    """Of each location of the beam before any candidate was judged."""
+    elsewhere: float = 1.0
+    widened: int = 0
+    asked_further: bool = False
+    """Whether more samples were asked for tests than the first ones."""
 
     def run(self) -> str:
         job, pool = self.job, self.pool
-        self.spent = [0] * len(self.beam)
-        feedback = ""
+        self._believe()
+        reason = self._rounds()
+        verified = self._confirmed()
+        if not pool.alive():
+            for candidate in self.judge.last_resort(pool):
+                self._tell(candidate)
+        if self._lacks_a_test():
+            job.note("No test could be written that shows the issue: describe an exact call and its expected result.")
+        self._rank()
+        job.trace.step("stop", reason=reason, rollouts=job.rollouts, generated_tokens=job.generated_tokens)
+        if verified:
+            return "verified"
+        return "budget" if pool.alive() else "no_candidates"
+
+    def _rounds(self) -> str:
+        """Rounds until one is enough, or no more pay; returns why there was no further one."""
+        job = self.job
+        feedback = self._reproduce(0, None) if self.judge.context.workspace else None
         for number, size in enumerate(round_sizes(job.budget.rollouts)):
             if job.generated_tokens >= job.budget.tokens:
                 job.note("The search reached its limit of generated tokens.")
-                break
-            if number < REPRODUCING_ROUNDS and self.context.workspace and not self.context.reproductions:
-                feedback = self._reproduce(number, feedback)
-            for attempt in self._round(number, size) if not settled(pool) else ():
-                self._settle(attempt)
-            job.trace.step("round", number=number, rollouts=job.rollouts, alive=len(pool.alive()))
-            if self._confirmed():
-                self._rank()
-                return "verified"
-        if not pool.alive():
-            self._last_resort()
-        if self.context.workspace and not self.context.reproductions:
-            job.note("No test could be written that shows the issue: describe an exact call and its expected result.")
-        self._rank()
-        return "budget" if pool.alive() else "no_candidates"
+                return "the limit of generated tokens is reached"
+            if number and self._lacks_a_test() and not self.asked_further:
+                feedback = self._reproduce(1, feedback)
+            self._widen()
+            if not policies.pays(self.policy, self._standing()):
+                job.note("The search ended before its budget: more of the same is not expected to help.")
+                return "no further rollout is expected to pay"
+            self._round(number, size)
+            job.trace.step("round", number=number, rollouts=job.rollouts, alive=len(self.pool.alive()))
+            if self._enough():
+                return "the best fix is proven and believed"
+        return "the budget is spent"
+
+    def _lacks_a_test(self) -> bool:
+        """Whether tests can be run and none shows the issue."""
+        return self.judge.context.workspace is not None and not self.judge.context.reproductions
+
+    def _enough(self) -> bool:
+        """Whether the best fix is settled, passes the project's other tests, and is believed to be right.
+
+        Where belief is short, further tests are written before further fixes: they may take it away or confirm it.
+        """
+        while self._confirmed():
+            best = self.pool.alive()[0]
+            believed = self._confidence(best)
+            self.job.trace.step("belief", patch=best.patch.id, confidence=round(believed, 4))
+            if believed >= self.policy.confidence:
+                return True
+            if self.asked_further or not self.judge.context.reproductions:
+                return False
+            self._reproduce(1, None)
+        return False
+
+    def _confidence(self, candidate: Candidate) -> float:
+        return policies.confidence(
+            self.policy,
+            chance=candidate.attempt.chance,
+            votes=candidate.votes,
+            named=candidate.verification.evidence is Evidence.FAILING_TEST,
+            held_by=self.judge.held_by(candidate),
+        )
 
     def _confirmed(self) -> bool:
         """Whether the search is settled, the project's other tests included, which only the best candidates pay for."""
         while settled(self.pool):
             best = self.pool.alive()[0]
-            if best.confirmed:
+            if best.confirmed or self.confirmation.confirm(best):
                 return True
-            self._confirm(best)
+            self.failed.append(Failed(best.attempt, best.patch.id, best.verification.feedback, 1.0))
         return False
-
-    def _confirm_leaders(self) -> None:
-        """The project's other tests over the best of what will be called verified."""
-        for _ in range(CONFIRMED):
-            verified = (c for c in self.pool.alive() if c.verification.evidence and c.verification.evidence.verified)
-            unconfirmed = next((c for c in verified if not c.confirmed), None)
-            if unconfirmed is None:
-                return
-            self._confirm(unconfirmed)
-
-    def _confirm(self, candidate: Candidate) -> None:
-        """Run the project's other tests over a candidate; one that breaks any is rejected."""
-        job = self.job
-        candidate.confirmed = True
-        rest = self._other_tests()
-        if rest is None:
-            return
-        job.report("verify", f"running {len(rest.selection)} more test files over the best candidate")
-        verification = verify_patch(candidate.patch, rest, job.cancel)
-        runs = (*candidate.verification.runs, *verification.runs)
-        candidate.verification = replace(candidate.verification, runs=runs)
-        if verification.evidence is None:
-            rejected = replace(candidate.verification, evidence=None, feedback=verification.feedback)
-            candidate.verification = rejected
-            self.failed.append(Failed(candidate.attempt, candidate.patch.id, verification.feedback, 0.5))
-            job.best_evidence = next((c.verification.evidence for c in self.pool.alive()), None)
-        _trace_candidate(job, candidate)
-
-    def _other_tests(self) -> VerificationContext | None:
-        """The project's other tests before any patch; the first time they may have to be run, or waited for."""
-        job, others = self.job, self.others
-        if others.pending:
-            how = "waiting for the" if others.in_background else "running the"
-            job.report("verify", f"{how} {len(self.context.rest)} other test files as they are before any fix")
-        rest = others.measured()
-        if rest is not None and rest.baseline is not None:
-            job.test_seconds.update(seconds_by_file(rest.baseline.report))
-        for note in rest.notes if rest else ():
-            job.note(note)
-        return rest
 
     def _rank(self) -> None:
         """Order what evidence leaves equal, and tell what goes with it."""
-        self._confirm_leaders()
+        self.confirmation.confirm_leaders()
         self._drop_contradicted()
-        observed = distinguish(self.job, self.context, self.pool)
+        observed = distinguish(self.job, self.judge.context, self.pool)
         judge_ties(self.job, self.pool)
         if observed is not None:
             tell_differences(self.pool, observed)
-        offer_test(self.job, self.context, self.pool, self.votes)
+        offer_test(self.job, self.judge.context, self.pool, self.judge.votes)
 
     def _drop_contradicted(self) -> None:
-        votes = {reproduction.path: self.votes[reproduction.path] for reproduction in self.context.reproductions}
+        votes = {r.path: self.judge.votes[r.path] for r in self.judge.context.reproductions}
         against = contradicted(self.pool, votes)
         if not against:
             return
-        kept = tuple(r for r in self.context.reproductions if r.path not in against)
-        self.context = replace(self.context, reproductions=kept)
-        total = sum(votes[reproduction.path] for reproduction in kept)
-        for candidate in self.pool.by_key.values():
-            candidate.satisfied -= against
-            candidate.agreement = sum(votes[path] for path in candidate.satisfied) / total
-            runs = [run for run in candidate.verification.runs if not any(path in run.command for path in against)]
-            candidate.verification = replace(candidate.verification, runs=tuple(runs))
+        self.judge.drop(against, self.pool.by_key)
         self.job.note(
             f"{len(against)} of {len(votes)} reproductions contradict what the others and most candidates agree on "
             "and are not counted."
         )
         self.job.trace.step("contradicted", reproductions=sorted(against))
 
-    def _reproduce(self, number: int, feedback: str) -> str:
-        seed = self.job.seed + number * SEED_STRIDE
-        found: Reproduced = reproduce(self.job, self.beam, self.context, seed=seed, feedback=feedback, again=number > 0)
-        self.votes.update(found.votes)
-        for reproduction in found.valid:
-            self.context = with_reproduction(self.context, reproduction)
-        if found.valid:
-            # The failing test now stands in the prompts, so every location begins again.
-            self.beam = narrow(self.job, self.beam, found.valid, self._passing())
-            self.spent = [0] * len(self.beam)
-            for candidate in self.pool.alive():  # judged before there was anything to judge them by
-                self._judge(candidate)
-        return found.feedback
+    def _reproduce(self, number: int, feedback: str | None) -> str | None:
+        """Have tests written for the issue; returns why none is of use, if so.
+
+        The first few samples are enough where one of their tests is; else, and where a fix needs more proof, all.
+        """
+        judge, job = self.judge, self.job
+        openings: list[tuple[tuple[bool, int], ...]] = [FURTHER] if number else [FIRST, FURTHER]
+        if number and feedback is not None:
+            openings = [(*FIRST, *FURTHER)]
+        known = len(judge.context.reproductions)
+        found = None
+        for opening in openings:
+            self.asked_further = number > 0
+            found = reproduce(
+                job,
+                self.beam,
+                judge.context,
+                claims=self.claims,
+                openings=opening,
+                seed=job.seed + number * SEED_STRIDE,
+                feedback=feedback,
+            )
+            judge.votes.update(found.votes)
+            for reproduction in found.valid:
+                judge.context = with_reproduction(judge.context, reproduction)
+            if found.valid:
+                break
+        if len(judge.context.reproductions) > known:
+            if not known:
+                # The failing test now stands in the prompts, so every location begins again.
+                self.beam = narrow(job, self.beam, judge.context.reproductions, self._passing())
+                self._believe()
+            for candidate in list(self.pool.by_key.values()):  # judged before there was all this to judge them by
+                if candidate.alive:
+                    self._judge(candidate)
+        return found.feedback if found is not None and not found.valid else None
 
     def _passing(self) -> list[Ran]:
         """What the tests that pass before any patch were seen to run."""
-        baseline = self.context.baseline
+        baseline = self.judge.context.baseline
         if baseline is None:
             return []
         report = baseline.report
         return [report.functions[test] for test in report.with_outcome("passed") if test in report.functions]
 
-    def _round(self, number: int, size: int) -> Iterator[Attempt]:
-        """All attempts of one round: fresh ones spread over the beam, and revisions of the nearest failure."""
-        seed = self.job.seed + SEED_STRIDE * (number + REPRODUCING_ROUNDS)
-        revisions = int(size * REVISED_SHARE) if number >= FIRST_REVISING_ROUND and self.failed else 0
-        counts = allocate([scored.score for scored in self.beam], self.spent, size - revisions)
-        for place, count in enumerate(counts):
-            if count:
-                location, earlier = self.beam[place].location, self.spent[place]
-                self.spent[place] += count
-                yield from repair(self.job, location, self._shown(), n=count, seed=seed, earlier=earlier)
-        if revisions:
-            nearest = max(self.failed, key=lambda failed: failed.worth)
-            self.failed.remove(nearest)
-            yield from revise(self.job, nearest, n=revisions, seed=seed)
+    def _believe(self) -> None:
+        """Begin with the beam as it is now."""
+        share = 1 - self.policy.elsewhere
+        self.beliefs = policies.beliefs(self.policy, [scored.score for scored in self.beam], share)
+        self.elsewhere = self.policy.elsewhere
+        self.spent = [0] * len(self.beam)
+
+    def _widen(self) -> None:
+        """Suspect further code once what failed says that the fault is probably at none of the locations so far."""
+        policy, job = self.policy, self.job
+        _, elsewhere = policies.posterior(policy, self._standing())
+        if elsewhere < policy.widen_elsewhere or self.widened >= policy.widen_most:
+            return
+        self.widened += 1
+        reproductions = self.judge.context.reproductions
+        if reproductions:
+            size = len(self.beam) + BEAM
+            wider = narrow(job, self.beam, reproductions, self._passing(), size=size)
+        else:
+            wider = locate_fault(job, self.files, page=self.widened)
+        known = {scored.location.symbols for scored in self.beam}
+        new = [scored for scored in wider if scored.location.symbols not in known]
+        found = self.elsewhere * policy.widen_found if new else 0.0
+        self.beliefs += policies.beliefs(policy, [scored.score for scored in new], found)
+        self.elsewhere -= found
+        self.beam = (*self.beam, *new)
+        self.spent += [0] * len(new)
+        job.trace.step(
+            "widened",
+            elsewhere=round(elsewhere, 4),
+            locations=[f"{s.path}::{s.name}" for scored in new for s in scored.location.symbols],
+        )
+
+    def _standing(self) -> Standing:
+        """What the policy decides by."""
+        at = {scored.location.symbols: index for index, scored in enumerate(self.beam)}
+        distinct, failed = Counter[int](), Counter[int]()
+        for candidate in self.pool.by_key.values():
+            place = at.get(candidate.attempt.location.symbols)
+            if place is not None and candidate.attempt.revised is None:
+                distinct[place] += 1
+                failed[place] += self.judge.refuted(candidate)
+        places = tuple(
+            Place(belief, self.spent[index], distinct[index], failed[index])
+            for index, belief in enumerate(self.beliefs)
+        )
+        failures = tuple(
+            Failure(at.get(one.attempt.location.symbols), one.worth, self.revised[one.patch_id]) for one in self.failed
+        )
+        return Standing(places, self.elsewhere, failures, told=self.judge.tells)
+
+    def _round(self, number: int, size: int) -> None:
+        """All attempts of one round, verified in the order in which they were planned."""
+        job, standing = self.job, self._standing()
+        planned = policies.plan(self.policy, standing, size)
+        self._trace_plan(number, standing, planned)
+        seed = job.seed + SEED_STRIDE * (number + ROUND_SEEDS)
+        shown, failed = self._shown(), list(self.failed)
+        with settling(self._settle, beside=self.beside) as settle:
+            for place, gains in enumerate(planned.fresh):
+                if gains:
+                    location, earlier = self.beam[place].location, self.spent[place]
+                    self.spent[place] += len(gains)
+                    repair(job, location, shown, settle.put, gains=gains, seed=seed, earlier=earlier)
+                    settle.pause()
+            for failure, gains in zip(failed, planned.revisions, strict=True):
+                if gains:
+                    self.revised[failure.patch_id] += len(gains)
+                    revise(job, failure, settle.put, gains=gains, seed=seed)
+                    settle.pause()
 
     def _shown(self) -> Shown | None:
-        if self.context.reproductions:
-            best = max(self.context.reproductions, key=lambda r: self.votes[r.path])
+        context = self.judge.context
+        if context.reproductions:
+            best = max(context.reproductions, key=lambda r: self.judge.votes[r.path])
             return Shown(best.source, best.failure)
-        before = self.context.user_before
+        before = context.user_before
         if before is not None and before.exit_code != 0:
-            return Shown(self.context.user_command or "", useful_lines(before.output))
+            return Shown(context.user_command or "", useful_lines(before.output))
         return None
 
     def _settle(self, attempt: Attempt) -> None:
@@ -249,11 +331,13 @@ class _Search:
         job, result = self.job, attempt.result
         job.rollouts += 1
         if isinstance(result, Refusal):
-            job.trace.step("candidate", rollout=job.rollouts, refused=result.reason, hint=result.hint)
+            refused = {"refused": result.reason, "hint": result.hint}
+            job.trace.step("candidate", rollout=job.rollouts, **refused, **arm(attempt))
             return
         known = self.pool.seen(result)
         if known:
-            job.trace.step("candidate", rollout=job.rollouts, patch=known.patch.id, votes=known.votes)
+            again = {"patch": known.patch.id, "votes": known.votes}
+            job.trace.step("candidate", rollout=job.rollouts, **again, **arm(attempt))
             return
         job.report("verify", f"running candidate {job.rollouts}")
         candidate = Candidate(result, attempt, UNJUDGED, 0.0)
@@ -262,28 +346,14 @@ class _Search:
 
     def _judge(self, candidate: Candidate) -> None:
         """Verify a candidate by all there is now, tell of it when it is the best so far, keep it when it failed."""
-        job = self.job
-        verification = candidate.verification = self._verify(candidate.patch)
-        weights = [self.votes[reproduction.path] for reproduction in self.context.reproductions]
-        candidate.agreement = agreement(verification, weights)
-        candidate.satisfied = self._satisfied(verification)
-        if verification.evidence is Evidence.REPRODUCED and candidate.agreement < REPRODUCED_AGREEMENT:
-            broke_nothing = verification.regression is not None and verification.regression.passed_before > 0
-            weaker = Evidence.REGRESSION_ONLY if broke_nothing else Evidence.PARSES
-            verification = candidate.verification = replace(verification, evidence=weaker)
-        _trace_candidate(job, candidate)
+        self.judge.judge(candidate)
         self._tell(candidate)
-        if verification.feedback:
-            # How near it came: it broke nothing, then how many reproductions it satisfies.
-            worth = (0.5 if candidate.alive else 0.0) + 0.5 * candidate.agreement
-            self.failed.append(Failed(candidate.attempt, candidate.patch.id, verification.feedback, worth))
-
-    def _satisfied(self, verification: Verification) -> frozenset[RepoPath]:
-        runs = [run for run in verification.runs if run.kind == "reproduction"]
-        if len(runs) != len(self.context.reproductions):
-            return frozenset()
-        pairs = zip(self.context.reproductions, runs, strict=True)
-        return frozenset(reproduction.path for reproduction, run in pairs if run.exit == 0)
+        feedback = candidate.verification.feedback
+        if feedback:
+            # How near it came: how many of the votes for reproductions it satisfies.
+            worth = 0.4 + 0.6 * candidate.agreement
+            self.failed = [failed for failed in self.failed if failed.patch_id != candidate.patch.id]
+            self.failed.append(Failed(candidate.attempt, candidate.patch.id, feedback, worth))
 
     def _tell(self, candidate: Candidate) -> None:
         job, evidence = self.job, candidate.verification.evidence
@@ -292,61 +362,32 @@ class _Search:
             if self.on_fix:
                 self.on_fix(next(fix for fix in to_fixes(self.pool) if fix.id == candidate.patch.id))
 
-    def _verify(self, patch: Patch) -> Verification:
-        """The regression tests, which cost most, run only for a patch that satisfies some reproduction."""
-        if not self.context.reproductions or self.context.baseline is None:
-            return verify_patch(patch, self.context, self.job.cancel)
-        screened = verify_patch(patch, replace(self.context, baseline=None), self.job.cancel)
-        if screened.evidence is None or not screened.evidence.verified:
-            return replace(screened, evidence=None)
-        rest = replace(self.context, reproductions=(), user_command=None, user_before=None)
-        regressed = verify_patch(patch, rest, self.job.cancel)
-        runs = (*screened.runs, *regressed.runs)
-        if regressed.evidence is None:
-            return replace(screened, evidence=None, runs=runs, feedback=regressed.feedback)
-        strongest = max(screened.evidence, regressed.evidence, key=lambda evidence: evidence.strength)
-        flags = tuple(dict.fromkeys((*screened.flags, *regressed.flags)))
-        return replace(screened, evidence=strongest, runs=runs, regression=regressed.regression, flags=flags)
-
-    def _last_resort(self) -> None:
-        """Nothing satisfies a reproduction, which may itself be wrong: offer what at least breaks nothing."""
-        screened = [
-            c for c in self.pool.by_key.values() if any(run.kind == "reproduction" for run in c.verification.runs)
-        ]
-        for candidate in sorted(screened, key=lambda c: -c.votes)[:LAST_RESORT]:
-            self.job.report("verify", "running the project's tests over the best unproven candidates")
-            candidate.verification = verify_patch(candidate.patch, self.context, self.job.cancel)
-            _trace_candidate(self.job, candidate)
-            self._tell(candidate)
-
-
-def _trace_candidate(job: Job, candidate: Candidate) -> None:
-    verification = candidate.verification
-    job.trace.step(
-        "candidate",
-        rollout=job.rollouts,
-        patch=candidate.patch.id,
-        revised=candidate.attempt.revised,
-        diff=candidate.patch.diff,
-        evidence=verification.evidence,
-        agreement=round(candidate.agreement, 3),
-        feedback=verification.feedback,
-        flags=verification.flags,
-        runs=[
-            {"kind": r.kind, "command": r.command, "exit": r.exit, "before": r.before, "after": r.after}
-            for r in verification.runs
-        ],
-    )
-
-
-def allocate(scores: Sequence[float], spent: Sequence[int], size: int) -> list[int]:
-    """Spread `size` rollouts so that totals follow softmax(scores / temperature), each where it lags most."""
-    peak = max(scores)
-    weights = [math.exp((score - peak) / LOCATION_TEMPERATURE) for score in scores]
-    total = sum(weights)
-    counts = [0] * len(scores)
-    goal = sum(spent) + size
-    for _ in range(size):
-        lag = [weights[i] / total * goal - spent[i] - counts[i] for i in range(len(scores))]
-        counts[lag.index(max(lag))] += 1
-    return counts
+    def _trace_plan(self, number: int, standing: Standing, planned: Round) -> None:
+        now, elsewhere = policies.posterior(self.policy, standing)
+        self.job.trace.step(
+            "plan",
+            number=number,
+            elsewhere=round(elsewhere, 4),
+            places=[
+                {
+                    "symbols": [f"{s.path}::{s.name}" for s in scored.location.symbols],
+                    "score": round(scored.score, 4),
+                    "prior": round(place.belief, 4),
+                    "belief": round(belief, 4),
+                    "spent": place.spent,
+                    "distinct": place.distinct,
+                    "failed": place.failed,
+                    "gains": [round(gain, 5) for gain in gains],
+                }
+                for scored, place, belief, gains in zip(self.beam, standing.places, now, planned.fresh, strict=True)
+            ],
+            revisions=[
+                {
+                    "patch": failed.patch_id,
+                    "worth": round(failed.worth, 4),
+                    "gains": [round(gain, 5) for gain in gains],
+                }
+                for failed, gains in zip(self.failed, planned.revisions, strict=True)
+                if gains
+            ],
+        )

@@ -8,7 +8,7 @@ large budget are those of a small one. (As far as the model answers alike for eq
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from patchwright_engine.model.parameters import default_threads
@@ -16,19 +16,21 @@ from patchwright_engine.model.prompting import render
 from patchwright_engine.repair.refusal import Refusal
 from patchwright_engine.repair.summary import normalize_patch
 from patchwright_engine.search.candidates import Candidate, Pool, to_fixes
-from patchwright_engine.search.dev_search import CONFIRMED, UNJUDGED, OpenVerification
+from patchwright_engine.search.confirm import LEADERS, Confirmation
+from patchwright_engine.search.dev_search import UNJUDGED, OpenVerification
 from patchwright_engine.search.job import CODE_SHARE, Job
-from patchwright_engine.search.judging import confirm, judge, trace_candidate
+from patchwright_engine.search.judging import Judge, arm, trace_candidate
 from patchwright_engine.search.locate import BEAM, ScoredLocation, heading
+from patchwright_engine.search.overlap import Settling, settling
 from patchwright_engine.search.repair_stage import Attempt, repair
-from patchwright_engine.search.reproduce import reproduce
+from patchwright_engine.search.reproduce import FIRST, FURTHER, Claims, reproduce
 from patchwright_engine.search.rollouts import Drawn, Rollout, drawn_to_json, ranked, undecided
 from patchwright_engine.search.strategies import DIVERGENT, EXEC, ORM_EXEC, SINGLE
 from patchwright_engine.search.walks import Walk, walk
-from patchwright_engine.types import Evidence, Fix, Location, Patch, RepoPath
-from patchwright_engine.verify.background import OtherTests, other_tests, spare_cores
+from patchwright_engine.types import Evidence, Fix, Location, Patch
+from patchwright_engine.verify.background import other_tests, spare_cores
 from patchwright_engine.verify.cheating import inspect_patch
-from patchwright_engine.verify.context import VerificationContext, with_reproduction
+from patchwright_engine.verify.context import with_reproduction
 from patchwright_engine.verify.discovery import refused_paths
 from patchwright_engine.verify.evidence import Verification, verify_patch
 
@@ -74,10 +76,8 @@ class _Drawing:
     strategy: str
     sampling: str
     on_fix: Callable[[Fix], None] | None
-    context: VerificationContext | None = None
+    judge: Judge | None = None
     """None: nothing is run."""
-    votes: dict[RepoPath, int] = field(default_factory=dict)
-    """Votes for each reproduction's claim."""
     reproduction_tokens: int = 0
     settled: list[Rollout] = field(default_factory=list)
     """In order; what is known of their patches is filled in by `drawn`."""
@@ -94,22 +94,26 @@ class _Drawing:
             job.note("No function or class was found that could be at fault.")
             return "no_candidates"
         if self.strategy in (EXEC, ORM_EXEC):
-            job.report("verify", "running the project's tests as they are")
-            suspected = tuple(dict.fromkeys(s.path for one in walks for s in one.location.symbols))
-            with open_context(suspected) as context:
-                for note in context.notes:
-                    job.note(note)
-                self.context = context
-                spare = spare_cores(default_threads(), job.model.cpu_threads)
-                with other_tests(context, job.cancel, spare) as others:
-                    self._reproduce(walks[0])
-                    self._repair(walks)
-                    self._try_unproven()
-                    self._confirm_leaders(others)
+            self._run_tests(open_context, walks)
         else:
             job.note(f"Nothing was run: the strategy '{self.strategy}' looks at answers only.")
-            self._repair(walks)
+            self._repair(walks, beside=False)
         return "budget" if self.pool.alive() else "no_candidates"
+
+    def _run_tests(self, open_context: OpenVerification, walks: Sequence[Walk]) -> None:
+        job = self.job
+        job.report("verify", "running the project's tests as they are")
+        suspected = tuple(dict.fromkeys(s.path for one in walks for s in one.location.symbols))
+        with open_context(suspected) as context:
+            for note in context.notes:
+                job.note(note)
+            judge = self.judge = Judge(job, context)
+            spare = spare_cores(default_threads(), job.model.cpu_threads)
+            with other_tests(context, job.cancel, spare) as others:
+                self._reproduce(judge, walks[0])
+                self._repair(walks, beside=spare > 0)
+                self._try_unproven(judge)
+                self._confirm_leaders(Confirmation(job, self.pool, others, len(context.rest)))
 
     def drawn(self) -> Drawn:
         """What is known now."""
@@ -120,7 +124,7 @@ class _Drawing:
             self.sampling,
             self.job.seed,
             self.reproduction_tokens,
-            len(self.context.reproductions) if self.context else 0,
+            len(self.judge.context.reproductions) if self.judge else 0,
         )
 
     def _known(self, rollout: Rollout) -> Rollout:
@@ -137,27 +141,24 @@ class _Drawing:
             diff_chars=len(candidate.patch.diff),
         )
 
-    def _reproduce(self, greedy: Walk) -> None:
+    def _reproduce(self, judge: Judge, greedy: Walk) -> None:
         """Write reproduction tests, once. Where they look does not depend on the number of walks either."""
-        context = self.context
-        assert context is not None
-        if context.workspace is None:
+        job = self.job
+        if judge.context.workspace is None:
             return
         suspects = dict.fromkeys((*greedy.location.symbols, *greedy.suspects))
         places = [ScoredLocation(Location((symbol,), 0), 0.0, 0.0, None) for symbol in suspects][:BEAM]
-        before = self.job.generated_tokens
-        found = reproduce(self.job, places, context, seed=self.job.seed)
-        self.reproduction_tokens = self.job.generated_tokens - before
-        self.votes.update(found.votes)
+        before = job.generated_tokens
+        openings = (*FIRST, *FURTHER)
+        found = reproduce(job, places, judge.context, claims=Claims(), openings=openings, seed=job.seed)
+        self.reproduction_tokens = job.generated_tokens - before
+        judge.votes.update(found.votes)
         for reproduction in found.valid:
-            context = with_reproduction(context, reproduction)
-        self.context = context
+            judge.context = with_reproduction(judge.context, reproduction)
         if not found.valid:
-            self.job.note(
-                "No test could be written that shows the issue: describe an exact call and its expected result."
-            )
+            job.note("No test could be written that shows the issue: describe an exact call and its expected result.")
 
-    def _repair(self, walks: tuple[Walk, ...]) -> None:
+    def _repair(self, walks: Sequence[Walk], *, beside: bool) -> None:
         """The next attempt at its location for every walk, some walks at a time, each settled in its turn."""
         job = self.job
         made: Counter[Location] = Counter()
@@ -166,66 +167,74 @@ class _Drawing:
                 job.note("The search reached its limit of generated tokens.")
                 return
             wave = walks[start : start + WAVE]
-            written: dict[int, Attempt] = {}
-            for location in dict.fromkeys(one.location for one in wave):
-                members = [one.number for one in wave if one.location == location]
-                earlier = made[location]
-                made[location] += len(members)
-                attempts = repair(
-                    job,
-                    location,
-                    None,
-                    n=len(members),
-                    seed=job.seed + earlier,
-                    earlier=earlier,
-                    sampling=self.sampling,
-                )
-                written.update(zip(members, attempts, strict=True))
+            places: dict[Location, list[Walk]] = {}
             for one in wave:
-                self._settle(one, written[one.number])
+                places.setdefault(one.location, []).append(one)
+            with settling(self._settle, beside=beside) as settle:
+                written = _InOrder(wave, settle)
+                for location, members in places.items():
+                    earlier = made[location]
+                    made[location] += len(members)
+                    repair(
+                        job,
+                        location,
+                        None,
+                        written.taker(members),
+                        gains=(0.0,) * len(members),
+                        seed=job.seed + earlier,
+                        earlier=earlier,
+                        sampling=self.sampling,
+                    )
+                    settle.pause()
 
-    def _settle(self, one: Walk, attempt: Attempt) -> None:
+    def _settle(self, written: tuple[Walk, Attempt]) -> None:
         """Count one rollout, and judge its patch unless an equal one was."""
-        job, result = self.job, attempt.result
+        job = self.job
+        one, attempt = written
         job.rollouts += 1
+        result = attempt.result
         place = tuple(heading(symbol) for symbol in one.location.symbols)
         tokens = one.tokens + attempt.tokens
         refusal = result if isinstance(result, Refusal) else self._objection(result)
         if refusal is not None:
             self.settled.append(Rollout(one.number, place, None, None, refusal.reason, tokens))
-            job.trace.step("candidate", rollout=job.rollouts, refused=refusal.reason, hint=refusal.hint)
+            refused = {"refused": refusal.reason, "hint": refusal.hint}
+            job.trace.step("candidate", rollout=job.rollouts, **refused, **arm(attempt))
             return
         assert isinstance(result, Patch)
-        key = normalize_patch(result)
         known = self.pool.seen(result)
         if known:
-            job.trace.step("candidate", rollout=job.rollouts, patch=known.patch.id, votes=known.votes)
+            again = {"patch": known.patch.id, "votes": known.votes}
+            job.trace.step("candidate", rollout=job.rollouts, **again, **arm(attempt))
         else:
             candidate = Candidate(result, attempt, UNJUDGED, 0.0)
             self.pool.add(candidate)
             self._judge(candidate)
-        self.settled.append(Rollout(one.number, place, result.id, key, "", tokens))
+        self.settled.append(Rollout(one.number, place, result.id, normalize_patch(result), "", tokens))
 
     def _objection(self, patch: Patch) -> Refusal | None:
         """Why a patch cannot be offered by any strategy, whatever its runs say."""
         refused = refused_paths(patch, self.job.snapshot)
         if refused:
             return Refusal("forbidden", "; ".join(refused.values()), "Change the code that the issue is about.")
-        found = inspect_patch(patch, lambda: (self.job.issue.text,)).refused
+        found = inspect_patch(patch, self._issue).refused
         if found:
             return Refusal("harmful", "; ".join(f"it {words}" for words in found), "Mend the code itself.")
         return None
 
+    def _issue(self) -> tuple[str]:
+        return (self.job.issue.text,)
+
     def _judge(self, candidate: Candidate) -> None:
         job = self.job
-        if self.context is None:
-            flags = inspect_patch(candidate.patch, lambda: (job.issue.text,)).flags
+        if self.judge is None:
+            flags = inspect_patch(candidate.patch, self._issue).flags
             candidate.verification = Verification(Evidence.PARSES, (), 0, None, "", flags=flags)
             candidate.agreement = 1.0
+            trace_candidate(job, candidate)
         else:
             job.report("verify", f"running candidate {job.rollouts}")
-            judge(candidate, self.context, self.votes, job.cancel)
-        trace_candidate(job, candidate)
+            self.judge.judge(candidate)
         self._tell(candidate)
 
     def _tell(self, candidate: Candidate) -> None:
@@ -235,38 +244,33 @@ class _Drawing:
             if self.on_fix:
                 self.on_fix(next(fix for fix in to_fixes(self.pool) if fix.id == candidate.patch.id))
 
-    def _try_unproven(self) -> None:
+    def _try_unproven(self, judge: Judge) -> None:
         """The regression tests over what satisfies no reproduction, where no earlier candidate does better.
 
         So every budget has what it would choose had all candidates run everything.
         """
-        context = self.context
-        assert context is not None
         for candidate in self.pool.by_key.values():
             if candidate.alive:
                 return
             kinds = {run.kind for run in candidate.verification.runs}
             if "reproduction" in kinds and "regression" not in kinds:
                 self.job.report("verify", "running the project's tests over unproven candidates")
-                candidate.verification = verify_patch(candidate.patch, context, self.job.cancel)
+                candidate.verification = verify_patch(candidate.patch, judge.context, self.job.cancel)
                 trace_candidate(self.job, candidate)
                 self._tell(candidate)
 
-    def _confirm_leaders(self, others: OtherTests) -> None:
+    def _confirm_leaders(self, confirmation: Confirmation) -> None:
         """Run the project's other tests over the best of what will be called verified, and have ties judged."""
-        context = self.context
-        assert context is not None
         while True:
             if self.strategy == ORM_EXEC:
                 self._ask_orm()
             drawn = self.drawn()
             self.pool.order = ranked(drawn, max(1, len(drawn.rollouts)), self.strategy)
-            leaders = (c for c in self.pool.alive()[:CONFIRMED] if not c.confirmed)
+            leaders = (c for c in self.pool.alive()[:LEADERS] if not c.confirmed)
             candidate = next((c for c in leaders if c.verification.evidence and c.verification.evidence.verified), None)
             if candidate is None:
                 return
-            confirm(self.job, candidate, context, others)
-            self.job.best_evidence = next((c.verification.evidence for c in self.pool.alive()), None)
+            confirmation.confirm(candidate)
 
     def _ask_orm(self) -> None:
         """The ORM's verdict (issue and patch only) on whatever runs leave tied at the top, at any budget."""
@@ -285,3 +289,24 @@ class _Drawing:
         questions = [render("judge_patch", diff=c.patch.diff) for c in asked]
         for candidate, probability in zip(asked, job.judge_issue("rank", questions), strict=True):
             candidate.orm = probability
+
+
+class _InOrder:
+    """Passes attempts on in the order of their walks, whichever is written first."""
+
+    def __init__(self, wave: Sequence[Walk], settle: Settling[tuple[Walk, Attempt]]) -> None:
+        self._waiting = list(wave)
+        self._settle = settle
+        self._written: dict[int, Attempt] = {}
+
+    def taker(self, members: Sequence[Walk]) -> Callable[[Attempt], None]:
+        """Takes the next attempt of one of `members` at each call."""
+        left = iter(members)
+
+        def take(attempt: Attempt) -> None:
+            self._written[next(left).number] = attempt
+            while self._waiting and self._waiting[0].number in self._written:
+                one = self._waiting.pop(0)
+                self._settle.put((one, self._written.pop(one.number)))
+
+        return take

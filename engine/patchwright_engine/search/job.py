@@ -1,5 +1,6 @@
 """What every stage of one job shares, and the few helpers that turn it into prompts, progress and trace lines."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -50,6 +51,8 @@ class Job:
     test_seconds: dict[str, float] = field(default_factory=dict)
     """Test file → how long its tests took before any patch; remembered for later jobs."""
     started: float = field(default_factory=time.monotonic)
+    telling: threading.Lock = field(default_factory=threading.Lock)
+    """Candidates are judged beside the model (see `overlap`); who listens hears one at a time."""
 
     def tokens(self, share: float) -> int:
         """Prompt tokens for a share of the context window."""
@@ -79,23 +82,38 @@ class Job:
 
     def report(self, stage: str, message: str, tokens_per_second: float | None = None) -> None:
         """Show progress."""
-        self.sink(
-            Progress(
-                stage,
-                message,
-                self.rollouts,
-                self.budget.rollouts,
-                self.generated_tokens,
-                tokens_per_second,
-                self.best_evidence.value if self.best_evidence else None,
+        with self.telling:
+            self.sink(
+                Progress(
+                    stage,
+                    message,
+                    self.rollouts,
+                    self.budget.rollouts,
+                    self.generated_tokens,
+                    tokens_per_second,
+                    self.best_evidence.value if self.best_evidence else None,
+                )
             )
-        )
 
-    def ask(self, stage: str, request: CompletionRequest) -> tuple[Completion, ...]:
-        """N answers to one conversation, with live progress; thoughts get their share, or what room there is."""
+    def ask(
+        self,
+        stage: str,
+        request: CompletionRequest,
+        on_completion: Callable[[int, Completion], None] | None = None,
+    ) -> tuple[Completion, ...]:
+        """N answers to one conversation, with live progress; thoughts get their share, or what room there is.
+
+        `on_completion` hears of each answer as it ends, in any order.
+        """
         thoughts = min(self.tokens(THINK_SHARE), self.room(request.messages) - request.max_answer_tokens)
         request = replace(request, max_think_tokens=max(0, thoughts), adapter="reasoner")
-        batch = self.model.complete(request, self.cancel, stage=stage, on_progress=self._decode_progress(stage))
+        batch = self.model.complete(
+            request,
+            self.cancel,
+            stage=stage,
+            on_progress=self._decode_progress(stage),
+            on_completion=on_completion,
+        )
         self.generated_tokens += batch.generated_tokens
         return batch.completions
 

@@ -54,10 +54,13 @@ class FaultQuestion:
         return tuple(ranked.symbol for ranked in self.shown)
 
 
-def fault_question(job: Job, files: Sequence[RepoPath]) -> FaultQuestion | None:
-    """What to ask when `files` were understood to matter. None when the repository has no symbols at all."""
-    job.report("locate", "reading suspected code")
-    shown = _suspects(job, files)
+def fault_question(job: Job, files: Sequence[RepoPath], page: int = 0) -> FaultQuestion | None:
+    """What to ask when `files` were understood to matter. None when the repository has no (more) symbols.
+
+    `page`: how many times further code was shown before, when the fault was at none of the locations so far.
+    """
+    job.report("locate", "reading further code" if page else "reading suspected code")
+    shown = _suspects(job, files, page)
     if not shown:
         return None
     suspects = [s.symbol for s in shown]
@@ -82,9 +85,9 @@ def ask_for_fault(job: Job, question: FaultQuestion, n: int) -> tuple[Completion
     )
 
 
-def locate_fault(job: Job, files: Sequence[RepoPath]) -> tuple[ScoredLocation, ...]:
-    """The beam: locations to repair, best first. Empty when the repository has no symbols at all."""
-    question = fault_question(job, files)
+def locate_fault(job: Job, files: Sequence[RepoPath], *, page: int = 0) -> tuple[ScoredLocation, ...]:
+    """The beam: locations to repair, best first. Empty when the repository has no (more) symbols; `page` as above."""
+    question = fault_question(job, files, page)
     if question is None:
         return ()
     asked, shown, suspects = question.asked, question.shown, question.suspects
@@ -128,8 +131,8 @@ def heading(symbol: Symbol) -> str:
     return f"{symbol.path}::{symbol.name}"
 
 
-def _suspects(job: Job, files: Sequence[RepoPath]) -> list[RankedSymbol]:
-    """Symbols to show: the index's order, those in the understood files first, no code twice."""
+def _suspects(job: Job, files: Sequence[RepoPath], page: int = 0) -> list[RankedSymbol]:
+    """Symbols to show: the index's order, those in the understood files first, no code twice, nor on two pages."""
     chosen = set(files)
     ranked = sorted(
         (s for s in job.ranking.symbols if s.symbol.kind != "variable"),
@@ -148,9 +151,9 @@ def _suspects(job: Job, files: Sequence[RepoPath]) -> list[RankedSymbol]:
         if any(_overlap(symbol, other.symbol) for other in kept):
             continue
         kept.append(candidate)
-        if len(kept) == SHOWN_SYMBOLS:
+        if len(kept) == SHOWN_SYMBOLS * (page + 1):
             break
-    return kept
+    return kept[SHOWN_SYMBOLS * page :]
 
 
 def _is_replaced(job: Job, symbol: Symbol) -> bool:
@@ -188,12 +191,17 @@ def _score(
 
 
 def narrow(
-    job: Job, beam: Sequence[ScoredLocation], reproductions: Sequence[Reproduction], passing: Sequence[Ran] = ()
+    job: Job,
+    beam: Sequence[ScoredLocation],
+    reproductions: Sequence[Reproduction],
+    passing: Sequence[Ran] = (),
+    *,
+    size: int = BEAM,
 ) -> tuple[ScoredLocation, ...]:
     """The beam again, now that reproductions tell which functions the failing calls entered (spectrum-based).
 
     A location that none of them entered cannot be at fault; its place goes to the best-ranked entered symbols, those
-    first that few of the `passing` tests enter.
+    first that few of the `passing` tests enter. At most `size` are kept.
     """
     failing = [r.before.functions.get(test, {}) for r in reproductions if r.before for test in r.failing]
     spectrum = spectrum_in(job.index, failing, passing)
@@ -205,12 +213,12 @@ def narrow(
     top = max((one.score for one in ranked), default=0.0) or 1.0
     have = {symbol for scored in kept for symbol in scored.location.symbols}
     for one in ranked:
-        if len(kept) >= BEAM:
+        if len(kept) >= size:
             break
         if one.symbol in spectrum.symbols and one.symbol not in have and not is_judging_file(one.symbol.path):
             prior = standing(one.score, top)
             kept.append(ScoredLocation(Location((one.symbol,), 0), prior + 0.5, prior, None))
-    narrowed = tuple(kept[:BEAM]) or tuple(beam)
+    narrowed = tuple(kept[:size]) or tuple(beam)
     job.trace.step(
         "narrowed",
         entered=[f"{s.path}::{s.name}" for s in entered][:50],

@@ -104,16 +104,20 @@ class RecordedModel:
         *,
         stage: str,
         on_progress: Callable[[DecodeProgress], None] | None = None,
+        on_completion: Callable[[int, Completion], None] | None = None,
     ) -> CompletionBatch:
-        """As `LanguageModel.complete`, recorded under `stage`."""
+        """As `LanguageModel.complete`, recorded under `stage`; recorded answers come in order."""
         key = _key(asdict(request))
         batch = self._recording.completions.get(key)
         replayed = batch is not None
         if batch is None:
-            batch = self._model.complete(request, cancel, on_progress=on_progress)
+            batch = self._model.complete(request, cancel, on_progress=on_progress, on_completion=on_completion)
             self._prompt_tokens += batch.prompt_tokens
             self._cached_tokens += batch.cached_tokens
             self._generated_tokens += batch.generated_tokens
+        elif on_completion:
+            for index, completion in enumerate(batch.completions):
+                on_completion(index, completion)
         self._trace.step(
             "complete",
             stage=stage,

@@ -8,10 +8,10 @@ failure stands in the prompt; when an earlier patch failed, a revision shows wha
 import ast
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from patchwright_engine.model.backend import CompletionRequest, Message
+from patchwright_engine.model.backend import Completion, CompletionRequest, Message
 from patchwright_engine.model.prompting import render
 from patchwright_engine.repair.apply import Refusal, build_patch
 from patchwright_engine.search.job import ANSWER_SHARE, CODE_SHARE, FENCE_CLOSE, Job, stage_prompt
@@ -47,6 +47,8 @@ class Attempt:
     """Id of the candidate this one revises."""
     tokens: int = 0
     """Generated for it, thoughts included."""
+    chance: float = 0.0
+    """That it is right, before it was judged: what its rollout was given for (see `policy`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +62,34 @@ class Failed:
     """How near it came, 0-1: the nearest is revised first."""
 
 
+OnAttempt = Callable[[Attempt], None]
+
+
 def repair(
     job: Job,
     location: Location,
     shown: Shown | None,
+    on_attempt: OnAttempt,
     *,
-    n: int,
+    gains: Sequence[float],
     seed: int,
     earlier: int,
     sampling: str = DIVERGENT,
-) -> list[Attempt]:
-    """N fresh attempts at one location, at which `earlier` ones were made; the very first is greedy."""
+) -> None:
+    """Fresh attempts at one location, at which `earlier` ones were made; the very first is greedy.
+
+    `on_attempt` hears of each in the order of the answers, as soon as it and those before it are written.
+    `gains`: the chance of a right fix that each is made for. `sampling`: one of `SAMPLINGS`.
+    """
+    n = len(gains)
     job.report("repair", f"writing {n} candidate{'s' if n > 1 else ''} for {location.symbols[0].name}")
     prompt = repair_prompt(job, location, shown)
-    return _attempts(job, location, prompt, n=n, seed=seed, earlier=earlier, diverging=sampling == DIVERGENT)
+    asked = _Asked(location, prompt, seed, earlier, diverging=sampling == DIVERGENT)
+    _attempts(job, asked, gains, on_attempt)
 
 
-def revise(job: Job, failed: Failed, *, n: int, seed: int) -> list[Attempt]:
-    """N attempts that continue a failed one, told what its run printed; its thoughts are not repeated."""
+def revise(job: Job, failed: Failed, on_attempt: OnAttempt, *, gains: Sequence[float], seed: int) -> None:
+    """Attempts that continue a failed one, told what its run printed; its thoughts are not repeated."""
     job.report("repair", f"revising a candidate for {failed.attempt.location.symbols[0].name}")
     feedback = failed.feedback[-FEEDBACK_CHARS:]
     messages = (
@@ -88,8 +100,8 @@ def revise(job: Job, failed: Failed, *, n: int, seed: int) -> list[Attempt]:
     prompt = RepairPrompt(messages, None)
     if job.room(messages) < job.tokens(ANSWER_SHARE):
         job.note_dropped("repair", [f"a revision of {failed.patch_id}: it does not fit the context"])
-        return []
-    return _attempts(job, failed.attempt.location, prompt, n=n, seed=seed, earlier=1, revised=failed.patch_id)
+        return
+    _attempts(job, _Asked(failed.attempt.location, prompt, seed, 1, failed.patch_id), gains, on_attempt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,46 +114,65 @@ class RepairPrompt:
     """Whether some of the code did not fit and was left out."""
 
 
-def _attempts(
-    job: Job,
-    location: Location,
-    prompt: RepairPrompt,
-    *,
-    n: int,
-    seed: int,
-    earlier: int,
-    revised: str | None = None,
-    diverging: bool = True,
-) -> list[Attempt]:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One prompt and how it is sampled."""
+
+    location: Location
+    prompt: RepairPrompt
+    seed: int
+    earlier: int
+    revised: str | None = None
+    diverging: bool = True
+
+
+def _attempts(job: Job, asked: _Asked, gains: Sequence[float], on_attempt: OnAttempt) -> None:
+    location, prompt = asked.location, asked.prompt
     size = sum(job.model.count_tokens(shown_source(job, symbol)) for symbol in location.symbols)
     request = CompletionRequest(
         prompt.messages,
-        n=n,
+        n=len(gains),
         max_answer_tokens=min(size * 3 // 2 + ANSWER_MARGIN_TOKENS, job.tokens(ANSWER_SHARE)),
-        seed=seed,
-        first_greedy=earlier == 0,
+        seed=asked.seed,
+        first_greedy=asked.earlier == 0,
     )
     if prompt.original is not None:
         request = replace(
             request,
             answer_prefix=f"```{_language(location.symbols[0].path)}\n",
             stop=(FENCE_CLOSE,),
-            reference=prompt.original + FENCE_CLOSE if diverging else "",
-            skip_divergences=earlier if diverging else 0,
+            reference=prompt.original + FENCE_CLOSE if asked.diverging else "",
+            skip_divergences=asked.earlier if asked.diverging else 0,
         )
-    attempts = []
-    for completion in job.ask("repair", request):
-        closed = completion.finish == "stop" and prompt.original is not None
-        answer = completion.answer + FENCE_CLOSE if closed else completion.answer
-        result = build_patch(
-            answer,
-            snapshot_text=job.snapshot.read_text,
-            # A definition that the model never saw whole may be edited in part, never replaced as a whole.
-            symbols=() if prompt.cut else location.symbols,
-            finish=completion.finish,
-        )
-        attempts.append(Attempt(location, answer, result, prompt.messages, revised, completion.tokens))
-    return attempts
+    ended: dict[int, Completion] = {}
+    told = 0
+
+    def tell() -> None:
+        nonlocal told
+        while told in ended:
+            on_attempt(replace(_attempt(job, asked, ended[told]), chance=gains[told]))
+            told += 1
+
+    def end(index: int, completion: Completion) -> None:
+        ended[index] = completion
+        tell()
+
+    answers = job.ask("repair", request, end)
+    ended.update((index, answer) for index, answer in enumerate(answers) if index >= told)
+    tell()  # for a backend that tells nothing before the end
+
+
+def _attempt(job: Job, asked: _Asked, completion: Completion) -> Attempt:
+    closed = completion.finish == "stop" and asked.prompt.original is not None
+    answer = completion.answer + FENCE_CLOSE if closed else completion.answer
+    result = build_patch(
+        answer,
+        snapshot_text=job.snapshot.read_text,
+        # A definition that the model never saw whole may be edited in part, never replaced as a whole.
+        symbols=() if asked.prompt.cut else asked.location.symbols,
+        finish=completion.finish,
+    )
+    return Attempt(asked.location, answer, result, asked.prompt.messages, asked.revised, completion.tokens)
 
 
 def repair_prompt(job: Job, location: Location, shown: Shown | None) -> RepairPrompt:

@@ -10,7 +10,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from patchwright_engine.index import Index
@@ -34,8 +34,9 @@ MINORITY = 0.34
 ANSWER_TOKENS = 220
 # Half of the samples are led to assert a value: where an issue reports an exception, small models else expect that
 # very exception, which the bug satisfies. The other half is free to expect one. (benchmarks/LOG.md)
-OPENINGS = ((False, 3), (True, 4))
-"""(led to assert a value, samples)"""
+FIRST = ((False, 3),)
+FURTHER = ((True, 4),)
+"""(led to assert a value, samples): the first ones, and those that are written when these do not do."""
 
 
 _IMPORT = re.compile(
@@ -43,9 +44,17 @@ _IMPORT = re.compile(
 )
 
 
+@dataclass(slots=True)
+class Claims:
+    """What samples claimed about the issue so far, and what running each claim gave."""
+
+    votes: Counter[str] = field(default_factory=Counter)
+    judged: dict[str, Reproduction] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Reproduced:
-    """What one round of writing reproductions gave."""
+    """All valid reproductions after one more round of writing some."""
 
     valid: tuple[Reproduction, ...]
     """Most agreed on first."""
@@ -60,13 +69,14 @@ def reproduce(
     locations: Sequence[ScoredLocation],
     context: VerificationContext,
     *,
+    claims: Claims,
+    openings: Sequence[tuple[bool, int]],
     seed: int,
-    feedback: str = "",
-    again: bool = False,
+    feedback: str | None = None,
 ) -> Reproduced:
-    """Write tests for the issue and keep the valid ones.
+    """Write tests for the issue and keep the valid ones; `claims` gathers what they say.
 
-    `again`: earlier ones were no use; `feedback` says why.
+    `feedback`: earlier ones were no use, and why.
     """
     if context.environment.language != "python":  # Only tests in Python can be judged so far.
         return Reproduced((), {}, "")
@@ -74,16 +84,15 @@ def reproduce(
     symbols = [symbol for scored in locations for symbol in scored.location.symbols]
     near = nearby_tests(job, symbols, context)
     # Small models copy the tests' calls in place of the one that fails: at first they write better without. (LOG.md)
-    shown = near if again else None
+    shown = near if feedback is not None else None
     job.trace.step("nearby_tests", path=near.path if near else "", text=shown.text if shown else "")
     framework = framework_of(context.environment.runner, job.snapshot, context.own_tests, near, shown=shown is not None)
     imports = import_lines(
         job.issue.text, symbols, job.index, near, shown=shown is not None, entry=context.environment.entry
     )
-    messages = reproduction_prompt(job.issue_text, imports, feedback, framework, shown)
+    messages = reproduction_prompt(job.issue_text, imports, feedback or "", framework, shown)
     folder = PurePosixPath(near.path).parent.as_posix() if near is not None else None
-    claims: Counter[str] = Counter()
-    for asserting, count in OPENINGS:
+    for asserting, count in openings:
         request = CompletionRequest(
             messages,
             n=count,
@@ -95,15 +104,17 @@ def reproduce(
         for answer in job.ask("reproduce", request):
             fences = read_answer(answer.answer + FENCE_CLOSE if answer.finish == "stop" else answer.answer).fences
             for fence in fences[:1]:
-                claims.update(split_claims(fence.code, framework.base, framework.header))
+                claims.votes.update(split_claims(fence.code, framework.base, framework.header))
     valid: list[Reproduction] = []
     votes: dict[RepoPath, int] = {}
     reasons: list[str] = []
-    for number, (claim, count) in enumerate(claims.most_common(TRIED), start=1):
+    for number, (claim, count) in enumerate(claims.votes.most_common(TRIED), start=1):
         if valid and count < MINORITY * votes[valid[0].path]:
             break
-        job.report("reproduce", f"running reproduction {number} of {min(len(claims), TRIED)}")
-        reproduction = try_reproduction(claim, context, job.cancel, folder)
+        reproduction = claims.judged.get(claim)
+        if reproduction is None:
+            job.report("reproduce", f"running reproduction {number} of {min(len(claims.votes), TRIED)}")
+            reproduction = claims.judged[claim] = try_reproduction(claim, context, job.cancel, folder)
         job.trace.step("reproduction", source=claim, votes=count, valid=reproduction.valid, reason=reproduction.reason)
         if reproduction.valid:
             valid.append(reproduction)

@@ -6,6 +6,7 @@ Invariant: a reader never needs the process that wrote the file, and a line cut 
 import contextlib
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,12 +19,13 @@ SCHEMA = 1
 
 
 class Trace:
-    """Appends steps to one JSONL file. The file is private to the user: it holds their code."""
+    """Appends steps to one JSONL file, from any thread. The file is private to the user: it holds their code."""
 
     def __init__(self, path: Path) -> None:
         """Raises EnvironmentProblem when the file cannot be created (read-only disk, full disk)."""
         self.path = path
         self._started = time.monotonic()
+        self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8")
@@ -35,10 +37,11 @@ class Trace:
 
     def step(self, kind: str, **fields: Any) -> None:
         """Write one step. `fields` must be JSON values; `seconds` since the start is added."""
-        line = {"schema": SCHEMA, "kind": kind, "at": round(time.monotonic() - self._started, 3), **fields}
         try:
-            self._file.write(json.dumps(line, ensure_ascii=True) + "\n")
-            self._file.flush()
+            with self._lock:
+                line = {"schema": SCHEMA, "kind": kind, "at": round(time.monotonic() - self._started, 3), **fields}
+                self._file.write(json.dumps(line, ensure_ascii=True) + "\n")
+                self._file.flush()
         except OSError as error:
             raise EnvironmentProblem(
                 f"cannot write the trace {self.path}: {error.strerror}", "Free disk space and run again."
