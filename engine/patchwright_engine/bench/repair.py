@@ -31,7 +31,7 @@ from patchwright_engine.model.backend import LanguageModel
 from patchwright_engine.pipeline import FixRequest
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.search.rollouts import choose
-from patchwright_engine.search.strategies import DEV_SEARCH, EXEC, ORM_EXEC, VOTING
+from patchwright_engine.search.strategies import DEV_SEARCH, EXEC, ORM_EXEC, SINGLE, VOTING
 from patchwright_engine.types import Evidence, Issue, Patch
 from patchwright_engine.verify.environment import discover_environment
 
@@ -187,7 +187,7 @@ def _fixed(case: _Case, repetition: int, cells: Sequence[Cell]) -> None:
     """Draw rollouts for the largest of the budgets, then choose for every cell. All cells have one sampling."""
     strategies = {cell.strategy for cell in cells}
     strongest = next((name for name in (ORM_EXEC, EXEC) if name in strategies), VOTING)
-    drawing = Cell(strongest, cells[0].sampling, max(cell.budget for cell in cells))
+    drawing = Cell(strongest, cells[0].sampling, max(1 if cell.strategy == SINGLE else cell.budget for cell in cells))
     trace, searched = _search(case, repetition, _at_least(case, repetition, drawing))
     if searched.drawn is None:
         raise EnvironmentProblem(f"{trace} holds no rollouts", "Delete it, and they are drawn again.")
@@ -263,6 +263,7 @@ def _search(case: _Case, repetition: int, cell: Cell) -> tuple[Path, Searched]:
     """The finished search of a cell, made now if it is not there. Raises: as `search_once`."""
     trace = case.traces / f"r{repetition}-{cell.name}.jsonl"
     if trace.exists():
+        trace.with_suffix(".part").unlink(missing_ok=True)  # Left by a kill just behind the search.
         found = read_searched(trace)
         if found is not None:
             return trace, found

@@ -120,7 +120,7 @@ class _Campaign:
 
     def write(self) -> None:
         """The files that others read, of all that there is."""
-        out, outcomes = self._bench.out, sorted(self.outcomes.values(), key=lambda one: one.key)
+        out, outcomes = self._bench.out, list(self.outcomes.values())
         write_whole(out / "results.json", json.dumps(summarize_repair(outcomes, self._model), indent=1) + "\n")
         files: dict[str, list[str]] = {}
         single = len({(one.cell, one.repetition) for one in outcomes}) == 1

@@ -18,8 +18,9 @@ EASY, MEDIUM, HARD, UNKNOWN = "easy", "medium", "hard", "unknown"
 _EASY_SHARE = 0.5
 
 
-def summarize_repair(outcomes: Sequence[Outcome], model: str) -> dict[str, Any]:
-    """The object that `results.json` holds."""
+def summarize_repair(outcomes: Iterable[Outcome], model: str) -> dict[str, Any]:
+    """The object that `results.json` holds; the order of `outcomes` does not matter."""
+    outcomes = sorted(outcomes, key=lambda one: one.key)
     searched = [one for one in outcomes if one.final]
     levels = difficulties(searched)
     by_cell: defaultdict[Cell, list[Outcome]] = defaultdict(list)

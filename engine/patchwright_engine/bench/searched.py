@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from patchwright_engine.errors import BadInput
+from patchwright_engine.search.dev_search import BELIEVED, NOT_WORTH_IT
 from patchwright_engine.search.rollouts import Drawn, drawn_from_json
 from patchwright_engine.search.trace import read_trace
 
@@ -36,10 +37,8 @@ class Searched:
     drawn: Drawn | None
     """Of a fixed strategy."""
 
-    @property
-    def same_for_more(self) -> bool:
-        """Whether a larger budget surely ends alike: the search was content, or found nowhere to begin."""
-        return self.stopped == "verified" or (self.stopped == "no_candidates" and self.rollouts == 0)
+    same_for_more: bool
+    """Whether a larger budget surely ends alike: the search ended by itself, or found nowhere to begin."""
 
 
 def read_searched(path: Path) -> Searched | None:
@@ -91,7 +90,16 @@ def _searched(steps: Sequence[dict[str, Any]]) -> Searched | None:
         seconds=round(result["cost"]["seconds"] + again, 2),
         model_seconds=round(sum(step["seconds"] for step in written), 2),
         drawn=drawn,
+        same_for_more=_ended_by_itself(steps) or (result["stopped"] == "no_candidates" and not candidates),
     )
+
+
+def _ended_by_itself(steps: Sequence[dict[str, Any]]) -> bool:
+    """No decision of Dev-Search depends on the budget that is left, so it would have ended there with more, too.
+
+    A reason that is not known here is none: then the larger budget is searched, over the same recording.
+    """
+    return any(step["kind"] == "stop" and step["reason"] in (BELIEVED, NOT_WORTH_IT) for step in steps)
 
 
 def _thoughts(answer: Mapping[str, Any]) -> int:
