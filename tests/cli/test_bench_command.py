@@ -48,9 +48,25 @@ def test_a_broken_install_command_is_reported_and_not_raised(
     assert "no such wheel" in told.out
 
 
-def test_without_gold_it_says_what_is_not_there_yet(rows: Path, toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench(rows, toy) == 2
-    assert "Add --gold" in capsys.readouterr().err
+def test_without_a_model_nothing_is_searched(rows: Path, toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench(rows, toy, "--model", "qwen2.5-coder-0.5b") == 3
+    assert "models pull" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (("--strategy", "exec,guess"), "unknown strategy 'guess'"),
+        (("--budget", "1,0"), "unknown budget '0'"),
+        (("--sampling", "wild"), "unknown sampling 'wild'"),
+        (("--repetitions", "0"), "--repetitions 0 is too small"),
+    ],
+)
+def test_bad_options_of_a_search_are_told(
+    rows: Path, toy: Toy, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], told: str
+) -> None:
+    assert bench(rows, toy, *more) == 2
+    assert told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -14,20 +14,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from patchwright_engine.bench.checkout import to_patch
+from patchwright_engine.bench.hidden import HiddenTests, Judge
 from patchwright_engine.bench.instances import Instance
 from patchwright_engine.bench.mutate import mutants
 from patchwright_engine.bench.partial import Partial
-from patchwright_engine.bench.prepare import prepare
+from patchwright_engine.bench.prepare import Prepared, prepare
 from patchwright_engine.bench.reports import GoldOptions, InstanceReport, Judged, SettingReport, setting_from_json
-from patchwright_engine.bench.truth import (
-    HiddenRun,
-    Truth,
-    establish,
-    form_of,
-    hidden_command,
-    hidden_from_json,
-    read_run,
-)
+from patchwright_engine.bench.truth import Truth, form_of
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import Cancelled, PatchwrightError
 from patchwright_engine.index import open_index
@@ -38,7 +31,6 @@ from patchwright_engine.verify.discovery import select_regression_tests
 from patchwright_engine.verify.environment import TestEnvironment, discover_environment
 from patchwright_engine.verify.evidence import verify_patch
 from patchwright_engine.verify.shards import Pace, room_here, share_of
-from patchwright_engine.verify.workspace import WorkspaceCopy
 from patchwright_engine.workspace.snapshot import take_snapshot
 
 SETTINGS = ("failing_test", "regression_only")
@@ -131,14 +123,14 @@ def _check(case: _Case) -> str:
         case.status = "waiting"
         return f"the verifier has no runner for `{instance.test_command.split(' --')[0]}`"
     case.status = "failed"
-    tests = take_snapshot(prepared.tests, cancel=bench.cancel)
-    wrong = _find_wrong(case, form, gold, tests)
+    wrong = _find_wrong(case, prepared, gold)
     if isinstance(wrong, str):
         case.status = "unsound"
         return wrong
     candidates = [_Candidate("gold", "", gold), _Candidate("empty", "", Patch(())), *wrong]
     assert case.truth is not None
     command = user_command(instance, case.truth)
+    tests = take_snapshot(prepared.tests, cancel=bench.cancel)
     for setting in SETTINGS:
         snapshot = tests if setting == "failing_test" else take_snapshot(prepared.base, cancel=bench.cancel)
         named = command if setting == "failing_test" else None
@@ -168,33 +160,22 @@ def user_command(instance: Instance, truth: Truth) -> str:
     return shlex.join([*words, *(truth.labels[test] for test in tests)])
 
 
-def _find_wrong(case: _Case, form: str, gold: Patch, snapshot: Snapshot) -> list[_Candidate] | str:
+def _find_wrong(case: _Case, prepared: Prepared, gold: Patch) -> list[_Candidate] | str:
     """Mutants that the hidden tests call wrong, or why nothing can be told here."""
     bench, options, environment = case.bench, case.bench.options, case.environment
     assert environment is not None
     wrong: list[_Candidate] = []
-    with WorkspaceCopy(snapshot, cancel=bench.cancel) as workspace:
-
-        def run(patch: Patch) -> HiddenRun:
-            known = case.partial.recall(f"hidden-{patch.id}")
-            if known is not None:
-                return hidden_from_json(known)
-            workspace.reset()
-            workspace.apply(patch)
-            command = hidden_command(case.instance, environment, workspace.path, options.timeout_seconds)
-            done = read_run(bench.sandbox.run(command, workspace.path, bench.cancel, environment.readable), form)
-            case.partial.keep(f"hidden-{patch.id}", asdict(done))
-            return done
-
+    judge = Judge(case.instance, prepared, environment, bench.sandbox, bench.cancel, options.timeout_seconds)
+    with HiddenTests(judge, case.partial) as hidden:
         case.say("running the hidden tests without and with the developer's fix")
-        truth = establish(case.instance, run(Patch(())), run(gold))
+        truth = hidden.truth()
         if isinstance(truth, str):
             return truth
         case.truth = truth
         for mutant in mutants(gold, options.seed, options.wrong * _TRIES):
             if len(wrong) == options.wrong:
                 break
-            if truth.is_right(run(mutant.patch)):
+            if truth.is_right(hidden.run(mutant.patch)):
                 case.equivalent.append(mutant.change)
             else:
                 wrong.append(_Candidate("wrong", f"{mutant.kind}: {mutant.change}", mutant.patch))

@@ -1,7 +1,8 @@
 """QuixBugs (Lin et al. 2017) as instances: 40 small programs with one faulty line each, and their pytest tests.
 
 Each instance is the project with one faulty program among correct ones, as a real project has one bug: the other
-programs' tests are its regression tests. The folder of correct programs is left out, since it holds the fix.
+programs' tests are its regression tests. Left out is whatever holds the fix or the cases that judge it: the correct
+programs, the program's own test and its cases, and the same project in Java, which has both once more.
 """
 
 import subprocess
@@ -13,6 +14,8 @@ from patchwright_engine.errors import EnvironmentProblem
 from patchwright_engine.types import FileEdit, Patch, RepoPath
 
 MIRROR = "jkoppel+QuixBugs"
+_LEFT_OUT = ("correct_", "java_", "JavaDeserialization", "build.gradle", "tester.py")
+"""The last compares each program with its correct one."""
 TEST_SECONDS = 8
 """Several of the faulty programs never end; hence, too, a run ends at its first failure."""
 
@@ -36,7 +39,7 @@ def read_quixbugs(repos: Path, python: str = "3.11") -> tuple[Instance, ...]:
     hidden: dict[RepoPath, str | None] = {
         path: None
         for path in files
-        if path.startswith("correct_") or (path.startswith("python_programs/") and path.endswith("_test.py"))
+        if path.startswith(_LEFT_OUT) or (path.startswith("python_programs/") and path.endswith("_test.py"))
     }
     instances: list[Instance] = []
     for path, text in correct.items():
@@ -45,7 +48,8 @@ def read_quixbugs(repos: Path, python: str = "3.11") -> tuple[Instance, ...]:
         if test not in files:
             continue
         faulty = _git(mirror, "show", f"{commit}:{path}")
-        written = FileEdit(test, "", _git(mirror, "show", f"{commit}:{test}"), created=True)
+        judging = [one for one in (test, RepoPath(f"json_testcases/{name}.json")) if one in files]
+        written = [FileEdit(one, "", _git(mirror, "show", f"{commit}:{one}"), created=True) for one in judging]
         instances.append(
             Instance(
                 instance_id=f"quixbugs-{name}",
@@ -60,9 +64,13 @@ def read_quixbugs(repos: Path, python: str = "3.11") -> tuple[Instance, ...]:
                 test_command=f"python -m pytest -x -rA -q -p no:cacheprovider --timeout={TEST_SECONDS} {test}",
                 problem=f"The program {name} gives wrong results.",
                 patch=Patch((FileEdit(path, faulty, text),)).diff,
-                test_patch=Patch((written,)).diff,
+                test_patch=Patch(tuple(written)).diff,
                 fail_to_pass=(),
-                replaced={**{p: t for p, t in correct.items() if p != path}, **hidden, test: None},
+                replaced={
+                    **{p: t for p, t in correct.items() if p != path},
+                    **hidden,
+                    **dict.fromkeys(judging),
+                },
             )
         )
     return tuple(instances)

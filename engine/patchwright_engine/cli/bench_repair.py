@@ -1,4 +1,4 @@
-"""`patchwright bench repair --gold`: check the verifier on real bugs whose fix is known.
+"""`patchwright bench repair`: search for fixes of real bugs; with --gold, check the verifier on those that are known.
 
 It runs the install commands of the instances on this machine, with the network: starting it is the consent.
 """
@@ -13,10 +13,10 @@ from patchwright_engine.bench.instances import Instance, read_instances
 from patchwright_engine.bench.quixbugs import read_quixbugs
 from patchwright_engine.bench.reports import GoldOptions
 from patchwright_engine.bench.summary import in_words, summarize
+from patchwright_engine.cli import bench_search
 from patchwright_engine.cli.bench_common import above_zero, choose, interruptible, teller, write_report
 from patchwright_engine.config import folders
 from patchwright_engine.control import CancelToken
-from patchwright_engine.errors import BadInput
 from patchwright_engine.sandbox.output import one_line, visible
 from patchwright_engine.sandbox.select import select_sandbox
 
@@ -28,11 +28,13 @@ def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     repair = kinds.add_parser(
         "repair",
         help="fixes for real bugs; with --gold, the verifier itself",
-        description="With --gold: does the verifier accept the developer's fix, and reject the empty patch and wrong "
-        "ones? The instances' install commands run on this machine, outside the sandbox and with the network; the "
-        "tests run inside the sandbox. What is finished is kept in --out and not done again.",
-        epilog="Exit status: 0 done; 1 no instance could be judged; 2 bad input; 3 this machine lacks something; "
-        "130 interrupted (what is finished is kept).",
+        description="Search for fixes of real bugs by one or more strategies and budgets, and judge what is offered by "
+        "the bugs' hidden tests, which no search sees. With --gold: does the verifier accept the developer's fix, and "
+        "reject the empty patch and wrong ones? The instances' install commands run on this machine, outside the "
+        "sandbox and with the network; the tests run inside the sandbox. What is finished is kept in --out and not "
+        "done again.",
+        epilog="Exit status: 0 done; 1 no instance could be searched or judged; 2 bad input; 3 this machine lacks "
+        "something; 130 interrupted (what is finished is kept).",
     )
     repair.add_argument("--gold", action="store_true", help="judge known right and wrong patches instead of searching")
     repair.add_argument(
@@ -44,12 +46,17 @@ def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     repair.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="instances at a time, which share the cores (default: 1)"
     )
-    repair.add_argument("--wrong", type=int, default=5, metavar="N", help="wrong patches an instance (default: 5)")
-    repair.add_argument("--test-files", type=int, default=8, metavar="N", help="regression test files (default: 8)")
+    bench_search.add_arguments(repair)
+    repair.add_argument(
+        "--wrong", type=int, default=5, metavar="N", help="with --gold: wrong patches an instance (default: 5)"
+    )
+    repair.add_argument(
+        "--test-files", type=int, default=8, metavar="N", help="with --gold: regression test files (default: 8)"
+    )
     repair.add_argument(
         "--timeout", type=float, default=120.0, metavar="S", help="seconds for each run of tests (default: 120)"
     )
-    repair.add_argument("--seed", type=int, default=0, metavar="N", help="equal seeds make equal wrong patches")
+    repair.add_argument("--seed", type=int, default=0, metavar="N", help="equal seeds search alike (default: 0)")
     repair.add_argument("--out", type=Path, metavar="DIR", help="where results are kept (default: chosen)")
     repair.add_argument("--json", type=Path, metavar="OUT", help="write the report to this file too")
     repair.set_defaults(run=run)
@@ -57,14 +64,15 @@ def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `bench repair`; returns its exit code. Raises the PatchwrightError tree."""
-    if not arguments.gold:
-        raise BadInput(
-            "`bench repair` cannot search for fixes yet; it can only check the verifier",
-            "Add --gold. For one issue, use: patchwright fix ISSUE --repo DIR",
-        )
     for name in ("limit", "jobs", "wrong", "test_files", "timeout"):
         above_zero(name, getattr(arguments, name))
     instances = choose(_instances(arguments), arguments.only, arguments.limit)
+    if not arguments.gold:
+        return bench_search.run(arguments, instances)
+    return _check_verifier(arguments, instances)
+
+
+def _check_verifier(arguments: argparse.Namespace, instances: tuple[Instance, ...]) -> int:
     cancel = CancelToken()
     bench = Bench(
         repos=arguments.repos.absolute(),

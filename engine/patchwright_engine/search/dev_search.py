@@ -44,6 +44,9 @@ SEED_STRIDE = 1_000
 ROUND_SEEDS = 4
 """The first round's seeds lie this many strides behind those of the stages before it."""
 
+NOT_WORTH_IT = "no further rollout is expected to pay"
+BELIEVED = "the best fix is proven and believed"
+
 UNJUDGED = Verification(None, (), 0, None, "")
 
 OpenVerification = Callable[[Sequence[RepoPath]], AbstractContextManager[VerificationContext]]
@@ -133,11 +136,11 @@ class _Search:
             self._widen()
             if not policies.pays(self.policy, self._standing()):
                 job.note("The search ended before its budget: more of the same is not expected to help.")
-                return "no further rollout is expected to pay"
+                return NOT_WORTH_IT
             self._round(number, size)
             job.trace.step("round", number=number, rollouts=job.rollouts, alive=len(self.pool.alive()))
             if self._enough():
-                return "the best fix is proven and believed"
+                return BELIEVED
         return "the budget is spent"
 
     def _lacks_a_test(self) -> bool:
