@@ -54,6 +54,7 @@ def _describe(step: dict[str, Any]) -> list[tuple[str, list[str]]]:
         case "complete":
             paid = "from the recording" if step["replayed"] else f"{step['seconds']:.1f} s"
             cost = f"{step['prompt_tokens']} prompt ({step['cached_tokens']} cached), {step['generated_tokens']} new"
+            cost += f" ({step['thought_tokens']} thought)" if step.get("thought_tokens") else ""
             return [(f"{at}{step['stage']}: {len(step['answers'])} answers, {cost} tokens, {paid}", [])]
         case "file_sets":
             rows = [f"votes {c['votes']}  prm {_number(c['prm'])}  {', '.join(c['paths'])}" for c in step["candidates"]]
@@ -101,7 +102,8 @@ def _describe(step: dict[str, Any]) -> list[tuple[str, list[str]]]:
             return [(f"{at}note: {step['text']}", [])]
         case "end":
             stopped = step.get("stopped") or step["result"]["stopped"]
-            return [(f"{at}end: {stopped}", [])]
+            thought = step["result"]["cost"].get("thought_tokens") if "result" in step else 0
+            return [(f"{at}end: {stopped}" + (f", {thought} tokens of thoughts" if thought else ""), [])]
     return []
 
 

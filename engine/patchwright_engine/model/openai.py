@@ -5,6 +5,7 @@ A cancel closes the connection, so the server sees a hang-up; a caller waits at 
 The key comes from `PATCHWRIGHT_API_KEY` alone and is never written anywhere.
 """
 
+import dataclasses
 import functools
 import math
 import os
@@ -37,9 +38,11 @@ from patchwright_engine.model.openai_values import (
     judge_body,
     p_yes,
     plain_body,
+    until_stop,
     with_tokens,
 )
 from patchwright_engine.model.parameters import default_threads
+from patchwright_engine.model.thinking import ThinkStyle
 
 BYTES_PER_TOKEN = 2.5
 """Code has three to four bytes a token; fewer makes the count an upper estimate."""
@@ -47,6 +50,8 @@ MAX_PARALLEL = 8
 """Requests under way at once; the server batches them."""
 DECODE_COST = 8
 """A token costs at least this much more time decoded alone than as part of a prompt (CPU 8, GPU 30 and more)."""
+UNASKED_TOKENS = 2048
+"""For the thoughts of a model that was asked for none and has no switch: its answer comes after them or not at all."""
 RESENDS = 2
 RESEND_SECONDS = 0.5
 LOADING_SECONDS = 300.0
@@ -83,6 +88,9 @@ class OpenAIModel:
         self._facts: Facts | None = None
         self._plain = False
         self._one_by_one = False
+        self._thinks: bool | None = None
+        """Whether a thought was ever seen; None: nothing was asked yet that might begin with one."""
+        self._thinks_unasked = False
 
     @property
     def name(self) -> str:
@@ -125,6 +133,8 @@ class OpenAIModel:
         """
         started = time.monotonic()
         facts = self._known(cancel)
+        if facts.straight:
+            request = dataclasses.replace(request, max_think_tokens=0)
         done: dict[int, Completion] = {}
         usage = Usage()
         while len(done) < request.n:
@@ -136,15 +146,16 @@ class OpenAIModel:
                 part, choices = parts[number], choices_of(reply)
                 usage.add(reply)
                 for index, choice in enumerate(choices[: part.count], start=part.first):
-                    done[index] = completion_of(choice, request.answer_prefix)
-                    if on_completion:
+                    done[index] = self._read(choice, request)
+                    if on_completion and not _unanswered(done[index]):
                         on_completion(index, done[index])
                 if len(choices) < part.count:
                     self._one_by_one = True
                 if on_progress:
                     spent = max(time.monotonic() - started, 1e-3)
                     on_progress(DecodeProgress(usage.prompt, usage.prompt, usage.generated, usage.generated / spent))
-        completions = with_tokens([done[index] for index in range(request.n)], usage.generated)
+        self._finish_thoughts(request, done, usage, cancel, on_completion)
+        completions = with_tokens([done[index] for index in range(request.n)], usage.generated, usage.thought)
         seconds = time.monotonic() - started
         return CompletionBatch(tuple(completions), usage.prompt, usage.cached, usage.generated, seconds)
 
@@ -198,6 +209,41 @@ class OpenAIModel:
                 parts.append(_Part(index, 1))
         return parts
 
+    def _read(self, choice: dict[str, Any], request: CompletionRequest) -> Completion:
+        """One answer; a thought that nobody asked for is remembered, since the next request needs room for one."""
+        completion = until_stop(completion_of(choice, request.answer_prefix), request)
+        self._thinks_unasked |= bool(completion.think) and not request.max_think_tokens
+        if completion.think:
+            self._thinks = True
+        elif self._thinks is None and request.max_think_tokens:
+            self._thinks = False
+        return completion
+
+    def _finish_thoughts(
+        self,
+        request: CompletionRequest,
+        done: dict[int, Completion],
+        usage: Usage,
+        cancel: CancelToken,
+        on_completion: Callable[[int, Completion], None] | None,
+    ) -> None:
+        """Ask for the answers that thoughts have left no room for, now without any; once more where that is no use."""
+        short = dataclasses.replace(request, max_think_tokens=0)
+        late = [index for index in range(request.n) if _unanswered(done[index])]
+        for _ in range(2):
+            lacking = [index for index in late if _unanswered(done[index])]
+            parts = [_Part(index, 1, greedy=request.first_greedy and index == 0) for index in lacking]
+            tasks = [functools.partial(self._ask, short, part) for part in parts]
+            for number, reply in in_parallel(tasks, cancel, MAX_PARALLEL):
+                usage.add(reply)
+                again, index = self._read(choices_of(reply)[0], short), lacking[number]
+                think = "\n".join(filter(None, (done[index].think, again.think)))
+                end = done[index].think_end
+                done[index] = dataclasses.replace(again, think=think, think_end=end)
+        if on_completion:
+            for index in late:
+                on_completion(index, done[index])
+
     def _decoding_dominates(self, request: CompletionRequest) -> bool:
         prompt = sum(self.count_tokens(message.content) for message in request.messages)
         return prompt <= DECODE_COST * (request.max_answer_tokens + request.max_think_tokens)
@@ -207,9 +253,14 @@ class OpenAIModel:
 
         Raises as `complete`.
         """
-        body = completion_body(request, part.first, part.count, greedy=part.greedy)
-        if request.max_think_tokens and not self._known(cancel).straight:
-            body.pop("grammar", None)  # it would forbid the thoughts
+        facts = self._known(cancel)
+        # An answer that is begun for it keeps a model from thinking first where the server goes on from it.
+        cannot_help = facts.thinks is ThinkStyle.ALWAYS and not request.answer_prefix
+        unasked = UNASKED_TOKENS if self._thinks_unasked or cannot_help else 0
+        straight = facts.straight or (self._thinks is False and not request.choices)
+        body = completion_body(request, part.first, part.count, greedy=part.greedy, straight=straight, unasked=unasked)
+        if facts.slots and request.max_think_tokens:
+            body["thinking_budget_tokens"] = request.max_think_tokens  # llama-server closes a thought there itself
         try:
             reply = self._post(body, cancel)
         except PromptTooLong:
@@ -225,7 +276,8 @@ class OpenAIModel:
     def _judge(self, request: JudgeRequest, cancel: CancelToken) -> Verdict:
         if request.answers:
             return Verdict(None)
-        reply = self._post(judge_body(request), cancel)
+        thinks = self._thinks_unasked or self._known(cancel).thinks is ThinkStyle.ALWAYS
+        reply = self._post(judge_body(request, thinks=thinks), cancel)
         usage = Usage()
         usage.add(reply)
         choices = choices_of(reply)
@@ -262,6 +314,11 @@ class OpenAIModel:
                 if failures > RESENDS:
                     raise
             cancel.wait(RESEND_SECONDS)
+
+
+def _unanswered(completion: Completion) -> bool:
+    """Whether a thought took all the room there was."""
+    return bool(completion.think) and not completion.answer
 
 
 def in_parallel(

@@ -28,6 +28,7 @@ from patchwright_engine.search.locate import ScoredLocation, locate_fault, narro
 from patchwright_engine.search.offer_test import offer_test
 from patchwright_engine.search.repair_stage import Attempt, Failed, Shown, repair, revise
 from patchwright_engine.search.reproduce import Reproduced, reproduce
+from patchwright_engine.search.thinking import difficulty
 from patchwright_engine.search.understand import understand
 from patchwright_engine.types import Evidence, Fix, Patch, RepoPath
 from patchwright_engine.verify.background import OtherTests, other_tests, spare_cores
@@ -105,6 +106,7 @@ class _Search:
             if job.generated_tokens >= job.budget.tokens:
                 job.note("The search reached its limit of generated tokens.")
                 break
+            job.difficulty = difficulty(number, [(c.verification.evidence, c.agreement) for c in pool.alive()])
             if number < REPRODUCING_ROUNDS and self.context.workspace and not self.context.reproductions:
                 feedback = self._reproduce(number, feedback)
             for attempt in self._round(number, size) if not settled(pool) else ():

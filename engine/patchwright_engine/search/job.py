@@ -12,6 +12,7 @@ from patchwright_engine.model.backend import Completion, CompletionRequest, Deco
 from patchwright_engine.model.prompting import conversation, render
 from patchwright_engine.search.budget import Budget
 from patchwright_engine.search.recorder import RecordedModel
+from patchwright_engine.search.thinking import Difficulty, think_cap
 from patchwright_engine.search.trace import Trace
 from patchwright_engine.types import Evidence, Issue, Ranking, Snapshot, Symbol
 
@@ -20,7 +21,6 @@ ISSUE_SHARE = 0.15
 MAP_SHARE = 0.15
 CODE_SHARE = 0.25
 ANSWER_SHARE = 0.25
-THINK_SHARE = 0.25
 MESSAGE_TOKENS = 8
 """Markup around one message, at most."""
 FENCE_OPEN = "```python\n"
@@ -47,6 +47,8 @@ class Job:
     rollouts: int = 0
     best_evidence: Evidence | None = None
     generated_tokens: int = 0
+    difficulty: Difficulty = field(default_factory=Difficulty)
+    """What the rounds so far have shown; the harder, the longer the model may think."""
     test_seconds: dict[str, float] = field(default_factory=dict)
     """Test file → how long its tests took before any patch; remembered for later jobs."""
     started: float = field(default_factory=time.monotonic)
@@ -92,10 +94,17 @@ class Job:
         )
 
     def ask(self, stage: str, request: CompletionRequest) -> tuple[Completion, ...]:
-        """N answers to one conversation, with live progress; thoughts get their share, or what room there is."""
-        thoughts = min(self.tokens(THINK_SHARE), self.room(request.messages) - request.max_answer_tokens)
-        request = replace(request, max_think_tokens=max(0, thoughts), adapter="reasoner")
-        batch = self.model.complete(request, self.cancel, stage=stage, on_progress=self._decode_progress(stage))
+        """N answers to one conversation, with live progress; how long thoughts may be is the policy's, within the room.
+
+        Thoughts end here: a stage, and so every later prompt, sees answers alone.
+        """
+        answer = request.max_answer_tokens + self.model.count_tokens(request.answer_prefix)
+        cap = think_cap(stage, self.difficulty, self.room(request.messages) - answer)
+        request = replace(request, max_think_tokens=cap, adapter="reasoner")
+        progress = self._decode_progress(stage)
+        batch = self.model.complete(
+            request, self.cancel, stage=stage, difficulty=self.difficulty.level, on_progress=progress
+        )
         self.generated_tokens += batch.generated_tokens
         return batch.completions
 

@@ -75,6 +75,7 @@ class RecordedModel:
         self._cached_tokens = 0
         self._generated_tokens = 0
         self._judge_tokens = 0
+        self._thought_tokens = 0
 
     @property
     def name(self) -> str:
@@ -94,7 +95,13 @@ class RecordedModel:
     def cost(self, rollouts: int, seconds: float) -> Cost:
         """What was really paid; replayed exchanges cost nothing."""
         return Cost(
-            rollouts, self._prompt_tokens, self._cached_tokens, self._generated_tokens, self._judge_tokens, seconds
+            rollouts,
+            self._prompt_tokens,
+            self._cached_tokens,
+            self._generated_tokens,
+            self._judge_tokens,
+            seconds,
+            self._thought_tokens,
         )
 
     def complete(
@@ -103,9 +110,10 @@ class RecordedModel:
         cancel: CancelToken,
         *,
         stage: str,
+        difficulty: int = 0,
         on_progress: Callable[[DecodeProgress], None] | None = None,
     ) -> CompletionBatch:
-        """As `LanguageModel.complete`, recorded under `stage`."""
+        """As `LanguageModel.complete`, recorded under `stage` and the level of difficulty that it was asked at."""
         key = _key(asdict(request))
         batch = self._recording.completions.get(key)
         replayed = batch is not None
@@ -114,6 +122,7 @@ class RecordedModel:
             self._prompt_tokens += batch.prompt_tokens
             self._cached_tokens += batch.cached_tokens
             self._generated_tokens += batch.generated_tokens
+            self._thought_tokens += batch.thought_tokens
         self._trace.step(
             "complete",
             stage=stage,
@@ -124,6 +133,9 @@ class RecordedModel:
             prompt_tokens=batch.prompt_tokens,
             cached_tokens=batch.cached_tokens,
             generated_tokens=batch.generated_tokens,
+            thought_tokens=batch.thought_tokens,
+            think_cap=request.max_think_tokens,
+            difficulty=difficulty,
             seconds=round(batch.seconds, 3),
         )
         return batch
