@@ -27,18 +27,17 @@ from patchwright_engine.model.backend import (
     JudgeRequest,
     Verdict,
 )
+from patchwright_engine.model.openai_habits import Habits, unanswered
 from patchwright_engine.model.openai_http import PromptTooLong, Server, StillLoading, exchange, is_loopback
 from patchwright_engine.model.openai_values import (
     Facts,
     Usage,
     choices_of,
     completion_body,
-    completion_of,
     facts_of,
     judge_body,
     p_yes,
     plain_body,
-    until_stop,
     with_tokens,
 )
 from patchwright_engine.model.parameters import default_threads
@@ -88,9 +87,7 @@ class OpenAIModel:
         self._facts: Facts | None = None
         self._plain = False
         self._one_by_one = False
-        self._thinks: bool | None = None
-        """Whether a thought was ever seen; None: nothing was asked yet that might begin with one."""
-        self._thinks_unasked = False
+        self._habits = Habits()
 
     @property
     def name(self) -> str:
@@ -139,15 +136,15 @@ class OpenAIModel:
         usage = Usage()
         while len(done) < request.n:
             parts = self._parts(request, [index for index in range(request.n) if index not in done], facts)
-            tasks = [functools.partial(self._ask, request, part) for part in parts]
+            tasks = [functools.partial(self._ask, request, part, 0) for part in parts]
             # A prompt nobody has computed yet is better computed once than by every request for itself.
             warm = bool(done) or (facts.batches and self._decoding_dominates(request))
             for number, reply in in_parallel(tasks, cancel, MAX_PARALLEL if warm else 1):
                 part, choices = parts[number], choices_of(reply)
                 usage.add(reply)
                 for index, choice in enumerate(choices[: part.count], start=part.first):
-                    done[index] = self._read(choice, request)
-                    if on_completion and not _unanswered(done[index]):
+                    done[index] = self._habits.read(choice, request)
+                    if on_completion and not unanswered(done[index]):
                         on_completion(index, done[index])
                 if len(choices) < part.count:
                     self._one_by_one = True
@@ -209,16 +206,6 @@ class OpenAIModel:
                 parts.append(_Part(index, 1))
         return parts
 
-    def _read(self, choice: dict[str, Any], request: CompletionRequest) -> Completion:
-        """One answer; a thought that nobody asked for is remembered, since the next request needs room for one."""
-        completion = until_stop(completion_of(choice, request.answer_prefix), request)
-        self._thinks_unasked |= bool(completion.think) and not request.max_think_tokens
-        if completion.think:
-            self._thinks = True
-        elif self._thinks is None and request.max_think_tokens:
-            self._thinks = False
-        return completion
-
     def _finish_thoughts(
         self,
         request: CompletionRequest,
@@ -229,35 +216,40 @@ class OpenAIModel:
     ) -> None:
         """Ask for the answers that thoughts have left no room for, now without any; once more where that is no use."""
         short = dataclasses.replace(request, max_think_tokens=0)
-        late = [index for index in range(request.n) if _unanswered(done[index])]
-        for _ in range(2):
-            lacking = [index for index in late if _unanswered(done[index])]
+        late = [index for index in range(request.n) if unanswered(done[index])]
+        talk: dict[int, str] = {}
+        for room in (0, UNASKED_TOKENS):
+            lacking = [index for index in late if unanswered(done[index])]
             parts = [_Part(index, 1, greedy=request.first_greedy and index == 0) for index in lacking]
-            tasks = [functools.partial(self._ask, short, part) for part in parts]
+            tasks = [functools.partial(self._ask, short, part, room) for part in parts]
             for number, reply in in_parallel(tasks, cancel, MAX_PARALLEL):
                 usage.add(reply)
-                again, index = self._read(choices_of(reply)[0], short), lacking[number]
+                index = lacking[number]
+                again = self._habits.read(choices_of(reply)[0], short, suspect=True)
+                talk.setdefault(index, request.answer_prefix + again.think)
                 think = "\n".join(filter(None, (done[index].think, again.think)))
-                end = done[index].think_end
-                done[index] = dataclasses.replace(again, think=think, think_end=end)
-        if on_completion:
-            for index in late:
+                done[index] = dataclasses.replace(again, think=think, think_end=done[index].think_end)
+        for index in late:
+            if unanswered(done[index]) and not self._habits.thinks:
+                # No tag was ever seen: it just talks, and this is its answer as far as it came.
+                done[index] = dataclasses.replace(done[index], answer=talk[index], think="", think_end="")
+            if on_completion:
                 on_completion(index, done[index])
 
     def _decoding_dominates(self, request: CompletionRequest) -> bool:
         prompt = sum(self.count_tokens(message.content) for message in request.messages)
         return prompt <= DECODE_COST * (request.max_answer_tokens + request.max_think_tokens)
 
-    def _ask(self, request: CompletionRequest, part: _Part, cancel: CancelToken) -> dict[str, Any]:
-        """The reply for `part`; one with fewer choices, even none, when the server will not give that many at once.
+    def _ask(self, request: CompletionRequest, part: _Part, room: int, cancel: CancelToken) -> dict[str, Any]:
+        """The reply for `part`, with `room` for thoughts nobody asked for.
 
-        Raises as `complete`.
+        One with fewer choices, even none, when the server will not give that many at once. Raises as `complete`.
         """
         facts = self._known(cancel)
         # An answer that is begun for it keeps a model from thinking first where the server goes on from it.
         cannot_help = facts.thinks is ThinkStyle.ALWAYS and not request.answer_prefix
-        unasked = UNASKED_TOKENS if self._thinks_unasked or cannot_help else 0
-        straight = facts.straight or (self._thinks is False and not request.choices)
+        unasked = UNASKED_TOKENS if self._habits.unasked or cannot_help else room
+        straight = facts.straight or (self._habits.thinks is False and not request.choices)
         body = completion_body(request, part.first, part.count, greedy=part.greedy, straight=straight, unasked=unasked)
         if facts.slots and request.max_think_tokens:
             body["thinking_budget_tokens"] = request.max_think_tokens  # llama-server closes a thought there itself
@@ -276,7 +268,7 @@ class OpenAIModel:
     def _judge(self, request: JudgeRequest, cancel: CancelToken) -> Verdict:
         if request.answers:
             return Verdict(None)
-        thinks = self._thinks_unasked or self._known(cancel).thinks is ThinkStyle.ALWAYS
+        thinks = self._habits.unasked or self._known(cancel).thinks is ThinkStyle.ALWAYS
         reply = self._post(judge_body(request, thinks=thinks), cancel)
         usage = Usage()
         usage.add(reply)
@@ -314,11 +306,6 @@ class OpenAIModel:
                 if failures > RESENDS:
                     raise
             cancel.wait(RESEND_SECONDS)
-
-
-def _unanswered(completion: Completion) -> bool:
-    """Whether a thought took all the room there was."""
-    return bool(completion.think) and not completion.answer
 
 
 def in_parallel(
