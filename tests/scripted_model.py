@@ -3,10 +3,13 @@
     python tests/scripted_model.py --script FILE.json [--port 0]     prints the port, serves until killed
 
 FILE holds a list of rules, tried in order against the last user message:
-`{"match": REGEX, "answers": [TEXT, …], "yes": 0.9, "delay": SECONDS, "fault": KIND}` (all but `answers` optional).
-Candidate i gets answer i, cyclically, counted from the divergences that earlier requests have used up. `yes` is P(yes)
-of verdicts. Faults: 'hang' (answer never), 'drop' (hang up without a reply), 'garbage' (no JSON), 'status:503' and the
-like, 'no_logprobs', 'one_choice' (ignore `n`).
+`{"match": REGEX, "answers": [TEXT, …], "yes": 0.9, "delay": SECONDS, "fault": KIND, "thoughts": [TEXT, …],
+"tagged": HOW}` (all but `answers` optional). Candidate i gets answer i, cyclically, counted from the divergences that
+earlier requests have used up. `yes` is P(yes) of verdicts.
+Faults: 'hang' (answer never), 'drop' (hang up without a reply), 'garbage' (no JSON), 'status:503' and the like,
+'no_logprobs', 'one_choice' (ignore `n`). Thought i goes before answer i where thoughts are wanted: in a field of its
+own ('field'), in tags ('inline'), behind a tag that the prompt holds ('opened'), or so and also where none is wanted
+('always'). At `max_tokens` a thought is cut, and nothing follows.
 """
 
 import argparse
@@ -50,6 +53,15 @@ class Rule:
     yes: float = 0.5
     delay: float = 0.0
     fault: str = ""
+    thoughts: tuple[str, ...] = ()
+    tagged: str = "field"
+
+    def thought(self, candidate: int, *, wanted: bool) -> str:
+        return self.thoughts[candidate % len(self.thoughts)] if self.thoughts and (wanted or self.always) else ""
+
+    @property
+    def always(self) -> bool:
+        return self.tagged == "always"
 
     def fits(self, messages: Sequence[Message]) -> bool:
         last = next((m.content for m in reversed(messages) if m.role == "user"), "")
@@ -71,10 +83,16 @@ class Script:
     def yes(self, request: JudgeRequest) -> float:
         return self.rule(request.messages).yes
 
+    def thought(self, request: CompletionRequest, candidate: int) -> str:
+        return self.rule(request.messages).thought(candidate, wanted=request.max_think_tokens > 0)
+
     @staticmethod
     def load(path: Path) -> "Script":
         return Script(
-            tuple(Rule(**{**rule, "answers": tuple(rule["answers"])}) for rule in json.loads(path.read_text()))
+            tuple(
+                Rule(**{**rule, "answers": tuple(rule["answers"]), "thoughts": tuple(rule.get("thoughts", ()))})
+                for rule in json.loads(path.read_text())
+            )
         )
 
 
@@ -93,13 +111,14 @@ class ScriptedModel:
     """How long each call takes; a cancel cuts it short."""
     gave_up: tuple[str, ...] = ()
     """What a model host found no memory for."""
+    thought: Callable[[CompletionRequest, int], str] = lambda _request, _candidate: ""
     requests: list[CompletionRequest] = field(default_factory=list)
     judged: list[JudgeRequest] = field(default_factory=list)
 
     @staticmethod
     def of(*rules: Rule) -> "ScriptedModel":
         script = Script(rules)
-        return ScriptedModel(script.answers, script.yes)
+        return ScriptedModel(script.answers, script.yes, thought=script.thought)
 
     def count_tokens(self, text: str) -> int:
         return math.ceil(len(text.encode("utf-8", "surrogateescape")) / 3)
@@ -123,7 +142,11 @@ class ScriptedModel:
             text = texts[(request.skip_divergences + index) % len(texts)]
             if not text.startswith(request.answer_prefix):
                 text = request.answer_prefix + text
-            done.append(Completion(text, tokens=self.count_tokens(text)))
+            think = self.thought(request, index)
+            thought = min(self.count_tokens(think), request.max_think_tokens)
+            tokens = self.count_tokens(text) + thought
+            end = "" if not think else "length" if self.count_tokens(think) > thought else "closed"
+            done.append(Completion(text, think[: 3 * thought], tokens, think_tokens=thought, think_end=end))
             if on_completion:
                 on_completion(index, done[-1])
         generated = sum(one.tokens for one in done)
@@ -225,13 +248,16 @@ class _Handler(BaseHTTPRequestHandler):
             wanted = int(body.get("n", 1))
             first = self.server.first_candidate(conversation, wanted, greedy=greedy)
         texts = [rule.answers[(first + i) % len(rule.answers)].removeprefix(prefix) for i in range(wanted)]
+        on = body.get("chat_template_kwargs", {}).get("enable_thinking", True)
+        thoughts = [rule.thought(first + i, wanted=on and not prefix) for i in range(wanted)]
+        cap = 3 * int(body["max_tokens"])
         choices = [
-            {"index": i, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
-            for i, text in enumerate(texts)
+            {"index": i, **_message(thought, text, rule.tagged, cap)}
+            for i, (thought, text) in enumerate(zip(thoughts, texts, strict=True))
         ]
         usage = {
             "prompt_tokens": sum(len(m.content) for m in messages) // 3,
-            "completion_tokens": sum(len(text) for text in texts) // 3,
+            "completion_tokens": sum(len(text) for text in [*texts, *thoughts]) // 3,
         }
         return {"object": "chat.completion", "model": "scripted", "choices": choices, "usage": usage}
 
@@ -267,6 +293,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+
+def _message(thought: str, text: str, tagged: str, cap: int) -> dict[str, Any]:
+    """A choice as servers with and without a reasoning parser send it, cut after `cap` characters of a thought."""
+    message = {"role": "assistant", "content": text}
+    cut = len(thought) >= cap
+    thought = thought[:cap]
+    if thought and tagged == "field":
+        message |= {"content": "" if cut else text, "reasoning_content": thought}
+    elif thought:
+        opened = "" if tagged in {"opened", "always"} else "<think>\n"
+        message["content"] = opened + thought + ("" if cut else f"\n</think>\n\n{text}")
+    return {"finish_reason": "length" if cut else "stop", "message": message}
 
 
 @contextlib.contextmanager

@@ -236,6 +236,7 @@ def result_to_json(result: FixResult) -> dict[str, Any]:
             "prompt_tokens": result.cost.prompt_tokens,
             "cached_tokens": result.cost.cached_tokens,
             "generated_tokens": result.cost.generated_tokens,
+            "thought_tokens": result.cost.thought_tokens,
             "judge_tokens": result.cost.judge_tokens,
             "seconds": result.cost.seconds,
         },

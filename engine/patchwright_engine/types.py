@@ -284,6 +284,8 @@ class Cost:
     generated_tokens: int = 0
     judge_tokens: int = 0
     seconds: float = 0.0
+    thought_tokens: int = 0
+    """Part of `generated_tokens` that models thought before they answered."""
 
 
 @dataclass(frozen=True, slots=True)

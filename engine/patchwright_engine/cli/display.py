@@ -121,10 +121,11 @@ def show_result(result: FixResult, console: Console) -> None:
         console.print("Cancelled before a fix was found." if cancelled else "No fix found.", style="bold")
         if not cancelled:
             console.print("Try a larger --budget, a --test command that fails, or a more exact description.")
+    thoughts = f" ({cost.thought_tokens} of them thoughts)" if cost.thought_tokens else ""
     console.print(
         f"Stopped because {STOPPED.get(result.stopped, result.stopped)}: {cost.rollouts} rollouts, "
-        f"{cost.prompt_tokens} prompt tokens ({cost.cached_tokens} cached), {cost.generated_tokens} generated, "
-        f"{cost.seconds:.0f} s.",
+        f"{cost.prompt_tokens} prompt tokens ({cost.cached_tokens} cached), "
+        f"{cost.generated_tokens} generated{thoughts}, {cost.seconds:.0f} s.",
         markup=False,
     )
     console.print(f"Trace: {result.trace}", markup=False, soft_wrap=True)

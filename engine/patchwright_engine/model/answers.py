@@ -32,8 +32,9 @@ from patchwright_engine.model.speculate import (
     cpu_cost,
     gpu_cost,
 )
+from patchwright_engine.model.thinking import CLOSE
 
-CLOSE_THINK = "\n</think>\n\n"
+CLOSE_THINK = f"\n{CLOSE}\n\n"
 NO_GUESS = Guess(0, [])
 
 
@@ -81,6 +82,10 @@ class Answers:
     thinking: bool
     free: deque[int]
     """Sequences nobody uses."""
+    max_think: int
+    """Cap on thoughts; where the prompt opens none, what room there is for one that the model opens by itself."""
+    room: int
+    """Tokens there are cells for behind the prompt, for each answer."""
     draft: DraftModel | None = None
     prompt_logits: Any = None
     reference: list[int] = field(default_factory=list)
@@ -136,11 +141,18 @@ class Answers:
             if self.started < self.request.n:
                 self.context.drop(one.sequence)
                 self.free.append(one.sequence)
-            elif not self.thinking:
+            elif not (self.thinking or one.stream.think_end):
                 self.kept.append(self._keep(one))
             mean = one.logprob / one.sampled
+            stream = one.stream
             self.done[one.index] = Completion(
-                one.stream.answer, one.stream.think, one.stream.tokens, one.finish or "", mean
+                stream.answer,
+                stream.think,
+                stream.tokens,
+                one.finish or "",
+                mean,
+                stream.think_tokens,
+                stream.think_end,
             )
         return [(one.index, self.done[one.index]) for one in ended]
 
@@ -166,10 +178,11 @@ class Answers:
         greedy = divergence is not None or (request.first_greedy and index == 0) or request.temperature <= 0
         stream = AnswerStream(
             max_answer=request.max_answer_tokens,
-            max_think=request.max_think_tokens,
+            max_think=self.max_think,
             stop=request.stop,
             prefix=request.answer_prefix + b"".join(map(context.piece, copied)).decode("utf-8", "replace"),
             thinking=self.thinking,
+            room=self.room,
         )
         sampler = context.sampler(0.0 if greedy else request.temperature, request.top_p, request.seed + index)
         self.drafter = self.drafter or Drafter.of(self.prompt)
@@ -263,10 +276,13 @@ class Answers:
         one.logprob += _logprob(logits, token)
         one.sampled += 1
         if context.is_end(token):
-            one.finish = "stop"
+            if not one.stream.thinking:
+                one.finish = "stop"
+                return
+            self._close_think(one)  # it ended everything in the middle of a thought
+            one.drafter.read(one.pending)
             return
         one.pending = [token]
-        one.drafter.read([token])
         match one.stream.feed(token, context.piece(token)):
             case Step.STOP:
                 one.finish = "stop"
@@ -275,15 +291,23 @@ class Answers:
             case Step.LOOP:
                 one.finish = "loop"
             case Step.CLOSE_THINK:
-                one.stream.close_think()
-                one.pending += context.tokenize(CLOSE_THINK, special=True)
-                one.pending += context.tokenize(self.request.answer_prefix)
+                self._close_think(one)
             case Step.THINK_CLOSED if self.request.answer_prefix or self.request.choices:
-                one.pending += context.tokenize("\n\n") + context.tokenize(self.request.answer_prefix)
+                forced = context.tokenize("\n\n") + context.tokenize(self.request.answer_prefix)
+                one.stream.force(len(forced))
+                one.pending += forced
             case Step.THINK_CLOSED | Step.GO_ON:
                 pass
         self._constrain(one)
-        one.drafter.read(one.pending[1:])
+        one.drafter.read(one.pending)
+
+    def _close_think(self, one: _Live) -> None:
+        """Say in the model's place that it has thought enough, so that its answer comes."""
+        context = self.context
+        forced = context.tokenize(CLOSE_THINK, special=True) + context.tokenize(self.request.answer_prefix)
+        one.stream.close_think(len(forced))
+        one.pending += forced
+        self._constrain(one)
 
 
 def _logprob(logits: Any, token: int) -> float:

@@ -30,7 +30,8 @@ class CompletionRequest:
     n: int = 1
     max_answer_tokens: int = 512
     max_think_tokens: int = 0
-    """Cap on the `<think>` block for models that think; 0 asks for none."""
+    """Cap on the `<think>` block for models that think, apart from the answer's; 0 asks for none. A thought that
+    reaches it, or goes round, is closed, and the answer comes all the same."""
     temperature: float = 0.8
     top_p: float = 0.95
     seed: int = 0
@@ -61,9 +62,15 @@ class Completion:
     answer: str
     think: str = ""
     tokens: int = 0
+    """Thoughts included."""
     finish: str = "stop"
     """'stop', 'length' (a cap was hit: the text is cut) or 'loop' (repetition detected and cut)."""
     mean_logprob: float | None = None
+    think_tokens: int = 0
+    """Part of `tokens` that was thought; shared out by length where a server tells the sum alone."""
+    think_end: str = ""
+    """How the thought ended: 'closed' by the model, at its cap ('length'), as it went round ('loop'), 'stop' where the
+    model ended everything in the middle of it; '' without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,11 @@ class CompletionBatch:
     """Part of `prompt_tokens` that was not computed again."""
     generated_tokens: int
     seconds: float
+
+    @property
+    def thought_tokens(self) -> int:
+        """Part of `generated_tokens` that was thought."""
+        return sum(one.think_tokens for one in self.completions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,9 @@ from typing import Protocol
 
 from patchwright_engine.errors import BadInput
 from patchwright_engine.model.backend import Message
+from patchwright_engine.model.thinking import OPEN, ThinkFormat, think_format
 
 ROLES = ("system", "user", "assistant")
-CLOSED_THINK = "<think>\n\n</think>\n\n"
-OPENED_THINK = "<think>\n"
 
 Render = Callable[[str, Sequence[tuple[str, str]]], str | None]
 
@@ -41,11 +40,18 @@ class ChatFormat:
 
     template: str | None
     render: Render
+    told: bool = False
+    """The user says that the model thinks, whatever its template says."""
+
+    @property
+    def thinking(self) -> ThinkFormat:
+        """How the model opens and closes thoughts, if it has any."""
+        return think_format(self.template, told=self.told)
 
     @property
     def thinks(self) -> bool:
         """Whether the model reasons in a `<think>` block before it answers."""
-        return "<think>" in (self.template or "")
+        return self.thinking.thinks
 
     def pieces(self, messages: Sequence[Message], *, think: bool, answer_prefix: str = "") -> tuple[Piece, ...]:
         """The prompt in stretches, ending where the answer (or, with `think`, the thinking) begins.
@@ -65,11 +71,12 @@ class ChatFormat:
         for message, mark in zip(messages, marks, strict=True):
             before, _, text = text.partition(mark)
             pieces += [Piece(before, trusted=True), Piece(message.content, trusted=False)]
-        opening = (OPENED_THINK if think else CLOSED_THINK) if self.thinks else ""
-        if opening and text.rstrip().endswith("<think>"):
-            text = text.rstrip().removesuffix("<think>")
+        thinking = self.thinking
+        opening = (thinking.opened if think else thinking.closed) if thinking.thinks else ""
+        if opening and text.rstrip().endswith(OPEN):
+            text = text.rstrip().removesuffix(OPEN)
         pieces.append(Piece(text + opening, trusted=True))
-        if answer_prefix and not (think and self.thinks):
+        if answer_prefix and not (think and thinking.thinks):
             pieces.append(Piece(answer_prefix, trusted=False))
         return tuple(piece for piece in pieces if piece.text)
 

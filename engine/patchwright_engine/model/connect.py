@@ -73,4 +73,5 @@ def load_parameters(resolved: ResolvedModel) -> LoadParameters:
         adapters=resolved.adapters,
         disk_cache_bytes=settings.disk_cache_bytes,
         draft_model=str(draft or ""),
+        thinks=resolved.entry is not None and resolved.entry.thinks,
     )

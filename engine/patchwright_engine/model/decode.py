@@ -89,7 +89,19 @@ def complete(
         cancel.check()
         meter.tell(tokens_done)
 
-    run = Answers(context, request, prompt, thinking, free=deque(range(1, side_by_side + 1)), draft=session.draft)
+    each = max(room, min(context.context_tokens - len(prompt), cells // side_by_side))
+    # A model that opens a thought nobody planned for gets what is left over for it.
+    spare = max(0, each - room - len(context.tokenize(CLOSE_THINK)))
+    run = Answers(
+        context,
+        request,
+        prompt,
+        thinking,
+        free=deque(range(1, side_by_side + 1)),
+        max_think=request.max_think_tokens if thinking else min(request.max_think_tokens, spare),
+        room=each,
+        draft=session.draft,
+    )
     try:
         cached = session.cache.prefill(prompt, on_step, cache_key(context.adapters, request.adapter))
         run.prompt_logits = context.logits(session.cache.last_row).copy()

@@ -61,7 +61,7 @@ class Entry:
     cpu_cores: int | None
     """Taken by default on a machine without a GPU from this many usable cores on; None: never."""
     thinks: bool
-    """Whether answers begin with a `<think>` block."""
+    """Whether answers begin with a `<think>` block though the model's chat template does not say so."""
     shape: ModelShape | None
     hub: HubSource | None
     parts: tuple[PartsSource, ...]

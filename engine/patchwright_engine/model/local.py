@@ -38,7 +38,7 @@ class LocalModel:
             ModelUnavailable: the model cannot be loaded.
         """
         self._context = LlamaContext(path, parameters)
-        chat = ChatFormat(self._context.chat_template, self._context.apply_template)
+        chat = ChatFormat(self._context.chat_template, self._context.apply_template, told=parameters.thinks)
         store = _store(path, self._context, prefixes) if prefixes else None
         cache = PromptCache(self._context, parameters.cache_bytes, store)
         try:

@@ -5,6 +5,7 @@ A cancel closes the connection, so the server sees a hang-up; a caller waits at 
 The key comes from `PATCHWRIGHT_API_KEY` alone and is never written anywhere.
 """
 
+import dataclasses
 import functools
 import math
 import os
@@ -26,13 +27,13 @@ from patchwright_engine.model.backend import (
     JudgeRequest,
     Verdict,
 )
+from patchwright_engine.model.openai_habits import Habits, unanswered
 from patchwright_engine.model.openai_http import PromptTooLong, Server, StillLoading, exchange, is_loopback
 from patchwright_engine.model.openai_values import (
     Facts,
     Usage,
     choices_of,
     completion_body,
-    completion_of,
     facts_of,
     judge_body,
     p_yes,
@@ -40,6 +41,7 @@ from patchwright_engine.model.openai_values import (
     with_tokens,
 )
 from patchwright_engine.model.parameters import default_threads
+from patchwright_engine.model.thinking import ThinkStyle
 
 BYTES_PER_TOKEN = 2.5
 """Code has three to four bytes a token; fewer makes the count an upper estimate."""
@@ -47,6 +49,8 @@ MAX_PARALLEL = 8
 """Requests under way at once; the server batches them."""
 DECODE_COST = 8
 """A token costs at least this much more time decoded alone than as part of a prompt (CPU 8, GPU 30 and more)."""
+UNASKED_TOKENS = 2048
+"""For the thoughts of a model that was asked for none and has no switch: its answer comes after them or not at all."""
 RESENDS = 2
 RESEND_SECONDS = 0.5
 LOADING_SECONDS = 300.0
@@ -83,6 +87,7 @@ class OpenAIModel:
         self._facts: Facts | None = None
         self._plain = False
         self._one_by_one = False
+        self._habits = Habits()
 
     @property
     def name(self) -> str:
@@ -130,26 +135,29 @@ class OpenAIModel:
         """
         started = time.monotonic()
         facts = self._known(cancel)
+        if facts.straight:
+            request = dataclasses.replace(request, max_think_tokens=0)
         done: dict[int, Completion] = {}
         usage = Usage()
         while len(done) < request.n:
             parts = self._parts(request, [index for index in range(request.n) if index not in done], facts)
-            tasks = [functools.partial(self._ask, request, part) for part in parts]
+            tasks = [functools.partial(self._ask, request, part, 0) for part in parts]
             # A prompt nobody has computed yet is better computed once than by every request for itself.
             warm = bool(done) or (facts.batches and self._decoding_dominates(request))
             for number, reply in in_parallel(tasks, cancel, MAX_PARALLEL if warm else 1):
                 part, choices = parts[number], choices_of(reply)
                 usage.add(reply)
                 for index, choice in enumerate(choices[: part.count], start=part.first):
-                    done[index] = completion_of(choice, request.answer_prefix)
-                    if on_completion:
+                    done[index] = self._habits.read(choice, request)
+                    if on_completion and not unanswered(done[index]):
                         on_completion(index, done[index])
                 if len(choices) < part.count:
                     self._one_by_one = True
                 if on_progress:
                     spent = max(time.monotonic() - started, 1e-3)
                     on_progress(DecodeProgress(usage.prompt, usage.prompt, usage.generated, usage.generated / spent))
-        completions = with_tokens([done[index] for index in range(request.n)], usage.generated)
+        self._finish_thoughts(request, done, usage, cancel, on_completion)
+        completions = with_tokens([done[index] for index in range(request.n)], usage.generated, usage.thought)
         seconds = time.monotonic() - started
         return CompletionBatch(tuple(completions), usage.prompt, usage.cached, usage.generated, seconds)
 
@@ -203,18 +211,53 @@ class OpenAIModel:
                 parts.append(_Part(index, 1))
         return parts
 
+    def _finish_thoughts(
+        self,
+        request: CompletionRequest,
+        done: dict[int, Completion],
+        usage: Usage,
+        cancel: CancelToken,
+        on_completion: Callable[[int, Completion], None] | None,
+    ) -> None:
+        """Ask for the answers that thoughts have left no room for, now without any; once more where that is no use."""
+        short = dataclasses.replace(request, max_think_tokens=0)
+        late = [index for index in range(request.n) if unanswered(done[index])]
+        talk: dict[int, str] = {}
+        for room in (0, UNASKED_TOKENS):
+            lacking = [index for index in late if unanswered(done[index])]
+            parts = [_Part(index, 1, greedy=request.first_greedy and index == 0) for index in lacking]
+            tasks = [functools.partial(self._ask, short, part, room) for part in parts]
+            for number, reply in in_parallel(tasks, cancel, MAX_PARALLEL):
+                usage.add(reply)
+                index = lacking[number]
+                again = self._habits.read(choices_of(reply)[0], short, suspect=True)
+                talk.setdefault(index, request.answer_prefix + again.think)
+                think = "\n".join(filter(None, (done[index].think, again.think)))
+                done[index] = dataclasses.replace(again, think=think, think_end=done[index].think_end)
+        for index in late:
+            if unanswered(done[index]) and not self._habits.thinks:
+                # No tag was ever seen: it just talks, and this is its answer as far as it came.
+                done[index] = dataclasses.replace(done[index], answer=talk[index], think="", think_end="")
+            if on_completion:
+                on_completion(index, done[index])
+
     def _decoding_dominates(self, request: CompletionRequest) -> bool:
         prompt = sum(self.count_tokens(message.content) for message in request.messages)
         return prompt <= DECODE_COST * (request.max_answer_tokens + request.max_think_tokens)
 
-    def _ask(self, request: CompletionRequest, part: _Part, cancel: CancelToken) -> dict[str, Any]:
-        """The reply for `part`; one with fewer choices, even none, when the server will not give that many at once.
+    def _ask(self, request: CompletionRequest, part: _Part, room: int, cancel: CancelToken) -> dict[str, Any]:
+        """The reply for `part`, with `room` for thoughts nobody asked for.
 
-        Raises as `complete`.
+        One with fewer choices, even none, when the server will not give that many at once. Raises as `complete`.
         """
-        body = completion_body(request, part.first, part.count, greedy=part.greedy)
-        if request.max_think_tokens and not self._known(cancel).straight:
-            body.pop("grammar", None)  # it would forbid the thoughts
+        facts = self._known(cancel)
+        # An answer that is begun for it keeps a model from thinking first where the server goes on from it.
+        cannot_help = facts.thinks is ThinkStyle.ALWAYS and not request.answer_prefix
+        unasked = UNASKED_TOKENS if self._habits.unasked or cannot_help else room
+        straight = facts.straight or (self._habits.thinks is False and not request.choices)
+        body = completion_body(request, part.first, part.count, greedy=part.greedy, straight=straight, unasked=unasked)
+        if facts.slots and request.max_think_tokens:
+            body["thinking_budget_tokens"] = request.max_think_tokens  # llama-server closes a thought there itself
         try:
             reply = self._post(body, cancel)
         except PromptTooLong:
@@ -230,7 +273,8 @@ class OpenAIModel:
     def _judge(self, request: JudgeRequest, cancel: CancelToken) -> Verdict:
         if request.answers:
             return Verdict(None)
-        reply = self._post(judge_body(request), cancel)
+        thinks = self._habits.unasked or self._known(cancel).thinks is ThinkStyle.ALWAYS
+        reply = self._post(judge_body(request, thinks=thinks), cancel)
         usage = Usage()
         usage.add(reply)
         choices = choices_of(reply)

@@ -10,10 +10,22 @@ from typing import Any
 
 from patchwright_engine.model.backend import Completion, CompletionRequest, JudgeRequest, Message
 from patchwright_engine.model.grammar import choices_grammar
+from patchwright_engine.model.thinking import ThinkStyle, settle, split_thoughts, think_format
 
 TOP_LOGPROBS = 20
-NOT_OPENAI = ("chat_template_kwargs", "continue_final_message", "add_generation_prompt", "grammar")
+NOT_OPENAI = (
+    "chat_template_kwargs",
+    "continue_final_message",
+    "add_generation_prompt",
+    "grammar",
+    "thinking_budget_tokens",
+)
 """Fields that llama-server and vLLM know, most servers ignore, and some refuse."""
+
+GO_ON = {"continue_final_message": True, "add_generation_prompt": False}
+"""vLLM goes on from a last assistant message when told so, llama-server unasked; others begin anew."""
+BEGUN = "Answer:"
+"""What a verdict goes on from where nothing else keeps a model from thinking first."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,8 +38,13 @@ class Facts:
     """llama-server only: requests it decodes side by side, each slot keeping the prompt it saw last."""
     batches: bool = False
     """Known to decode requests side by side."""
-    straight: bool = False
-    """llama-server only: the model is known not to think first, so a grammar may hold from the first token."""
+    thinks: ThinkStyle | None = None
+    """llama-server only, whose chat template says it."""
+
+    @property
+    def straight(self) -> bool:
+        """Whether the model is known not to think first."""
+        return self.thinks is ThinkStyle.NEVER
 
 
 def facts_of(models: dict[str, Any], props: dict[str, Any]) -> Facts:
@@ -39,8 +56,8 @@ def facts_of(models: dict[str, Any], props: dict[str, Any]) -> Facts:
     slots = _count(props.get("total_slots"))
     batches = slots > 1 or "max_model_len" in first
     template = props.get("chat_template")
-    straight = isinstance(template, str) and "<think>" not in template
-    return Facts(str(first.get("id") or "default"), context or None, slots or None, batches, straight)
+    thinks = think_format(template).style if isinstance(template, str) else None
+    return Facts(str(first.get("id") or "default"), context or None, slots or None, batches, thinks)
 
 
 @dataclasses.dataclass(slots=True)
@@ -50,44 +67,63 @@ class Usage:
     prompt: int = 0
     cached: int = 0
     generated: int = 0
+    thought: int | None = None
+    """Part of `generated` that was thought; None where the server does not tell."""
 
     def add(self, reply: dict[str, Any]) -> None:
         usage = reply.get("usage")
         if not isinstance(usage, dict):
             return
         generated = _count(usage.get("completion_tokens"))
-        sizes = [len(completion_of(choice, "").answer) for choice in choices_of(reply)]
+        said = [completion_of(choice, "") for choice in choices_of(reply)]
+        sizes = [len(one.answer) + len(one.think) for one in said]
         if "timings" in reply and sizes and sizes[0]:
             # llama-server counts the tokens of its first choice only.
             generated = round(generated * sum(sizes) / sizes[0])
         self.generated += generated
+        details = usage.get("completion_tokens_details")
+        if isinstance(details, dict) and "reasoning_tokens" in details:
+            self.thought = (self.thought or 0) + min(_count(details["reasoning_tokens"]), generated)
         if not self.prompt:
             self.prompt = _count(usage.get("prompt_tokens"))
             details = usage.get("prompt_tokens_details")
             self.cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
 
 
-def completion_body(request: CompletionRequest, index: int, wanted: int, *, greedy: bool) -> dict[str, Any]:
-    """The body that asks for `wanted` answers from candidate `index` on."""
+def completion_body(
+    request: CompletionRequest, index: int, wanted: int, *, greedy: bool, straight: bool = False, unasked: int = 0
+) -> dict[str, Any]:
+    """The body that asks for `wanted` answers from candidate `index` on.
+
+    Args:
+        request: what is asked.
+        index: the first candidate.
+        wanted: how many.
+        greedy: at temperature 0.
+        straight: the model is known not to think.
+        unasked: tokens for thoughts of a model that cannot be kept from them.
+    """
     messages = _messages(request.messages)
-    if request.answer_prefix and not request.max_think_tokens:
+    thinks = request.max_think_tokens > 0 or unasked > 0
+    if request.answer_prefix and not thinks:
         messages.append({"role": "assistant", "content": request.answer_prefix})
     body: dict[str, Any] = {
         "messages": messages,
         "n": wanted,
-        "max_tokens": request.max_answer_tokens + request.max_think_tokens,
+        "max_tokens": request.max_answer_tokens + max(request.max_think_tokens, unasked),
         "temperature": 0.0 if greedy else request.temperature,
         "top_p": request.top_p,
         "seed": request.seed + index,
     }
-    if request.stop:
+    if request.stop and (straight or not thinks):
+        # A server would stop at them in the middle of a thought, which may quote code; `until_stop` sees to them then.
         body["stop"] = list(request.stop)
-    if request.max_think_tokens == 0:
-        body["chat_template_kwargs"] = {"enable_thinking": False}
+    if not straight:
+        body["chat_template_kwargs"] = _switch(on=request.max_think_tokens > 0)
     if messages[-1]["role"] == "assistant":
-        # vLLM goes on from a last assistant message when told so, llama-server unasked; others begin anew.
-        body |= {"continue_final_message": True, "add_generation_prompt": False}
-    if request.choices:
+        body |= GO_ON
+    if request.choices and (straight or not thinks):
+        # With thoughts before the answer it would forbid them.
         body["grammar"] = choices_grammar(request.choices, request.max_choices)
     return body
 
@@ -97,17 +133,24 @@ def plain_body(body: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name not in NOT_OPENAI}
 
 
-def judge_body(request: JudgeRequest) -> dict[str, Any]:
-    """The body that asks for one token and its alternatives."""
+def judge_body(request: JudgeRequest, *, thinks: bool = False) -> dict[str, Any]:
+    """The body that asks for one token and its alternatives, of a model that `thinks` unasked behind a begun answer."""
+    messages = _messages(request.messages)
     return {
-        "messages": _messages(request.messages),
+        "messages": [*messages, {"role": "assistant", "content": BEGUN}] if thinks else messages,
         "max_tokens": 1,
         "temperature": 0,
         "logprobs": True,
         "top_logprobs": TOP_LOGPROBS,
         # Models that can switch their thinking off must, or the first token would open it.
-        "chat_template_kwargs": {"enable_thinking": False},
+        "chat_template_kwargs": _switch(on=False),
+        **(GO_ON if thinks else {}),
     }
+
+
+def _switch(*, on: bool) -> dict[str, bool]:
+    """Qwen3, GLM and SmolLM3 call it one way, DeepSeek-V3.1 and Granite the other; others look at neither."""
+    return {"enable_thinking": on, "thinking": on}
 
 
 def _messages(messages: Sequence[Message]) -> list[dict[str, str]]:
@@ -135,15 +178,24 @@ def completion_of(choice: dict[str, Any], prefix: str) -> Completion:
     message = choice.get("message")
     message = message if isinstance(message, dict) else {}
     text = str(message.get("content") or "")
-    think = str(message.get("reasoning_content") or message.get("reasoning") or "")
-    if text.lstrip().startswith("<think>"):
-        inside, closed, after = text.lstrip().removeprefix("<think>").partition("</think>")
-        think, text = inside, after.lstrip() if closed else ""
+    think = str(message.get("reasoning_content") or message.get("reasoning") or "").strip()
+    # With the server's own split there may still be a second tag, or all of it where a parser was not set up.
+    more, text = settle(text) if think else split_thoughts(text)
+    think = "\n".join(filter(None, (think, more)))
     finish = "length" if choice.get("finish_reason") == "length" else "stop"
     logprobs = [entry.get("logprob") for entry in _logprob_entries(choice)]
     known = [value for value in logprobs if isinstance(value, int | float)]
     mean = sum(known) / len(known) if known else None
-    return Completion(_prefixed(text, prefix), think.strip(), len(known), finish, mean)
+    end = "" if not think else "length" if finish == "length" and not text else "closed"
+    answer = "" if think and not text else _prefixed(text, prefix)
+    return Completion(answer, think, len(known), finish, mean, think_end=end)
+
+
+def until_stop(completion: Completion, request: CompletionRequest) -> Completion:
+    """The answer as far as the first stop string behind its prefix."""
+    found = [completion.answer.find(stop, len(request.answer_prefix)) for stop in request.stop]
+    ends = [at for at in found if at >= 0]
+    return dataclasses.replace(completion, answer=completion.answer[: min(ends)], finish="stop") if ends else completion
 
 
 def _prefixed(text: str, prefix: str) -> str:
@@ -161,14 +213,28 @@ def _prefixed(text: str, prefix: str) -> str:
     return prefix + text
 
 
-def with_tokens(completions: Sequence[Completion], generated: int) -> list[Completion]:
+def with_tokens(completions: Sequence[Completion], generated: int, thought: int | None = None) -> list[Completion]:
     """Replies tell tokens in total only; spread them by length where no log-probabilities count them."""
-    if any(one.tokens for one in completions):
-        return list(completions)
-    sizes = [len(one.answer) + len(one.think) for one in completions]
-    total = sum(sizes) or 1
-    pairs = zip(completions, sizes, strict=True)
-    return [dataclasses.replace(one, tokens=round(generated * size / total)) for one, size in pairs]
+    counted = list(completions)
+    if not any(one.tokens for one in counted):
+        sizes = [len(one.answer) + len(one.think) for one in counted]
+        counted = [
+            dataclasses.replace(one, tokens=share)
+            for one, share in zip(counted, _shares(generated, sizes), strict=True)
+        ]
+    if thought is None:
+        return [dataclasses.replace(one, think_tokens=_thought_part(one)) for one in counted]
+    shares = _shares(thought, [len(one.think) for one in counted])
+    return [dataclasses.replace(one, think_tokens=share) for one, share in zip(counted, shares, strict=True)]
+
+
+def _shares(total: int, sizes: Sequence[int]) -> list[int]:
+    whole = sum(sizes) or 1
+    return [round(total * size / whole) for size in sizes]
+
+
+def _thought_part(one: Completion) -> int:
+    return round(one.tokens * len(one.think) / ((len(one.think) + len(one.answer)) or 1))
 
 
 def _count(value: object) -> int:

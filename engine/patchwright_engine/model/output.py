@@ -7,12 +7,10 @@ import codecs
 from collections.abc import Sequence
 from enum import Enum, auto
 
-OPEN = b"<think>"
-CLOSE = b"</think>"
-LOOP_PERIODS = 128
-LOOP_TOKENS = 128
-LOOP_REPEATS = 4
-LOOP_CHECK_EVERY = 16
+from patchwright_engine.model.loops import Circles, loop_start
+from patchwright_engine.model.thinking import CLOSE, OPEN, settle
+
+_OPEN, _CLOSE = OPEN.encode(), CLOSE.encode()
 
 
 class Step(Enum):
@@ -32,19 +30,35 @@ class AnswerStream:
     """State of one answer. `thinking` says that the prompt itself has opened a think block."""
 
     def __init__(
-        self, *, max_answer: int, max_think: int, stop: Sequence[str] = (), prefix: str = "", thinking: bool = False
+        self,
+        *,
+        max_answer: int,
+        max_think: int,
+        stop: Sequence[str] = (),
+        prefix: str = "",
+        thinking: bool = False,
+        room: int | None = None,
     ) -> None:
+        """`room`: tokens there is place for, forced ones included; None: as many as the caps allow."""
         self._max_answer = max_answer
         self._max_think = max_think
+        self._room = room
         self._stop = [s.encode("utf-8", "surrogateescape") for s in stop if s]
         self._prefix = prefix
         self._phase = "think" if thinking else ("answer" if prefix else "start")
+        self._thought = thinking
         self._think = bytearray()
         self._answer = bytearray()
+        self._circles = Circles()
         self._phase_tokens: list[int] = []
         self._phase_sizes: list[int] = []
+        self._forced = 0
         self.tokens = 0
         """Tokens generated so far, think and answer together, forced ones not counted."""
+        self.think_tokens = 0
+        """Part of `tokens` that was thought, its tags included."""
+        self.think_end = ""
+        """As `Completion.think_end`."""
 
     @property
     def thinking(self) -> bool:
@@ -53,7 +67,16 @@ class AnswerStream:
     @property
     def left(self) -> int:
         """Tokens the cap of the present phase still allows."""
-        return (self._max_think if self._phase == "think" else self._max_answer) - len(self._phase_tokens)
+        return self._cap - len(self._phase_tokens)
+
+    @property
+    def _cap(self) -> int:
+        if self._phase == "think":
+            return self._max_think
+        if self._room is None:
+            return self._max_answer
+        before = self.tokens - len(self._phase_tokens) + self._forced
+        return max(1, min(self._max_answer, self._room - before))
 
     def feed(self, token: int, piece: bytes) -> Step:
         """Take one generated token (not an end token) and say how to go on."""
@@ -70,9 +93,15 @@ class AnswerStream:
                 return self._after_think_token()
         return self._after_answer_token(len(piece))
 
-    def close_think(self) -> None:
-        """The closing tag was forced; what follows is the answer."""
+    def close_think(self, forced: int = 0) -> None:
+        """`forced` tokens were put behind the thought, its closing tag first; what follows is the answer."""
+        self.think_end = self.think_end or "stop"
         self._enter_answer()
+        self._forced += forced
+
+    def force(self, forced: int) -> None:
+        """As many tokens that the model did not choose were put before the answer."""
+        self._forced += forced
 
     @property
     def think(self) -> str:
@@ -80,34 +109,41 @@ class AnswerStream:
 
     @property
     def answer(self) -> str:
-        """The answer so far, beginning with the forced prefix."""
-        return self._prefix + _text(self._answer)
+        """The answer so far, beginning with the forced prefix; none while the model thinks."""
+        text = _text(self._answer)
+        return settle(text)[1] if self._thought and not self._prefix else self._prefix + text
 
     def _settle_start(self) -> None:
         text = bytes(self._answer).lstrip()
-        if OPEN.startswith(text[: len(OPEN)]) and len(text) < len(OPEN):
+        if _OPEN.startswith(text[: len(_OPEN)]) and len(text) < len(_OPEN):
             return
-        if text.startswith(OPEN):
+        if text.startswith(_OPEN):
             self._phase = "think"
-            self._think = bytearray(text[len(OPEN) :])
+            self._thought = True
+            self._think = bytearray(text[len(_OPEN) :])
             self._answer.clear()
         else:
             self._phase = "answer"
 
     def _after_think_token(self) -> Step:
-        closed = self._think.find(CLOSE)
+        turning = self._circles.turning(self._phase_tokens[-1])
+        closed = self._think.find(_CLOSE)
         if closed >= 0:
-            rest = bytes(self._think[closed + len(CLOSE) :])
+            rest = bytes(self._think[closed + len(_CLOSE) :])
             del self._think[closed:]
+            self.think_end = "closed"
             self._enter_answer()
             self._answer += b"" if self._prefix else rest.lstrip()
             return Step.THINK_CLOSED
-        if len(self._phase_tokens) >= self._max_think or self._loop_start() is not None:
-            return Step.CLOSE_THINK
-        return Step.GO_ON
+        if turning or loop_start(self._phase_tokens) is not None:
+            self.think_end = "loop"
+        elif len(self._phase_tokens) >= self._max_think:
+            self.think_end = "length"
+        return Step.CLOSE_THINK if self.think_end else Step.GO_ON
 
     def _enter_answer(self) -> None:
         self._phase = "answer"
+        self.think_tokens += len(self._phase_tokens)
         self._answer.clear()
         self._phase_tokens.clear()
         self._phase_sizes.clear()
@@ -118,30 +154,13 @@ class AnswerStream:
             if found >= 0:
                 del self._answer[found:]
                 return Step.STOP
-        if len(self._answer) == added and self._think and not self._prefix:
+        if len(self._answer) == added and self._thought and not self._prefix:
             self._answer = bytearray(self._answer.lstrip())
-        start = self._loop_start()
+        start = loop_start(self._phase_tokens)
         if start is not None:
             del self._answer[max(0, len(self._answer) - sum(self._phase_sizes[start:])) :]
             return Step.LOOP
-        return Step.LENGTH if len(self._phase_tokens) >= self._max_answer else Step.GO_ON
-
-    def _loop_start(self) -> int | None:
-        """Where the second round of a repetition that fills the tail begins, or None.
-
-        A period p counts when it was repeated `LOOP_REPEATS` times and over `LOOP_TOKENS` tokens; code that
-        repeats itself honestly (tables, runs of asserts) varies sooner than that.
-        """
-        tokens = self._phase_tokens
-        if len(tokens) < LOOP_TOKENS or len(tokens) % LOOP_CHECK_EVERY:
-            return None
-        for period in range(1, LOOP_PERIODS + 1):
-            need = period * max(LOOP_REPEATS, -(-LOOP_TOKENS // period))
-            if need > len(tokens) or tokens[-1] != tokens[-1 - period]:
-                continue
-            if tokens[-need:-period] == tokens[-need + period :]:
-                return len(tokens) - need + period
-        return None
+        return Step.LENGTH if self.left <= 0 else Step.GO_ON
 
 
 def _text(data: bytes | bytearray) -> str:

@@ -66,5 +66,7 @@ class LoadParameters:
     """Memory for prompts seen earlier, outside the KV cache."""
     disk_cache_bytes: int = 1 << 30
     """Disk for prompts that a later model host may go on from; 0 keeps none and deletes what is there."""
+    thinks: bool = False
+    """The user says that the model thinks in a `<think>` block; else its chat template says it or not."""
     adapters: tuple[AdapterFile, ...] = ()
     """LoRA adapters loaded beside the base, at most one for each role."""

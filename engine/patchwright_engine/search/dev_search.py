@@ -32,6 +32,7 @@ from patchwright_engine.search.overlap import settling
 from patchwright_engine.search.policy import Failure, Place, Policy, Round, Standing, load_policy
 from patchwright_engine.search.repair_stage import Attempt, Failed, Shown, repair, revise
 from patchwright_engine.search.reproduce import FIRST, FURTHER, Claims, reproduce
+from patchwright_engine.search.thinking import difficulty
 from patchwright_engine.search.understand import understand
 from patchwright_engine.types import Evidence, Fix, RepoPath
 from patchwright_engine.verify.background import other_tests, spare_cores
@@ -131,6 +132,8 @@ class _Search:
             if job.generated_tokens >= job.budget.tokens:
                 job.note("The search reached its limit of generated tokens.")
                 return "the limit of generated tokens is reached"
+            alive = [(c.verification.evidence, c.agreement) for c in self.pool.alive()]
+            job.difficulty = difficulty(number, alive)
             if number and self._lacks_a_test() and not self.asked_further:
                 feedback = self._reproduce(1, feedback)
             self._widen()

@@ -13,6 +13,7 @@ from patchwright_engine.model.backend import Completion, CompletionRequest, Deco
 from patchwright_engine.model.prompting import conversation, render
 from patchwright_engine.search.budget import Budget
 from patchwright_engine.search.recorder import RecordedModel
+from patchwright_engine.search.thinking import Difficulty, think_cap
 from patchwright_engine.search.trace import Trace
 from patchwright_engine.types import Evidence, Issue, Ranking, Snapshot, Symbol
 
@@ -21,7 +22,6 @@ ISSUE_SHARE = 0.15
 MAP_SHARE = 0.15
 CODE_SHARE = 0.25
 ANSWER_SHARE = 0.25
-THINK_SHARE = 0.25
 MESSAGE_TOKENS = 8
 """Markup around one message, at most."""
 FENCE_OPEN = "```python\n"
@@ -48,6 +48,8 @@ class Job:
     rollouts: int = 0
     best_evidence: Evidence | None = None
     generated_tokens: int = 0
+    difficulty: Difficulty = field(default_factory=Difficulty)
+    """What the rounds so far have shown; the harder, the longer the model may think."""
     test_seconds: dict[str, float] = field(default_factory=dict)
     """Test file → how long its tests took before any patch; remembered for later jobs."""
     started: float = field(default_factory=time.monotonic)
@@ -101,16 +103,19 @@ class Job:
         request: CompletionRequest,
         on_completion: Callable[[int, Completion], None] | None = None,
     ) -> tuple[Completion, ...]:
-        """N answers to one conversation, with live progress; thoughts get their share, or what room there is.
+        """N answers to one conversation, with live progress; how long thoughts may be is the policy's, within the room.
 
-        `on_completion` hears of each answer as it ends, in any order.
+        Thoughts end here: a stage, and so every later prompt, sees answers alone. `on_completion` hears of each
+        answer as it ends, in any order.
         """
-        thoughts = min(self.tokens(THINK_SHARE), self.room(request.messages) - request.max_answer_tokens)
-        request = replace(request, max_think_tokens=max(0, thoughts), adapter="reasoner")
+        answer = request.max_answer_tokens + self.model.count_tokens(request.answer_prefix)
+        cap = think_cap(stage, self.difficulty, self.room(request.messages) - answer)
+        request = replace(request, max_think_tokens=cap, adapter="reasoner")
         batch = self.model.complete(
             request,
             self.cancel,
             stage=stage,
+            difficulty=self.difficulty.level,
             on_progress=self._decode_progress(stage),
             on_completion=on_completion,
         )

@@ -40,6 +40,7 @@ class RecordedModel:
         self._cached_tokens = 0
         self._generated_tokens = 0
         self._judge_tokens = 0
+        self._thought_tokens = 0
 
     @property
     def name(self) -> str:
@@ -59,7 +60,13 @@ class RecordedModel:
     def cost(self, rollouts: int, seconds: float) -> Cost:
         """What was really paid; replayed exchanges cost nothing."""
         return Cost(
-            rollouts, self._prompt_tokens, self._cached_tokens, self._generated_tokens, self._judge_tokens, seconds
+            rollouts,
+            self._prompt_tokens,
+            self._cached_tokens,
+            self._generated_tokens,
+            self._judge_tokens,
+            seconds,
+            self._thought_tokens,
         )
 
     def complete(
@@ -68,10 +75,14 @@ class RecordedModel:
         cancel: CancelToken,
         *,
         stage: str,
+        difficulty: int = 0,
         on_progress: Callable[[DecodeProgress], None] | None = None,
         on_completion: Callable[[int, Completion], None] | None = None,
     ) -> CompletionBatch:
-        """As `LanguageModel.complete`, recorded under `stage`; recorded answers come in order."""
+        """As `LanguageModel.complete`, recorded under `stage` and the level of difficulty that it was asked at.
+
+        Recorded answers come in order.
+        """
         key = _key(asdict(request))
         batch = self._recording.completions.get(key)
         replayed = batch is not None
@@ -81,6 +92,7 @@ class RecordedModel:
             self._prompt_tokens += batch.prompt_tokens
             self._cached_tokens += batch.cached_tokens
             self._generated_tokens += batch.generated_tokens
+            self._thought_tokens += batch.thought_tokens
         elif on_completion:
             for index, completion in enumerate(batch.completions):
                 on_completion(index, completion)
@@ -96,6 +108,9 @@ class RecordedModel:
             prompt_tokens=batch.prompt_tokens,
             cached_tokens=batch.cached_tokens,
             generated_tokens=batch.generated_tokens,
+            thought_tokens=batch.thought_tokens,
+            think_cap=request.max_think_tokens,
+            difficulty=difficulty,
             seconds=round(batch.seconds, 3),
         )
         return batch

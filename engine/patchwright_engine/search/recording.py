@@ -135,6 +135,8 @@ def _completion(values: Mapping[str, Any]) -> Completion:
         int(values.get("tokens", 0)),
         _text(values.get("finish", "stop")),
         None if logprob is None else float(logprob),
+        int(values.get("think_tokens", 0)),
+        _text(values.get("think_end", "")),
     )
 
 
