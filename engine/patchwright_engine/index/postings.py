@@ -181,7 +181,7 @@ def _best_units(
     places = numpy.flatnonzero(scores)
     if len(places) > count:
         places = places[numpy.argpartition(-scores[places], count)[:count]]
-    return part.number_of[part.file_of[places]], part.symbol_of[places], scores[places]
+    return part.number_of[part.file_of[places]], part.symbol_of[places].astype(numpy.int64), scores[places]
 
 
 def _best_first(units: Sequence[tuple[Integers, Integers, Floats]], count: int) -> tuple[UnitScore, ...]:

@@ -133,7 +133,8 @@ def unpack(packed: bytes) -> Vectors:
 def _native(kind: str, content: "memoryview[int]") -> Numbers:
     """Packed numbers as this machine has them; a view where that is how they are packed."""
     if sys.byteorder == "little":
-        return content.cast(kind)  # type: ignore[call-overload]
+        view: memoryview[int] = content.cast(kind)  # type: ignore[call-overload]
+        return view
     numbers = array(kind, bytes(content))
     numbers.byteswap()
     return numbers
@@ -244,19 +245,15 @@ def _cut(source: bytes, spans: Sequence[tuple[int, int]]) -> bytes:
 
 
 def _pack(vectors: Vectors) -> bytes:
-    arrays = (
-        vectors.symbols,
-        vectors.nested,
-        vectors.lengths,
-        vectors.sizes,
-        vectors.terms,
-        vectors.places,
-        vectors.code,
-        vectors.text,
-        vectors.name,
-    )
-    if sys.byteorder == "big":
-        for part in arrays:
-            part.byteswap()
     header = _HEADER.pack(len(vectors.symbols), len(vectors.terms), len(vectors.places), *vectors.totals)
-    return zlib.compress(b"".join((header, *(part.tobytes() for part in arrays))), _LEVEL)
+    parts = [_packed(kind, numbers) for kind, numbers in zip(_KINDS, vectors[1:], strict=True)]
+    return zlib.compress(b"".join((header, *parts)), _LEVEL)
+
+
+def _packed(kind: str, numbers: Numbers) -> bytes:
+    """Numbers with the low byte first."""
+    if sys.byteorder == "little":
+        return numbers.tobytes()
+    swapped = array(kind, numbers)
+    swapped.byteswap()
+    return swapped.tobytes()

@@ -78,11 +78,11 @@ def fit_units(index: Index, mentions: Mentions, paths: tuple[RepoPath, ...]) -> 
     gain = rare * (K1 + 1) / (count + K1 * (1 - B + B * lengths))
     short = rare * (SHORT_K1 + 1) / (count + SHORT_K1 * (1 - SHORT_B + SHORT_B * lengths))
     weights = {name: numpy.array([query.get(term, 0.0) for term in terms]) for name, query in queries.items()}
-    found = {name: _normalised(numpy.bincount(row, gain * of_terms[term], size)) for name, of_terms in weights.items()}
-    found["context_short"] = _normalised(numpy.bincount(row, short * weights["context"][term], size))
+    found = {name: _normalised(_sums(row, gain * of_terms[term], size)) for name, of_terms in weights.items()}
+    found["context_short"] = _normalised(_sums(row, short * weights["context"][term], size))
     for name, query in (("coverage", "context_prose"), ("title_coverage", "context_title")):
         mass = weights[query] * rarity
-        found[name] = numpy.bincount(row, mass[term], size) / (mass.sum() or 1.0)
+        found[name] = _sums(row, mass[term], size) / (mass.sum() or 1.0)
     words = numpy.bincount(rows.file, rows.lengths, minlength=len(table.paths)).astype(int).tolist()
     ends = numpy.cumsum(numpy.bincount(rows.file, minlength=len(table.paths))).tolist()
     return UnitFit(
@@ -132,6 +132,10 @@ def _rarity(index: Index, table: UnitTable) -> Floats:
     units_of_file = table.rows.units / max(1, len(index.files()))
     by_path = numpy.array([words.files_with(term) * units_of_file for term in table.terms])
     return rarity_of(numpy.minimum(table.rows.frequency + by_path, table.rows.units), table.rows.units)
+
+
+def _sums(rows: Integers, values: Floats, size: int) -> Floats:
+    return numpy.bincount(rows, values, size).astype(numpy.float64, copy=False)
 
 
 def _normalised(scores: Floats) -> Floats:
