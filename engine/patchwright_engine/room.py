@@ -91,9 +91,8 @@ def _setting_of(folder: Path | None) -> tuple[Path | None, str]:
         usual = temporary_folder()
     except FileNotFoundError:
         return folder, "TMPDIR"
-    if folder is None or folder.resolve().is_relative_to(usual.resolve()):
-        return usual, "TMPDIR"
-    return folder, "PATCHWRIGHT_HOME"
+    inside = folder is None or folder.resolve().is_relative_to(usual.resolve())
+    return (usual if inside else folder), "TMPDIR"
 
 
 def _free(place: Path) -> str:

@@ -193,6 +193,25 @@ def test_a_server_that_could_not_say_who_it_is_must_be_the_one_that_answered_bef
             again.complete(ask("two"), CancelToken(), stage="repair")
 
 
+def test_who_answered_is_written_once_a_server_can_be_asked(tmp_path: Path) -> None:
+    model = model_now("http://127.0.0.1:9090/v1")
+
+    def answers(_request: CompletionRequest) -> Sequence[str]:
+        model.identity, model.name = "served:qwen", "qwen"  # type: ignore[attr-defined]
+        return ("x",)
+
+    model.answers = answers
+    with Trace(tmp_path / "a.jsonl") as trace:
+        again = RecordedModel(model, trace)
+        again.complete(ask("one"), CancelToken(), stage="repair")
+        again.complete(ask("two"), CancelToken(), stage="repair")
+    assert [step["kind"] for step in read_trace(tmp_path / "a.jsonl")] == ["model", "model", "complete", "complete"]
+    recorded = read_recording(tmp_path / "a.jsonl")
+    assert len(recorded.of(model_now("qwen", "served:qwen")).completions) == 2
+    with pytest.raises(BadInput, match="made by qwen"):
+        recorded.of(model_now("llama", "served:llama"))
+
+
 def test_a_bit_that_changed_in_an_answer_is_found(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     question = JudgeRequest((Message("user", "good?"),))

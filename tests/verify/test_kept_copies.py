@@ -471,7 +471,8 @@ def test_a_full_disk_is_left_for_another_or_named_with_the_cure(
     if temporary == "roomy":
         assert said == "outside"
     else:
-        assert "No space left on device | Free disk space, or set TMPDIR" in said
+        assert f"in {small}: No space left on device (" in said
+        assert "MB needed) | Free disk space there, or name a folder on a disk with more room: `TMPDIR=" in said
     assert list((tmp_path / "roomy").glob(f"{PREFIX}*")) == []
 
 

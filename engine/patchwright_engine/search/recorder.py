@@ -34,8 +34,8 @@ class RecordedModel:
         self._model = model
         self._trace = trace
         self._recording = recording or Recording()
-        self._unproven = bool(self._recording.identity) and not identity_of(model)
-        trace.step("model", name=model.name, identity=identity_of(model) or self._recording.identity)
+        self._identity = identity_of(model) or self._recording.identity
+        trace.step("model", name=model.name, identity=self._identity)
         self._prompt_tokens = 0
         self._cached_tokens = 0
         self._generated_tokens = 0
@@ -146,11 +146,13 @@ class RecordedModel:
 
     def _check_identity(self) -> None:
         """A server that could not be asked who it is has answered now: it must be the one that answered before."""
-        if self._unproven:
-            identity = identity_of(self._model)
-            if not self._recording.answers_for(self._model.name, identity):
-                raise another_model(self._recording, self._model.name)
-            self._unproven = not identity
+        identity = identity_of(self._model)
+        if not identity or identity == self._identity:
+            return
+        if self._recording.identity:
+            raise another_model(self._recording, self._model.name)
+        self._identity = identity
+        self._trace.step("model", name=self._model.name, identity=identity)
 
 
 def _key(request: dict[str, Any]) -> str:
