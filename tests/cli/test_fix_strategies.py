@@ -41,7 +41,7 @@ def test_voting_offers_the_commonest_answer_and_claims_nothing(
     assert ["a - b - 0" in fix["diff"] for fix in result["fixes"]] == [True, False]
     assert [fix["runs"] for fix in result["fixes"]] == [[], []]
     assert (result["stopped"], result["cost"]["rollouts"]) == ("budget", 3)
-    assert any("Nothing was run" in note for note in result["notes"])
+    assert any("No candidate was run" in note for note in result["notes"])
     assert not any("Imports:" in message["content"] for body in model.bodies for message in body["messages"])
     assert fingerprint(repository) == before
 
@@ -55,7 +55,8 @@ def test_exec_offers_what_the_runs_prove(repository: Path, model: ScriptedServer
     assert (result["stopped"], result["cost"]["rollouts"]) == ("budget", 3)
     shown = patchwright("trace", "show", result["trace"], home=tmp_path)
     assert shown.code == 0
-    assert "drawn for exec: 3 rollouts" in shown.out
+    for each in result["fixes"]:
+        assert each["id"] in shown.out
 
 
 def test_an_unknown_strategy_is_named_with_those_that_there_are(

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from patchwright_engine.cli.trace import _describe
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput
 from patchwright_engine.model.backend import CompletionRequest
@@ -195,7 +194,7 @@ def test_voting_offers_what_was_written_most_often_and_runs_nothing(search: Sear
     assert [fix.runs for fix in found.result.fixes] == [()] * 3
     assert found.steps("environment", "reproduction", "judge") == []
     assert not found.asked("Imports:")
-    assert "Nothing was run" in found.result.notes[0]
+    assert "No candidate was run" in found.result.notes[0]
     assert found.result.stopped == "budget"
 
 
@@ -267,11 +266,13 @@ def test_the_projects_other_tests_are_run_before_a_fix_is_called_verified(
     monkeypatch.setattr("patchwright_engine.search.opening.MAX_TEST_FILES", 1)
     monkeypatch.setattr("patchwright_engine.verify.background.room_here", lambda: Room(2, 64 << 30))
     far = "import calc\n\n\ndef test_far():\n    assert calc.add(100, 0) == 100\n"
-    model = rules(fixed("a + b if a < 9 else 0", "a + b if a < 9 else 0", RIGHT))
-    found = search(model, "exec", files={**PROJECT, "other/test_far.py": far}, budget="3")
-    assert [fix.evidence for fix in found.result.fixes] == [Evidence.REPRODUCED]
+    small_only = "a + b if a < 9 else 0"
+    model = rules(fixed(small_only, small_only, HARMLESS, RIGHT))
+    found = search(model, "exec", files={**PROJECT, "other/test_far.py": far})
     assert "return a + b\n" in found.result.fixes[0].patch.diff
-    assert [rollout.evidence for rollout in found.drawn.rollouts] == [None, None, Evidence.REPRODUCED]
+    # Now that the first one is rejected, what only breaks nothing would be offered at a budget of 3.
+    expected = [None, None, Evidence.REGRESSION_ONLY, Evidence.REPRODUCED]
+    assert [rollout.evidence for rollout in found.drawn.rollouts] == expected
 
 
 @pytest.mark.parametrize("strategy", ["voting", "exec"])
@@ -318,14 +319,6 @@ def test_a_repository_without_code_says_so(search: Search) -> None:
     found = search(rules(fixed(RIGHT)), "orm-exec", files={"README.md": "# Nothing\n"})
     assert (found.result.stopped, found.result.fixes) == ("no_candidates", ())
     assert "No function or class was found that could be at fault." in found.result.notes
-
-
-def test_every_step_can_be_shown(search: Search) -> None:
-    found = search(rules(fixed(RIGHT, ALSO_RIGHT, CONSTANT)), "orm-exec")
-    shown = {step["kind"]: _describe(step) for step in found.steps() if step["kind"] not in ("judge", "environment")}
-    assert all(shown.values()), shown
-    assert "4 independent walks" in shown["walks"][0][0]
-    assert "drawn for orm-exec: 4 rollouts" in shown["drawn"][0][0]
 
 
 def test_an_unknown_strategy_is_refused_before_anything_is_asked(search: Search) -> None:

@@ -81,6 +81,8 @@ class _Drawing:
     reproduction_tokens: int = 0
     settled: list[Rollout] = field(default_factory=list)
     """In order; what is known of their patches is filled in by `drawn`."""
+    unproven: set[str] = field(default_factory=set)
+    """Ids of patches that satisfy no reproduction and were run against the project's tests all the same."""
     asked_orm: set[str] = field(default_factory=set)
 
     @property
@@ -96,7 +98,7 @@ class _Drawing:
         if self.strategy in (EXEC, ORM_EXEC):
             self._run_tests(open_context, walks)
         else:
-            job.note(f"Nothing was run: the strategy '{self.strategy}' looks at answers only.")
+            job.note(f"No candidate was run: the strategy '{self.strategy}' looks at answers only.")
             self._repair(walks, beside=False)
         return "budget" if self.pool.alive() else "no_candidates"
 
@@ -112,8 +114,7 @@ class _Drawing:
             with other_tests(context, job.cancel, spare) as others:
                 self._reproduce(judge, walks[0])
                 self._repair(walks, beside=spare > 0)
-                self._try_unproven(judge)
-                self._confirm_leaders(Confirmation(job, self.pool, others, len(context.rest)))
+                self._compare(judge, Confirmation(job, self.pool, others, len(context.rest)))
 
     def drawn(self) -> Drawn:
         """What is known now."""
@@ -250,18 +251,22 @@ class _Drawing:
         So every budget has what it would choose had all candidates run everything.
         """
         for candidate in self.pool.by_key.values():
+            if candidate.patch.id in self.unproven:
+                continue
             if candidate.alive:
                 return
             kinds = {run.kind for run in candidate.verification.runs}
             if "reproduction" in kinds and "regression" not in kinds:
+                self.unproven.add(candidate.patch.id)
                 self.job.report("verify", "running the project's tests over unproven candidates")
                 candidate.verification = verify_patch(candidate.patch, judge.context, self.job.cancel)
                 trace_candidate(self.job, candidate)
                 self._tell(candidate)
 
-    def _confirm_leaders(self, confirmation: Confirmation) -> None:
-        """Run the project's other tests over the best of what will be called verified, and have ties judged."""
+    def _compare(self, judge: Judge, confirmation: Confirmation) -> None:
+        """Run and judge what the choice still depends on, the project's other tests over the best included."""
         while True:
+            self._try_unproven(judge)
             if self.strategy == ORM_EXEC:
                 self._ask_orm()
             drawn = self.drawn()
