@@ -120,12 +120,13 @@ class _Campaign:
 
     def write(self) -> None:
         """The files that others read, of all that there is."""
-        out, outcomes = self._bench.out, list(self.outcomes.values())
+        out, outcomes = self._bench.out, [self.outcomes[key] for key in sorted(self.outcomes)]
         write_whole(out / "results.json", json.dumps(summarize_repair(outcomes, self._model), indent=1) + "\n")
         files: dict[str, list[str]] = {}
         single = len({(one.cell, one.repetition) for one in outcomes}) == 1
+        repeated = any(one.repetition for one in outcomes)
         for one in outcomes:
-            number = f"-r{one.repetition}" if any(other.repetition for other in outcomes) else ""
+            number = f"-r{one.repetition}" if repeated else ""
             name = "" if single else f"-{one.cell.name}{number}"
             row = {
                 "instance_id": one.instance_id,
@@ -135,6 +136,8 @@ class _Campaign:
             files.setdefault(f"predictions{name}.jsonl", []).append(json.dumps(row) + "\n")
         for name, lines in files.items():
             write_whole(out / name, "".join(lines))
+        for stale in set(out.glob("predictions*.jsonl")) - {out / name for name in files}:
+            stale.unlink()  # Of when there was one way to search only.
 
 
 def _throttled(say: Say, title: str) -> ProgressSink:
