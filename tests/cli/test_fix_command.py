@@ -110,8 +110,16 @@ def test_a_verified_fix_is_one_json_object_in_the_shape_of_the_contract(recorded
     shown = [(run["kind"], run["exit"], run["before"], run["after"]) for run in one["runs"]]
     assert shown == [("reproduction", 0, "1 failed", "1 passed"), ("regression", 0, "1 passed", "1 passed")]
     cost = result["cost"]
-    names = {"rollouts", "prompt_tokens", "cached_tokens", "generated_tokens", "judge_tokens", "seconds"}
-    assert set(cost) == names
+    names = {
+        "rollouts",
+        "prompt_tokens",
+        "cached_tokens",
+        "generated_tokens",
+        "thought_tokens",
+        "judge_tokens",
+        "seconds",
+    }
+    assert set(cost) == names | {"thought_tokens"}
     assert cost["rollouts"] == 2
     assert min(cost["prompt_tokens"], cost["generated_tokens"], cost["seconds"]) > 0
     assert Path(result["trace"]).stat().st_mode & 0o077 == 0

@@ -83,6 +83,7 @@ def test_what_is_read_off_a_template_is_what_the_template_does(name: str, switch
             "draft:\n```python\nevil",
             "```python\ngood\n```",
         ),
+        ("draft:\n```python\nevil\n</think>\n\ncalc.py", "draft:\n```python\nevil", "calc.py"),
         ("<think>x</think>```\ntag = '</think>'\n```", "x", "```\ntag = '</think>'\n```"),
         # Code is no thought: the tags stand inside a fence, or behind words that no tag closes.
         ("```python\ntag = '</think>'\n```", "", "```python\ntag = '</think>'\n```"),
