@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+import numpy
 import pytest
 
 import learn_localization
@@ -77,6 +78,19 @@ def test_a_signal_that_speaks_for_a_place_never_counts_against_it(dump: Path) ->
             own["against"] = 1 - own["says"]
     rows = learn_localization.file_rows(instances)
     assert dict(zip(rows.names, learn(rows, "files"), strict=True))["against"] == 0.0
+
+
+@pytest.mark.parametrize("l2", [1.0, 100.0])
+def test_shares_are_as_sure_as_the_ranking_is_right(dump: Path, monkeypatch: pytest.MonkeyPatch, l2: float) -> None:
+    """However much the penalty takes from the weights."""
+    monkeypatch.setattr(learn_localization, "L2", {"files": l2})
+    instances = [json.loads(path.read_text()) for path in sorted(dump.glob("*.json"))]
+    rows = learn_localization.file_rows(instances)
+    odds = (rows.values @ learn(rows, "files")).reshape(len(instances), -1)
+    shares = numpy.exp(odds) / numpy.exp(odds).sum(1, keepdims=True)
+    right = rows.gold.reshape(shares.shape)[numpy.arange(len(shares)), shares.argmax(1)]
+    assert right.mean() > 0.8
+    assert shares.max(1).mean() == pytest.approx(right.mean(), abs=0.1)
 
 
 def test_ranks_are_counted_over_instances_that_have_a_gold_place() -> None:
