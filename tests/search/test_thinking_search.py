@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from patchwright_engine.cli.trace import _describe
 from patchwright_engine.control import CancelToken
 from patchwright_engine.model.openai import OpenAIModel
 from patchwright_engine.pipeline import FixRequest, result_to_json, run_fix
+from patchwright_engine.report.journal import describe
 from patchwright_engine.search.thinking import difficulty_of, load_policy, thoughts_by_difficulty
 from patchwright_engine.search.trace import read_trace
 from patchwright_engine.types import Evidence, FixResult, Issue
@@ -87,7 +87,7 @@ def test_thoughts_reach_no_prompt_no_judge_no_patch_and_no_reader(run: Run, tagg
     # All that a reader sees, and all steps of the trace but the answers' own record.
     assert MARK not in json.dumps(result_to_json(result))
     assert MARK not in json.dumps([step for step in steps if step["kind"] != "complete"])
-    assert MARK not in str([_describe(step) for step in steps if step["kind"] not in ("judge", "environment")])
+    assert MARK not in str([describe(step) for step in steps])
     assert all(MARK not in a["answer"] for step in steps if step["kind"] == "complete" for a in step["answers"])
 
 
@@ -106,7 +106,7 @@ def test_thoughts_are_counted_capped_by_the_round_and_shown(run: Run) -> None:
     assert caps["repair"] == sorted(caps["repair"])
     assert caps["repair"][-1] > caps["repair"][0], "later rounds may think longer"
     assert [s["difficulty"] for s in complete] == sorted(s["difficulty"] for s in complete)
-    shown = [label for step in complete for label, _ in _describe(step)]
+    shown = [describe(step)[0] for step in complete]
     assert sum("thought)" in label for label in shown) == sum(step["thought_tokens"] > 0 for step in complete)
     report = thoughts_by_difficulty([steps])
     assert report[difficulty_of(steps)] == report["all"]

@@ -52,6 +52,7 @@ class Judging:
             patch=diffs[offered] if offered is not None else "",
             died_at=where,
             found_right=found if self.judge_all or found else None,
+            right=tuple(patch_id for patch_id, good in right.items() if good),
         )
 
     def count_right(self, patch_ids: Iterable[str | None]) -> int | None:

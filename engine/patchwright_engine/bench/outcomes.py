@@ -58,6 +58,8 @@ class Outcome:
     """Of a fixed strategy's rollouts, those whose patch is right. None: not all were judged."""
     found_right: bool | None = None
     """Whether some candidate is right, offered or not. None: not all were judged."""
+    right: tuple[str, ...] = ()
+    """Ids of the candidates that are known to be right."""
     levels: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Evidence, or 'rejected' → distinct candidates, and how many of them are right. Empty: they were not judged."""
     trace: str = ""
@@ -84,7 +86,7 @@ def outcome_from_json(row: Mapping[str, Any]) -> Outcome:
     known = {one.name: row[one.name] for one in fields(Outcome) if one.name in row}
     cell = Cell(str(row["strategy"]), str(row["sampling"]), int(row["budget"]))
     levels = {str(level): (int(count), int(right)) for level, (count, right) in row.get("levels", {}).items()}
-    return Outcome(**{**known, "cell": cell, "levels": levels})
+    return Outcome(**{**known, "cell": cell, "levels": levels, "right": tuple(map(str, row.get("right", ())))})
 
 
 def read_outcomes(folder: Path) -> dict[tuple[str, Cell, int], Outcome]:

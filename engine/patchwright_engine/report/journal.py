@@ -8,6 +8,7 @@ from patchwright_engine.report.fields import (
     maybe_number,
     maybe_text,
     maybe_texts,
+    maybe_whole,
     number,
     rows,
     scored,
@@ -34,7 +35,9 @@ def describe(step: Step) -> tuple[str, tuple[str, ...]]:
             paid = "from the recording" if truth(step, "replayed") else f"{number(step, 'seconds'):.1f} s"
             read = f"{whole(step, 'prompt_tokens')} prompt tokens ({whole(step, 'cached_tokens')} cached)"
             label = f"{text(step, 'stage')}: {len(rows(step, 'answers'))} answers"
-            return f"{label}, {read}, {whole(step, 'generated_tokens')} new tokens, {paid}", ()
+            thought = maybe_whole(step, "thought_tokens")
+            new = f"{whole(step, 'generated_tokens')} new tokens" + (f" ({thought} thought)" if thought else "")
+            return f"{label}, {read}, {new}, {paid}", ()
         case "judge":
             paid = ", from the recording" if truth(step, "replayed") else ""
             return f"{text(step, 'stage')}: judged, P(yes) {_share(maybe_number(step, 'probability'))}{paid}", ()
