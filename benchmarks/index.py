@@ -39,7 +39,8 @@ from index_trees import BRANCH, copy_sources, grow, make_issues
 from patchwright_engine.workspace.repository import find_repository
 from patchwright_engine.workspace.snapshot import take_snapshot
 
-STEPS = Path(__file__).with_name("index_steps.py")
+STEP = "import sys; sys.path.insert(0, sys.argv.pop(1)); import index_steps; sys.exit(index_steps.main())"
+"""Not a file: the index's workers would import it, with all that it imports; those of our commands need not either."""
 GOALS: Mapping[str, str] = {
     "cold: all of it": "2.5 floors",
     "warm: open": "0.2",
@@ -52,6 +53,10 @@ GOALS: Mapping[str, str] = {
 }
 GROWTH = (1_000, 3_000, 10_000, 30_000, 100_000)
 QUICK_GROWTH = 10_000
+LIMIT = 3_600.0
+"""Seconds for one step of ours or one run of another's."""
+QUICK_LIMIT = 100.0
+"""For another's with --quick, which is to end within five minutes: on a busy machine aider alone takes longer."""
 
 Row = dict[str, Any]
 
@@ -97,7 +102,7 @@ def measure(root: Path, scratch: Path, peers: Path | None, runs: int) -> tuple[l
     others: list[dict[str, float]] = []
     notes: list[str] = []
     for run in range(runs):
-        seen, notes = peer_seconds(tree, sources, peers, scratch / f"peers{run}")
+        seen, notes = peer_seconds(tree, sources, peers, scratch / f"peers{run}", QUICK_LIMIT if runs == 1 else LIMIT)
         others.append(seen)
     best = {name: min(run[name] for run in everything) for name in everything[0]}
     best |= {name: min(run[name] for run in others) for name in others[0]}
@@ -115,14 +120,14 @@ def measure(root: Path, scratch: Path, peers: Path | None, runs: int) -> tuple[l
 
 
 def peer_seconds(
-    tree: Path, sources: Sequence[str], python: Path | None, scratch: Path
+    tree: Path, sources: Sequence[str], python: Path | None, scratch: Path, limit: float
 ) -> tuple[dict[str, float], list[str]]:
     """What the others take, and for each that is not here, how to get it."""
     seen: dict[str, float] = {}
     notes: list[str] = []
     for found in (
-        aider_seconds(python, tree, sources, scratch),
-        bm25s_seconds(python, tree, sources),
+        aider_seconds(python, tree, sources, scratch, limit),
+        bm25s_seconds(python, tree, sources, limit),
         ctags_seconds(tree, sources, scratch),
     ):
         if isinstance(found, str):
@@ -160,8 +165,13 @@ def measure_growth(root: Path, scratch: Path, quick: bool) -> tuple[list[Row], d
 
 def step(name: str, *arguments: Path) -> dict[str, float]:
     """One step of ours in a process of its own; what it took by name."""
+    sys.stderr.write(f"{name} ...\n")
     done = subprocess.run(
-        [sys.executable, "-P", STEPS, name, *arguments], check=True, capture_output=True, text=True, timeout=3_600
+        [sys.executable, "-P", "-c", STEP, Path(__file__).parent, name, *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
     )
     found: dict[str, float] = json.loads(done.stdout)
     return found

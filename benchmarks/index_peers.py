@@ -1,6 +1,7 @@
 """What others need for the files of `benchmarks/index.py`: aider's repo map, bm25s, Universal Ctags, each really run.
 
-A function here returns seconds by name, or, where the other is not installed, a sentence that says how to get it.
+A function here returns seconds by name, or, where the other is not installed or takes longer than its limit, a sentence
+that says so and what to do.
 """
 
 import json
@@ -48,22 +49,31 @@ print(json.dumps({"seconds": time.perf_counter() - started}))
 """
 
 
-def aider_seconds(python: Path | None, tree: Path, sources: Sequence[str], scratch: Path) -> dict[str, float] | str:
+def aider_seconds(
+    python: Path | None, tree: Path, sources: Sequence[str], scratch: Path, limit: float
+) -> dict[str, float] | str:
     """Its repo map without a cache, then in a new process with it."""
     if not _has(python, "aider.repomap"):
         return f"aider is not there, so it is left out. To have it: {HOW}"
     root = scratch / "aider"
     shutil.copytree(tree, root, ignore=shutil.ignore_patterns(".git"))  # Its cache lies in the tree.
-    cold, warm = (_run(python, AIDER, root, sources) for _ in range(2))
-    shutil.rmtree(root)
+    try:
+        cold, warm = (_run(python, AIDER, root, sources, limit) for _ in range(2))
+    except subprocess.TimeoutExpired:
+        return _too_slow("aider", limit)
+    finally:
+        shutil.rmtree(root)
     return {"aider's repo map, cold": cold, "aider's repo map, warm": warm}
 
 
-def bm25s_seconds(python: Path | None, tree: Path, sources: Sequence[str]) -> dict[str, float] | str:
+def bm25s_seconds(python: Path | None, tree: Path, sources: Sequence[str], limit: float) -> dict[str, float] | str:
     """Whole files, words as they stand, in memory."""
     if not _has(python, "bm25s"):
         return f"bm25s is not there, so it is left out. To have it: {HOW}"
-    return {"bm25s: read, split into words, index": _run(python, BM25S, tree, sources)}
+    try:
+        return {"bm25s: read, split into words, index": _run(python, BM25S, tree, sources, limit)}
+    except subprocess.TimeoutExpired:
+        return _too_slow("bm25s", limit)
 
 
 def ctags_seconds(tree: Path, sources: Sequence[str], scratch: Path) -> dict[str, float] | str:
@@ -80,6 +90,10 @@ def ctags_seconds(tree: Path, sources: Sequence[str], scratch: Path) -> dict[str
     return {"universal-ctags: definitions alone": time.perf_counter() - started}
 
 
+def _too_slow(name: str, limit: float) -> str:
+    return f"{name} took more than {limit:.0f} s, so it is left out. To have it: a quieter machine, or no --quick"
+
+
 def _has(python: Path | None, module: str) -> bool:
     if python is None:
         return False
@@ -87,11 +101,16 @@ def _has(python: Path | None, module: str) -> bool:
     return subprocess.run([python, "-P", "-c", code], capture_output=True, check=False).returncode == 0
 
 
-def _run(python: Path | None, code: str, root: Path, sources: Sequence[str]) -> float:
+def _run(python: Path | None, code: str, root: Path, sources: Sequence[str], limit: float) -> float:
     with tempfile.NamedTemporaryFile("w", suffix=".json") as listing:
         json.dump(list(sources), listing)
         listing.flush()
         done = subprocess.run(
-            [str(python), "-P", "-c", code, root, listing.name], check=True, capture_output=True, text=True, cwd=root
+            [str(python), "-P", "-c", code, root, listing.name],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=root,
+            timeout=limit,
         )
     return float(json.loads(done.stdout.strip().splitlines()[-1])["seconds"])

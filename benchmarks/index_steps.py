@@ -1,6 +1,6 @@
-"""One step of `benchmarks/index.py` in a process of its own; prints what it took, by name, as JSON.
+"""One step of `benchmarks/index.py` in a process of its own, by `main`; prints what it took, by name, as JSON.
 
-python benchmarks/index_steps.py cold|warm|edit|switch TREE CACHE [ISSUES|BRANCH]
+Its arguments: cold|warm|edit|switch TREE CACHE [ISSUES|BRANCH]
 """
 
 import json
@@ -160,7 +160,3 @@ def main() -> int:
         found = {"warm": warm, "edit": edit}[name](Path(tree), Path(cache), Path(more[0]))
     sys.stdout.write(json.dumps(found))
     return 0
-
-
-if __name__ == "__main__":  # Workers of the index import this file.
-    raise SystemExit(main())

@@ -79,5 +79,14 @@ def test_issues_are_about_the_code_that_is_there(snapshot: Snapshot) -> None:
 
 def test_what_is_not_installed_is_said_with_how_to_get_it(tmp_path: Path) -> None:
     nowhere = Path(sys.executable)  # Has neither, and nobody should install them here.
-    for found in (aider_seconds(nowhere, tmp_path, [], tmp_path), bm25s_seconds(None, tmp_path, [])):
+    for found in (aider_seconds(nowhere, tmp_path, [], tmp_path, 60), bm25s_seconds(None, tmp_path, [], 60)):
         assert "pip install aider-chat bm25s" in str(found)
+
+
+def test_what_takes_longer_than_its_limit_is_left_out_and_said(tmp_path: Path) -> None:
+    (tmp_path / "site" / "bm25s").mkdir(parents=True)
+    (tmp_path / "site" / "bm25s" / "__init__.py").write_text("import time\ntime.sleep(600)\n")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path}/site exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    assert "more than 1 s" in str(bm25s_seconds(python, tmp_path, [], 1))

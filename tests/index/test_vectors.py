@@ -86,7 +86,7 @@ def test_text_inside_another_function_is_marked_as_nested() -> None:
     found = vectors_of(SOURCE)
     assert sum(found.nested) == 1
     symbols = parse_symbols(RepoPath("a.py"), SOURCE).symbols
-    assert symbols[found.symbols[found.nested.index(1)]].name == "Reader.read_all.helper"
+    assert symbols[found.symbols[[*found.nested].index(1)]].name == "Reader.read_all.helper"
 
 
 def test_counts_stop_at_a_byte() -> None:
