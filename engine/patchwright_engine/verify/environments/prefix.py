@@ -16,12 +16,11 @@ from patchwright_engine.sandbox.policy import objection_to_showing
 _BASE_PARTS = ("bin", "lib", "lib64", "include", "ssl")
 """What a base interpreter needs of its prefix. Not the whole: a prefix may be ~/.local, which holds key rings."""
 _ENVIRONMENT_PARTS = ("bin", "lib", "lib64", "include", "pyvenv.cfg")
-_ENVIRONMENT = frozenset(
-    {
-        *(*_ENVIRONMENT_PARTS, "share", "etc", "src", "man", "doc", "ssl", "var", "conda-meta", "__pycache__", ".lock"),
-        *(".gitignore", "CACHEDIR.TAG", ".python-version", "pip-selfcheck.json", "Scripts", ".hgignore", ".project"),
-    }
-)
+_ENVIRONMENT = frozenset(_ENVIRONMENT_PARTS) | {
+    *("share", "etc", "src", "man", "doc", "ssl", "var", "log", "tmp", "Scripts", "conda-meta", "__pycache__"),
+    *(".gitignore", ".hgignore", ".lock", ".project", ".python-version", ".tox-info.json", "CACHEDIR.TAG"),
+    "pip-selfcheck.json",
+}
 """What lies in environments. With anything else in it, it is a project too, or a home."""
 _LANDMARKS = ("lib/python3*/os.py", "lib64/python3*/os.py", "lib/pypy3*/os.py")
 _PACKAGE_FOLDERS = ("lib/python3*/site-packages", "lib64/python3*/site-packages", "lib/python3*/dist-packages")
