@@ -20,13 +20,15 @@ from patchwright_engine.errors import BadInput, Cancelled, PatchwrightError
 from patchwright_engine.index import open_index
 from patchwright_engine.localize.combine import locate
 from patchwright_engine.model.backend import LanguageModel
-from patchwright_engine.search.budget import TEST_SECONDS, parse_budget
+from patchwright_engine.search.budget import TEST_SECONDS, Budget, parse_budget
 from patchwright_engine.search.candidates import Pool, standings, to_fixes
 from patchwright_engine.search.dev_search import OpenVerification, dev_search
 from patchwright_engine.search.failing_test import rank_by_test
+from patchwright_engine.search.fixed import draw
 from patchwright_engine.search.job import Job, fit_issue
 from patchwright_engine.search.opening import open_tests, preparing
 from patchwright_engine.search.recorder import RecordedModel, load_recording
+from patchwright_engine.search.strategies import DEV_SEARCH, DIVERGENT, check_sampling, check_strategy
 from patchwright_engine.search.trace import Trace, read_trace
 from patchwright_engine.types import Cost, Fix, FixResult, Issue, RepoPath
 from patchwright_engine.workspace.repository import find_repository
@@ -57,6 +59,10 @@ class FixRequest:
     trace: Path | None = None
     resume: Path | None = None
     """Trace of an earlier search of the same issue to continue."""
+    strategy: str = DEV_SEARCH
+    """One of `STRATEGIES`; the others are there to be compared with."""
+    sampling: str = DIVERGENT
+    """One of `SAMPLINGS`, for benchmarks of the other strategies."""
 
 
 def run_fix(
@@ -72,16 +78,14 @@ def run_fix(
     `model` replaces the one that `request.model` names; its owner closes it.
 
     Raises:
-        BadInput: the issue, folder, budget or trace cannot be worked on.
+        BadInput: the issue, folder, budget, strategy or trace cannot be worked on.
         EnvironmentProblem: no model, or the disk cannot be written.
         ModelHostLost: the model died again and again.
 
     A cancel is not an error: the result says 'cancelled' and holds what was found.
     """
     started = time.monotonic()
-    budget = parse_budget(request.budget)
-    if not request.issue.text.strip():
-        raise BadInput("the issue is empty", "Describe what goes wrong and what you expected instead.")
+    budget = _checked(request)
     settings = load_settings()
     root = find_repository(request.root)
     recording = load_recording(read_trace(request.resume)) if request.resume else None
@@ -96,6 +100,7 @@ def run_fix(
             root=str(root),
             time=datetime.now(UTC).isoformat(timespec="seconds"),
             resumed=str(request.resume) if request.resume else None,
+            strategy=request.strategy,
         )
         progress(Progress("index", "reading the workspace", budget=budget.rollouts))
         index = open_index(root)
@@ -144,7 +149,7 @@ def run_fix(
                 kept_bytes=settings.kept_copies_bytes,
             ) as opening:
                 rank_by_test(opening)
-                stopped = _search(job, partial(open_tests, opening), pool, on_fix)
+                stopped = _search(request, job, partial(open_tests, opening), pool, on_fix)
             _note_memory(job, model)
             fixes = to_fixes(pool)
             cost = recorded.cost(job.rollouts, round(time.monotonic() - started, 2))
@@ -164,9 +169,21 @@ def run_fix(
                 owned.close()
 
 
-def _search(job: Job, opened: OpenVerification, pool: Pool, on_fix: Callable[[Fix], None] | None) -> str:
+def _checked(request: FixRequest) -> Budget:
+    """What may be spent. Raises BadInput for what cannot be worked on, whatever the project."""
+    check_sampling(request.sampling, check_strategy(request.strategy))
+    if not request.issue.text.strip():
+        raise BadInput("the issue is empty", "Describe what goes wrong and what you expected instead.")
+    return parse_budget(request.budget)
+
+
+def _search(
+    request: FixRequest, job: Job, opened: OpenVerification, pool: Pool, on_fix: Callable[[Fix], None] | None
+) -> str:
     """Why the search stopped; what was proven before a failure stays proven."""
     try:
+        if request.strategy != DEV_SEARCH:
+            return draw(job, opened, pool, request.strategy, sampling=request.sampling, on_fix=on_fix)[1]
         return dev_search(job, opened, pool, on_fix)
     except Cancelled as error:
         if error.reason != "deadline":

@@ -16,6 +16,7 @@ from model_hosts import hosts_of
 from patchwright_engine.model import wire
 from patchwright_engine.model.child import LOG_NAME
 from patchwright_engine.model.client import HostedModel
+from patchwright_engine.search.rollouts import choose, drawn_from_json
 from patchwright_engine.search.trace import read_trace
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(900)]
@@ -95,6 +96,24 @@ def test_the_smallest_model_goes_through_every_stage(fix: Fix, small_model_path:
     assert all(len(answer["answer"]) for step in exchanges for answer in step["answers"])
     assert any(step["kind"] == "reproduction" for step in steps)
     assert steps[-1]["kind"] == "end"
+
+
+def test_the_fixed_strategies_see_the_same_rollouts_of_a_real_model(fix: Fix, small_model_path: Path) -> None:
+    drawn = {}
+    for strategy in ("orm-exec", "voting"):
+        status, result = fix(small_model_path, "--budget", "3", "--strategy", strategy)
+        steps = list(read_trace(Path(result["trace"])))
+        (step,) = [step for step in steps if step["kind"] == "drawn"]
+        drawn[strategy] = made = drawn_from_json(step)
+        choice = choose(made, 3, strategy)
+        assert choice.patch_id == (result["fixes"][0]["id"] if result["fixes"] else None)
+        assert (choice.rollouts, choice.tokens) == (result["cost"]["rollouts"], result["cost"]["generated_tokens"])
+        assert (status == 0) == any(one["evidence"] in ("reproduced", "failing_test") for one in result["fixes"][:1])
+        assert any(step["kind"] == "reproduction" for step in steps) == (strategy == "orm-exec")
+    both = [[(one.location, one.key, one.tokens) for one in made.rollouts] for made in drawn.values()]
+    assert both[0] == both[1]
+    assert len(set(both[0])) > 1
+    assert all(one.tokens > 0 for one in drawn["voting"].rollouts)
 
 
 def test_a_model_host_killed_twice_in_the_middle_of_a_search_costs_no_result(

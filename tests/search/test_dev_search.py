@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from patchwright_engine.cli.trace import _describe
 from patchwright_engine.control import CancelToken, Progress
 from patchwright_engine.errors import BadInput
 from patchwright_engine.model.backend import Completion, CompletionBatch, CompletionRequest, DecodeProgress
 from patchwright_engine.pipeline import FixRequest, run_fix
+from patchwright_engine.report.build import read_report
+from patchwright_engine.report.journal import describe
 from patchwright_engine.search.policy import load_policy
 from patchwright_engine.search.simulate import record, replay
 from patchwright_engine.search.trace import read_trace
@@ -203,9 +204,8 @@ def test_every_step_is_of_this_schema_and_can_be_shown(search: Search) -> None:
     assert [step["at"] for step in steps] == sorted(step["at"] for step in steps)
     assert [steps[0]["kind"], steps[-1]["kind"]] == ["start", "end"]
     for step in steps:
-        # Verdicts are shown with what they judged; the environment is not shown (yet).
-        if step["kind"] not in ("judge", "environment"):
-            assert _describe(step), step
+        assert not describe(step)[0].startswith(step["kind"]), step  # in words of its own
+    assert read_report(found.result.trace).gaps == ()
 
 
 def test_wrong_patches_are_rejected_with_reasons_and_a_revision_of_the_nearest_wins(search: Search) -> None:
@@ -285,7 +285,7 @@ def test_a_named_failing_test_is_followed_before_anything_is_asked(search: Searc
     (followed,) = found.steps("execution")
     assert (followed["failed"], followed["passed"]) == (["test_calc.py::test_add"], 2)
     assert followed["ranking"][0][0] == "calc.py"
-    ((line, suspected),) = _describe(followed)
+    line, suspected = describe(followed)
     assert "1 failing tests followed, beside 2 that pass" in line
     assert suspected[0] == "suspected calc.py"
 
@@ -294,7 +294,7 @@ def test_a_command_that_names_no_test_is_no_obstacle(search: Search) -> None:
     found = search(rules(fixed(RIGHT)), issue=Issue(ISSUE, test_command="false"), budget="quick")
     (followed,) = found.steps("execution")
     assert "names no test" in followed["problem"]
-    assert _describe(followed)
+    assert "No failing test followed" in describe(followed)[0]
     assert found.steps("candidate")
 
 

@@ -21,6 +21,7 @@ from patchwright_engine.control import CancelToken, ProgressSink
 from patchwright_engine.errors import BadInput
 from patchwright_engine.pipeline import FixRequest, result_to_json, run_fix
 from patchwright_engine.search.budget import TEST_SECONDS
+from patchwright_engine.search.strategies import DEV_SEARCH, STRATEGIES
 from patchwright_engine.types import FixResult, Issue
 
 # How long a cancelled job may take to tidy up before we leave without it.
@@ -54,6 +55,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--runner", metavar="NAME", help="test runner, e.g. pytest, unittest or django (default: found)"
     )
+    parser.add_argument(
+        "--strategy",
+        default=DEV_SEARCH,
+        metavar="NAME",
+        help=f"how to search (default: {DEV_SEARCH}); for comparison: {', '.join(STRATEGIES[1:])}",
+    )
     parser.add_argument("--apply", action="store_true", help="write the best verified fix to the project's files")
     parser.add_argument("--with-test", action="store_true", help="with --apply: add the regression test too")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -80,6 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         test_timeout=arguments.timeout,
         trace=arguments.trace,
         resume=arguments.resume,
+        strategy=arguments.strategy,
     )
     result = _run_cancellable(request)
     try:

@@ -62,6 +62,8 @@ class Pool:
     """All candidates so far, keyed by normalised patch."""
 
     by_key: dict[str, Candidate] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
+    """Ids of patches, best first, where a fixed strategy orders them in its own way; others come after these."""
 
     def seen(self, patch: Patch) -> Candidate | None:
         """The candidate an equal patch made, after counting the vote."""
@@ -75,7 +77,9 @@ class Pool:
 
     def alive(self) -> list[Candidate]:
         """Candidates that may be offered, best first."""
-        return sorted((c for c in self.by_key.values() if c.alive), key=Candidate.key, reverse=True)
+        alive = sorted((c for c in self.by_key.values() if c.alive), key=Candidate.key, reverse=True)
+        places = {patch_id: place for place, patch_id in enumerate(self.order)}
+        return sorted(alive, key=lambda candidate: places.get(candidate.patch.id, len(places)))
 
 
 def agreement(verification: Verification, votes: Sequence[int]) -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from patchwright_engine.localize.spectrum import with_spectrum
 from patchwright_engine.localize.weights import standing
-from patchwright_engine.model.backend import CompletionRequest
+from patchwright_engine.model.backend import Completion, CompletionRequest, Message
 from patchwright_engine.model.grammar import as_choices
 from patchwright_engine.repair.guards import is_judging_file
 from patchwright_engine.search.job import CODE_SHARE, Job, stage_prompt
@@ -40,30 +40,58 @@ class ScoredLocation:
     prm: float | None
 
 
-def locate_fault(job: Job, files: Sequence[RepoPath], *, page: int = 0) -> tuple[ScoredLocation, ...]:
-    """The beam: locations to repair, best first. Empty when the repository has no (more) symbols.
+@dataclass(frozen=True, slots=True)
+class FaultQuestion:
+    """The prompt that shows suspected code and asks which piece is at fault."""
+
+    asked: tuple[Message, ...]
+    choices: tuple[str, ...]
+    shown: tuple[RankedSymbol, ...]
+    """The suspects, likeliest first."""
+
+    @property
+    def suspects(self) -> tuple[Symbol, ...]:
+        return tuple(ranked.symbol for ranked in self.shown)
+
+
+def fault_question(job: Job, files: Sequence[RepoPath], page: int = 0) -> FaultQuestion | None:
+    """What to ask when `files` were understood to matter. None when the repository has no (more) symbols.
 
     `page`: how many times further code was shown before, when the fault was at none of the locations so far.
     """
     job.report("locate", "reading further code" if page else "reading suspected code")
     shown = _suspects(job, files, page)
     if not shown:
-        return ()
+        return None
     suspects = [s.symbol for s in shown]
     code = job.excerpts(suspects, CODE_SHARE)
     job.note_dropped("locate", code.dropped)
-    asked = stage_prompt(job, "locate", code=code.text)
-    answers = job.ask(
+    choices = as_choices(heading(symbol) for symbol in suspects if f"### {heading(symbol)} (" in code.text)
+    return FaultQuestion(stage_prompt(job, "locate", code=code.text), choices, tuple(shown))
+
+
+def ask_for_fault(job: Job, question: FaultQuestion, n: int) -> tuple[Completion, ...]:
+    """N answers, to be read with `parse_symbols_named`."""
+    return job.ask(
         "locate",
         CompletionRequest(
-            asked,
-            n=CANDIDATES,
+            question.asked,
+            n=n,
             seed=job.seed,
             max_answer_tokens=ANSWER_TOKENS,
-            choices=as_choices(_heading(symbol) for symbol in suspects if f"### {_heading(symbol)} (" in code.text),
+            choices=question.choices,
             max_choices=MAX_NAMED,
         ),
     )
+
+
+def locate_fault(job: Job, files: Sequence[RepoPath], *, page: int = 0) -> tuple[ScoredLocation, ...]:
+    """The beam: locations to repair, best first. Empty when the repository has no (more) symbols; `page` as above."""
+    question = fault_question(job, files, page)
+    if question is None:
+        return ()
+    asked, shown, suspects = question.asked, question.shown, question.suspects
+    answers = ask_for_fault(job, question, CANDIDATES)
     named = [parse_symbols_named(answer.answer, suspects) for answer in answers]
     votes: Counter[tuple[Symbol, ...]] = Counter()
     for symbols in named:
@@ -77,7 +105,7 @@ def locate_fault(job: Job, files: Sequence[RepoPath], *, page: int = 0) -> tuple
     for s in shown[:BEAM]:  # the index's own favourites stay in the race without a vote
         votes.setdefault((s.symbol,), 0)
     said = {symbols: answer.answer for symbols, answer in zip(reversed(named), reversed(answers), strict=True)}
-    texts = {symbols: said.get(symbols) or "\n".join(map(_heading, symbols)) for symbols in votes}
+    texts = {symbols: said.get(symbols) or "\n".join(map(heading, symbols)) for symbols in votes}
     scored = _score(
         votes, prior, len(answers), lambda chosen: job.judge_answers("locate", asked, [texts[c] for c in chosen])
     )
@@ -98,7 +126,8 @@ def locate_fault(job: Job, files: Sequence[RepoPath], *, page: int = 0) -> tuple
     return tuple(scored[:BEAM])
 
 
-def _heading(symbol: Symbol) -> str:
+def heading(symbol: Symbol) -> str:
+    """How prompts and traces name a definition."""
     return f"{symbol.path}::{symbol.name}"
 
 
@@ -115,7 +144,7 @@ def _suspects(job: Job, files: Sequence[RepoPath], page: int = 0) -> list[Ranked
         symbol = candidate.symbol
         if is_judging_file(symbol.path) or _is_replaced(job, symbol):
             continue
-        if any(_heading(symbol) == _heading(other.symbol) for other in kept):
+        if any(heading(symbol) == heading(other.symbol) for other in kept):
             continue  # an overload: the headings of answers cannot tell it from the better one
         if symbol.kind == "class" and symbol.end_line - symbol.start_line >= SHORT_CLASS_LINES:
             continue
@@ -201,7 +230,7 @@ def narrow(
 def parse_symbols_named(answer: str, suspects: Sequence[Symbol]) -> tuple[Symbol, ...]:
     """Suspects named in an answer, in order; `path::name`, a qualified name, or an unambiguous last name."""
     found: list[Symbol] = []
-    headings = {_heading(symbol): symbol for symbol in suspects}
+    headings = {heading(symbol): symbol for symbol in suspects}
     for line in answer.split("\n"):
         if line in headings:
             found.append(headings[line])

@@ -15,6 +15,7 @@ from patchwright_engine.model.backend import Completion, CompletionRequest, Mess
 from patchwright_engine.model.prompting import render
 from patchwright_engine.repair.apply import Refusal, build_patch
 from patchwright_engine.search.job import ANSWER_SHARE, CODE_SHARE, FENCE_CLOSE, Job, stage_prompt
+from patchwright_engine.search.strategies import DIVERGENT
 from patchwright_engine.syntax.languages import language_of
 from patchwright_engine.syntax.parse import parse_symbols
 from patchwright_engine.types import Location, Patch, RepoPath, Symbol
@@ -73,16 +74,18 @@ def repair(
     gains: Sequence[float],
     seed: int,
     earlier: int,
+    sampling: str = DIVERGENT,
 ) -> None:
     """Fresh attempts at one location, at which `earlier` ones were made; the very first is greedy.
 
     `on_attempt` hears of each in the order of the answers, as soon as it and those before it are written.
-    `gains`: the chance of a right fix that each is made for.
+    `gains`: the chance of a right fix that each is made for. `sampling`: one of `SAMPLINGS`.
     """
     n = len(gains)
     job.report("repair", f"writing {n} candidate{'s' if n > 1 else ''} for {location.symbols[0].name}")
     prompt = repair_prompt(job, location, shown)
-    _attempts(job, _Asked(location, prompt, seed, earlier), gains, on_attempt)
+    asked = _Asked(location, prompt, seed, earlier, diverging=sampling == DIVERGENT)
+    _attempts(job, asked, gains, on_attempt)
 
 
 def revise(job: Job, failed: Failed, on_attempt: OnAttempt, *, gains: Sequence[float], seed: int) -> None:
@@ -120,6 +123,7 @@ class _Asked:
     seed: int
     earlier: int
     revised: str | None = None
+    diverging: bool = True
 
 
 def _attempts(job: Job, asked: _Asked, gains: Sequence[float], on_attempt: OnAttempt) -> None:
@@ -137,8 +141,8 @@ def _attempts(job: Job, asked: _Asked, gains: Sequence[float], on_attempt: OnAtt
             request,
             answer_prefix=f"```{_language(location.symbols[0].path)}\n",
             stop=(FENCE_CLOSE,),
-            reference=prompt.original + FENCE_CLOSE,
-            skip_divergences=asked.earlier,
+            reference=prompt.original + FENCE_CLOSE if asked.diverging else "",
+            skip_divergences=asked.earlier if asked.diverging else 0,
         )
     ended: dict[int, Completion] = {}
     told = 0

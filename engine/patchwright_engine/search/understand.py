@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from patchwright_engine.localize.context import repo_map
-from patchwright_engine.model.backend import CompletionRequest
+from patchwright_engine.model.backend import Completion, CompletionRequest, Message
 from patchwright_engine.model.grammar import as_choices
 from patchwright_engine.search.job import MAP_SHARE, Job, stage_prompt
 from patchwright_engine.types import FileSet, RepoPath
@@ -28,8 +28,18 @@ class ScoredFileSet:
     prm: float | None
 
 
-def understand(job: Job) -> tuple[RepoPath, ...]:
-    """Files to search for the fault, best first."""
+@dataclass(frozen=True, slots=True)
+class FileAnswers:
+    """N answers to one prompt, in candidate order."""
+
+    asked: tuple[Message, ...]
+    answers: tuple[Completion, ...]
+    named: tuple[tuple[RepoPath, ...], ...]
+    """The known files that each answer names."""
+
+
+def ask_for_files(job: Job, n: int) -> FileAnswers:
+    """Ask N times which files the issue is about."""
     job.report("understand", "reading the repository map")
     shown = repo_map(job.ranking, job.snapshot, job.index, job.model.count_tokens, job.tokens(MAP_SHARE))
     job.note_dropped("understand", shown.dropped)
@@ -41,18 +51,25 @@ def understand(job: Job) -> tuple[RepoPath, ...]:
         "understand",
         CompletionRequest(
             asked,
-            n=CANDIDATES,
+            n=n,
             seed=job.seed,
             max_answer_tokens=ANSWER_TOKENS,
             choices=as_choices(offered),
             max_choices=MAX_FILES,
         ),
     )
-    said = {paths: answer.answer for answer in reversed(answers) if (paths := parse_paths(answer.answer, known))}
-    votes = Counter(paths for answer in answers if (paths := parse_paths(answer.answer, known)))
+    return FileAnswers(asked, answers, tuple(parse_paths(answer.answer, known) for answer in answers))
+
+
+def understand(job: Job) -> tuple[RepoPath, ...]:
+    """Files to search for the fault, best first."""
+    given = ask_for_files(job, CANDIDATES)
+    answers = given.answers
+    said = {paths: answer.answer for paths, answer in zip(reversed(given.named), reversed(answers), strict=True)}
+    votes = Counter(paths for paths in given.named if paths)
     sets = [FileSet(paths, count) for paths, count in votes.most_common()]
     texts = [said[files.paths] for files in sets]
-    verdicts = job.judge_answers("understand", asked, texts) if len(sets) > 1 else (None,) * len(sets)
+    verdicts = job.judge_answers("understand", given.asked, texts) if len(sets) > 1 else (None,) * len(sets)
     scored = [ScoredFileSet(files, prm) for files, prm in zip(sets, verdicts, strict=True)]
     scored.sort(key=lambda s: s.files.votes / len(answers) + (0.5 if s.prm is None else s.prm), reverse=True)
     kept = [path for s in scored[:KEEP_SETS] for path in s.files.paths]
