@@ -319,7 +319,7 @@ def test_ctrl_c_or_a_kill_ends_at_once_keeps_the_trace_and_leaves_nothing_behind
     steps = [json.loads(line) for line in trace.read_text().splitlines()]
     assert (steps[0]["kind"], steps[-1]["kind"]) == ("start", "end")
     shown = patchwright("trace", "show", trace, home=tmp_path)
-    assert (shown.code, "end: cancelled" in shown.out) == (0, True)
+    assert (shown.code, "Stopped because it was cancelled." in shown.out) == (0, True)
     assert list(scratch.iterdir()) == []
     assert (repository / "calc.py").read_text(encoding="utf-8") == CALC
 

@@ -301,21 +301,37 @@ def test_an_issue_written_in_a_tab_is_fixed_has_its_trace_and_is_deepened(vscode
     await window.toast('1 fix; the best');
     await window.run('Show Trace');
     await window.page.locator('.tab.active', { hasText: '.jsonl' }).waitFor();
+    await window.run('Fix Deeper');
+    await window.page.locator('.activitybar .action-label[aria-label^="Patchwright"]').click();
+    const jobs = window.treeRows.filter({ hasText: 'It should return 5' });
+    await window.until('the second job', async () => (await jobs.count()) === 2);
+    """)
+
+
+def test_the_report_of_a_search_opens_in_a_tab_in_the_colours_of_the_editor(vscode: Story) -> None:
+    vscode("""
+    await window.ready();
+    await window.run('Fix an Issue…');
+    await window.answer('Fix an issue', given.issue);
+    await window.toast('1 fix; the best');
     await window.run('Show Search Report');
     await window.page.locator('.tab.active', { hasText: 'Report: ' }).waitFor();
     const report = window.page.frameLocator('iframe.webview.ready').frameLocator('#active-frame');
     await report.locator('h2', { hasText: 'Verified fix found' }).waitFor();
     const shown = report.locator('.inside#c1 .diff .added');
     is(await shown.isVisible(), false);
-    await report.locator('details.rollout', { has: report.locator('#c1') }).locator('summary').first().click();
+    const row = report.locator('details.rollout', { has: report.locator('#c1') }).locator('summary').first();
+    await row.click();
     await shown.first().waitFor();
+    await row.click();
+    await report.locator('h1').scrollIntoViewIfNeeded();
+    is(await row.evaluate((one) => one.getBoundingClientRect().top > innerHeight), true);
+    await report.locator('.strip a').first().click();
+    await window.until('the jump', () => row.evaluate((one) => one.getBoundingClientRect().top < innerHeight));
+    await row.click();
     const dark = await report.locator('body').evaluate((body) => getComputedStyle(body).backgroundColor);
     is(dark, 'rgb(19, 19, 18)');
-    await window.picture('report');
-    await window.run('Fix Deeper');
-    await window.page.locator('.activitybar .action-label[aria-label^="Patchwright"]').click();
-    const jobs = window.treeRows.filter({ hasText: 'It should return 5' });
-    await window.until('the second job', async () => (await jobs.count()) === 2);
+    await window.screenshot('report');
     """)
 
 

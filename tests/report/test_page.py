@@ -99,6 +99,7 @@ def test_every_jump_of_the_page_has_a_place(page: str) -> None:
     jumps = {attributes["href"] for tag in ("a", "use") for attributes in found.all(tag)}
     assert {"#c1", "#c2", "#c3", "#c4"} <= jumps
     assert jumps <= {f"#{one}" for one in ids}
+    assert {f"r{one[2:]}" for one in jumps if one is not None and one.startswith("#c")} <= set(ids)
 
 
 @pytest.mark.parametrize("poison", HOSTILE)

@@ -13,6 +13,7 @@ from patchwright_engine.control import CancelToken, Progress
 from patchwright_engine.errors import BadInput
 from patchwright_engine.model.backend import Completion, CompletionBatch, CompletionRequest, DecodeProgress
 from patchwright_engine.pipeline import FixRequest, run_fix
+from patchwright_engine.report.build import read_report
 from patchwright_engine.report.journal import describe
 from patchwright_engine.search.policy import load_policy
 from patchwright_engine.search.simulate import record, replay
@@ -203,8 +204,8 @@ def test_every_step_is_of_this_schema_and_can_be_shown(search: Search) -> None:
     assert [step["at"] for step in steps] == sorted(step["at"] for step in steps)
     assert [steps[0]["kind"], steps[-1]["kind"]] == ["start", "end"]
     for step in steps:
-        label, _ = describe(step)
-        assert not label.startswith(f"{step['kind']}:"), step  # as a step of an unknown kind is told
+        assert not describe(step)[0].startswith(f"{step['kind']}:"), step  # as a step of an unknown kind is told
+    assert read_report(found.result.trace).gaps == ()
 
 
 def test_wrong_patches_are_rejected_with_reasons_and_a_revision_of_the_nearest_wins(search: Search) -> None:
@@ -293,7 +294,7 @@ def test_a_command_that_names_no_test_is_no_obstacle(search: Search) -> None:
     found = search(rules(fixed(RIGHT)), issue=Issue(ISSUE, test_command="false"), budget="quick")
     (followed,) = found.steps("execution")
     assert "names no test" in followed["problem"]
-    assert "names no test" in describe(followed)[0]
+    assert "No failing test followed" in describe(followed)[0]
     assert found.steps("candidate")
 
 

@@ -23,7 +23,8 @@ export class Reports implements vscode.Disposable {
     const written = await this.server.command<{ page: string }>('showTrace', { job: job.job, open: false });
     const page = await vscode.workspace.fs.readFile(vscode.Uri.file(written.page));
     const panel = this.panels.get(job.job) ?? this.create(job);
-    panel.webview.html = new TextDecoder().decode(page);
+    // A jump only scrolls here, and cannot go to what lies in a part that is closed.
+    panel.webview.html = new TextDecoder().decode(page).replace(/ href="#c(\d+)"/g, ' href="#r$1"');
     panel.reveal();
   }
 

@@ -119,7 +119,8 @@ def _add_reproduction(branch: Tree, test: Reproduction) -> None:
 def _rollout(candidate: Candidate, report: Report) -> Text:
     judged = any(test.valid for one in report.rounds for test in one.reproductions)
     verdict = words.VERDICTS[candidate.verdict]
-    label = Text.assemble(f"#{candidate.number} ", (verdict, STYLES[candidate.verdict]))
+    name = f"#{candidate.number} {candidate.patch} " if candidate.patch else f"#{candidate.number} "
+    label = Text.assemble(name, (verdict, STYLES[candidate.verdict]))
     if candidate.same_as is not None:
         label.append(f" as #{candidate.same_as}")
     if candidate.revises is not None:

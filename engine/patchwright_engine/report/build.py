@@ -43,7 +43,7 @@ from patchwright_engine.search.trace import Scanned, scan_trace
 from patchwright_engine.types import Evidence, Issue
 
 IN_ROUNDS = frozenset({"reproduction", "narrowed", "plan", "widened", "belief", "candidate", "round"})
-TOLD_ELSEWHERE = frozenset({"judge", "nearby_tests"})
+TOLD_ELSEWHERE = frozenset({"judge", "nearby_tests", "walks", "drawn"})
 
 
 def read_report(path: Path) -> Report:
@@ -123,6 +123,7 @@ class _Builder:
     def finish(self) -> Report:
         report = self.report
         last = self._round
+        last.finished = report.stopped is not None  # A strategy may have no rounds.
         if last.candidates or not report.rounds:
             report.rounds += [last] if last.candidates or last.reproductions or last.remarks else []
         else:  # What came after the last round was about it.

@@ -24,6 +24,8 @@ _STAGE_OF = {
     "narrowed": "locate",
     "widened": "locate",
     "plan": "repair",
+    "walks": "locate",
+    "drawn": "rank",
     "belief": "verify",
     "stop": "rank",
     "candidate": "verify",

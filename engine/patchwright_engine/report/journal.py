@@ -84,6 +84,11 @@ def describe(step: Step) -> tuple[str, tuple[str, ...]]:
         case "test":
             verdict = "fails before, passes after" if truth(step, "offered") else f"not offered: {text(step, 'reason')}"
             return f"Regression test {text(step, 'path')}: {verdict}", ()
+        case "walks":
+            walks = [f"walk {whole(row, 'number')}: {', '.join(texts(row, 'location'))}" for row in rows(step, "walks")]
+            return f"Independent walks: {len(walks)}", tuple(walks)
+        case "drawn":
+            return _drawn(step)
         case "plan":
             return _plan(step)
         case "widened":
@@ -137,6 +142,13 @@ def _execution(step: Step) -> tuple[str, tuple[str, ...]]:
         return f"No failing test followed: {problem}", ()
     followed = f"{len(texts(step, 'failed'))} failing tests followed, beside {whole(step, 'passed')} that pass"
     return followed, tuple(f"suspected {path}" for path, _ in scored(step, "ranking"))
+
+
+def _drawn(step: Step) -> tuple[str, tuple[str, ...]]:
+    drawn = rows(step, "rollouts")
+    each = [f"rollout {whole(row, 'number')}: {maybe_text(row, 'patch_id') or 'no usable patch'}" for row in drawn]
+    spent = sum(whole(row, "tokens") for row in drawn)
+    return f"Drawn for {text(step, 'strategy')}: {len(each)} rollouts, {spent} tokens", tuple(each)
 
 
 def _plan(step: Step) -> tuple[str, tuple[str, ...]]:

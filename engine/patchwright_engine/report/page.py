@@ -83,8 +83,8 @@ def _in_ticks(text: str) -> list[tuple[bool, str]]:
 
 
 def _harmless(value: Any) -> Any:
-    """What is about to be shown. The style sheet, which is ours, is no plain `str`."""
-    return visible(value) if type(value) is str else value
+    """What is about to be shown; what the template itself made, and our style sheet, is markup already."""
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _data(name: str) -> str:
