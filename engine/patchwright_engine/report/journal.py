@@ -98,14 +98,6 @@ def describe(step: Step) -> tuple[str, tuple[str, ...]]:
             return f"Belief that {text(step, 'patch')} is right: {number(step, 'confidence'):.2f}", ()
         case "stop":
             return f"No further rollout: {text(step, 'reason')}", ()
-        case "walks":
-            walked = tuple(
-                f"walk {whole(one, 'number')}: {', '.join(texts(one, 'location'))}" for one in rows(step, "walks")
-            )
-            return f"{len(walked)} independent walks", walked
-        case "drawn":
-            spent = sum(whole(one, "tokens") for one in rows(step, "rollouts"))
-            return f"Drawn for {text(step, 'strategy')}: {length(step, 'rollouts')} rollouts, {spent} tokens", ()
         case "dropped":
             left_out = texts(step, "what")
             return f"{text(step, 'stage')}: {len(left_out)} pieces did not fit the prompt", left_out
