@@ -1,9 +1,12 @@
 """What a patch changed, per test."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+
 from patchwright_engine.types import RunReport
-from patchwright_engine.verify.baseline import Baseline, compare, fitting, measure_baseline
+from patchwright_engine.verify.baseline import Baseline, compare, fitting, measure_baseline, measure_selection
 from patchwright_engine.verify.runs import TestReport
 
 
@@ -58,3 +61,47 @@ def test_a_baseline_cut_short_keeps_the_files_that_ran_whole() -> None:
     assert kept == ("a.py", "c.py")
     assert set(baseline.report.results) == {"a.py::1", "a.py::2", "c.py::1"}
     assert fitting(Baseline(cut), ["a.py", "c.py"], seconds=5.0)[1] == ("a.py",)
+
+
+FILES = tuple(f"test_{letter}.py" for letter in "abcdefgh")
+
+
+def ends_with(*bad: str) -> tuple[list[tuple[str, ...]], Callable[[tuple[str, ...], bool], TestReport]]:
+    """A runner that ends before any test when it is given one of these files, and what it was given."""
+    given: list[tuple[str, ...]] = []
+
+    def run(names: tuple[str, ...], _record: bool) -> TestReport:
+        given.append(names)
+        if set(bad) & set(names):
+            return TestReport(RunReport(("django",), 3, "", 1.0), {}, problem="no test ran (exit status 3): Aborting")
+        return TestReport(RunReport(("django",), 0, "", 11.0), {f"{name}::test": "passed" for name in names})
+
+    return given, run
+
+
+@pytest.mark.parametrize("bad", [("test_a.py",), ("test_e.py",), ("test_h.py",), ("test_b.py", "test_g.py")])
+def test_files_that_end_the_whole_run_are_found_and_left_out(bad: tuple[str, ...]) -> None:
+    given, run = ends_with(*bad)
+    measured = measure_selection(run, FILES, 60.0)
+    assert set(measured.ending) == set(bad)
+    assert measured.selection == tuple(name for name in FILES if name not in bad)
+    assert measured.baseline is not None
+    assert len(measured.baseline.report.results) == len(FILES) - len(bad)
+    assert len(given) <= 6 * len(bad) + 1
+
+
+def test_where_every_file_ends_the_run_nothing_is_left_out_and_the_reason_is_kept() -> None:
+    given, run = ends_with(*FILES)
+    measured = measure_selection(run, FILES, 60.0)
+    assert measured.ending == ()
+    assert measured.baseline is not None
+    assert measured.baseline.report.problem == "no test ran (exit status 3): Aborting"
+    assert len(given) == 3
+
+
+def test_a_single_file_that_ends_the_run_keeps_its_reason() -> None:
+    _, run = ends_with("test_a.py")
+    measured = measure_selection(run, ("test_a.py",), 60.0)
+    assert measured.ending == ()
+    assert measured.baseline is not None
+    assert measured.baseline.report.problem is not None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from patchwright_engine.verify.runs import TestReport
+from patchwright_engine.verify.runs import NO_TESTS, TestReport
 
 REPEAT_BELOW_SECONDS = 10.0
 """A baseline quicker than this is run twice, to find flaky tests while it is cheap."""
@@ -15,6 +15,8 @@ RECORD_BELOW_SECONDS = 3.0
 """And one quicker than this records in its second run which files the tests enter, which slows it a few times."""
 MAX_LEFT_OUT = 2
 """Test files that may each use up the time limit once before what fits in it is taken."""
+MAX_ENDING = 3
+"""Test files that may each end the whole run before its first test; each is found by halves, in a few short runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Measured:
     """None when nothing is."""
     hanging: tuple[str, ...] = ()
     """Files left out because a test in them does not end."""
+    ending: tuple[str, ...] = ()
+    """Files left out because the test runner ends before any test when it is given them."""
     cut: bool = False
     """Whether the rest of it was still more than fits in the time limit."""
 
@@ -60,18 +64,50 @@ def measure_selection(
     `run` runs names over a clean copy; its second argument says whether to record what the tests enter.
     """
     hanging: list[str] = []
+    ending: list[str] = []
     while True:
         baseline = measure_baseline(partial(run, selection))
+        if _ended_before_any_test(baseline.report) and len(ending) < MAX_ENDING:
+            file = _ending_file(lambda names: run(names, False), selection)
+            if file is not None:
+                ending.append(file)
+                selection = tuple(name for name in selection if file_of(name) != file)
+                continue
         if baseline.report.run.outcome != "timeout":
-            return Measured(selection, baseline, tuple(hanging))
+            return Measured(selection, baseline, tuple(hanging), tuple(ending))
         file = hanging_file(baseline)
         if file is None or len(hanging) == MAX_LEFT_OUT:
             baseline, kept = fitting(baseline, selection, seconds / 2)
-            return Measured(kept, baseline if kept else None, tuple(hanging), cut=True)
+            return Measured(kept, baseline if kept else None, tuple(hanging), tuple(ending), cut=True)
         hanging.append(file)
         selection = tuple(name for name in selection if file_of(name) != file)
         if not selection:
-            return Measured((), None, tuple(hanging))
+            return Measured((), None, tuple(hanging), tuple(ending))
+
+
+def _ended_before_any_test(report: TestReport) -> bool:
+    """Whether the runner gave up by itself, and told of no test at all."""
+    nothing = report.problem is not None and not report.results and not report.failures
+    return nothing and report.problem != NO_TESTS and report.run.outcome == "exited"
+
+
+def _ending_file(run: Callable[[tuple[str, ...]], TestReport], selection: tuple[str, ...]) -> str | None:
+    """The first file with which the runner ends before any test; None when it is not a file that makes it do so."""
+    files = tuple(dict.fromkeys(map(file_of, selection)))
+
+    def ends(part: tuple[str, ...]) -> bool:
+        return _ended_before_any_test(run(tuple(name for name in selection if file_of(name) in part)))
+
+    if len(files) < 2 or (ends(files[:1]) and ends(files[-1:])):
+        return None  # It ends with whatever it is given: the environment lacks something.
+    fine, bad = 0, len(files)
+    while bad - fine > 1:
+        middle = (fine + bad) // 2
+        if ends(files[:middle]):
+            bad = middle
+        else:
+            fine = middle
+    return files[bad - 1]
 
 
 def measure_baseline(run: Callable[[bool], TestReport]) -> Baseline:

@@ -292,8 +292,10 @@ def _with_baseline(context: VerificationContext, cancel: CancelToken) -> Verific
     notes = [*context.notes, *(baseline.report.notes if baseline else ())]
     for file in measured.hanging:
         notes.append(f"A test in {file} does not end within the time limit; the file is left out.")
+    for file in measured.ending:
+        notes.append(f"With {file} the test runner ends before any test; the file is left out.")
     if measured.cut:
-        ended = len(context.selection) - len(measured.hanging)
+        ended = len(context.selection) - len(measured.hanging) - len(measured.ending)
         notes.append(f"Of {ended} test files, {len(measured.selection)} fit in the time limit and are run.")
     if baseline is not None and baseline.report.problem is not None:
         notes.append(f"Before any change: {baseline.report.problem}.")

@@ -199,6 +199,7 @@ def merge_measured(parts: Sequence[Measured], names: Sequence[str]) -> Measured:
         selection=tuple(name for name in names if name in kept),
         baseline=baseline,
         hanging=tuple(file for part in parts for file in part.hanging),
+        ending=tuple(file for part in parts for file in part.ending),
         cut=any(part.cut for part in parts),
     )
 
