@@ -1,6 +1,6 @@
 """The curves of `benchmarks/search.py`, drawn with matplotlib, which is not one of our dependencies."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
-from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter, ScalarFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, PercentFormatter, ScalarFormatter
 
 COLOURS = {
     "dev-search": "#c0392b",
@@ -37,13 +37,16 @@ def draw_curves(summary: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
         for axes, x in ((left, [cell["budget"] for cell in cells]), (right, [c["tokens_per_issue"] for c in cells])):
             axes.plot(x, shares, marker="o", markersize=4, **look)
         band = {"color": COLOURS[strategy], "alpha": 0.10, "linewidth": 0}
-        if strategy in ("dev-search", "exec"):  # All of them on top of one another would show none.
+        if strategy in ("dev-search", "exec") and sampling != "free":  # All of them together would show none.
             lows, highs = zip(*(cell["interval"] for cell in cells), strict=True)
             left.fill_between([cell["budget"] for cell in cells], lows, highs, **band)
-    _finish(left, sorted({cell["budget"] for cell in summary["cells"]}), "budget: rollouts")
+    left.set_xscale("log", base=2)
+    left.xaxis.set_major_locator(FixedLocator(sorted({cell["budget"] for cell in summary["cells"]})))
+    left.set_ylim(bottom=0)
+    _finish(left, "budget: rollouts")
     right.set_xscale("log")
-    right.set_xlabel("generated tokens an issue")
-    right.grid(alpha=0.25)
+    right.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    _finish(right, "generated tokens an issue")
     left.set_ylabel("resolved, by the hidden tests")
     left.yaxis.set_major_formatter(PercentFormatter(1.0))
     left.legend(frameon=False, fontsize=9)
@@ -59,11 +62,8 @@ def draw_curves(summary: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
     return paths
 
 
-def _finish(axes: Any, budgets: Sequence[int], label: str) -> None:
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_locator(FixedLocator(list(budgets)))
+def _finish(axes: Any, label: str) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.set_xlabel(label)
-    axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)

@@ -45,7 +45,7 @@ def results(tmp_path: Path) -> Path:
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-P", BENCHMARK, *arguments],
+        [sys.executable, BENCHMARK, *arguments],
         env={**os.environ, "PYTHONPATH": str(Path(patchwright_engine.__file__).parents[1])},
         capture_output=True,
         text=True,
