@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from patchwright_engine.config import folders
+from patchwright_engine.config import Settings, folders
 from patchwright_engine.control import CancelToken
 from patchwright_engine.model.backend import CompletionRequest, Message
-from patchwright_engine.model.catalog import ResolvedModel
+from patchwright_engine.model.catalog import ResolvedModel, resolve_model
 from patchwright_engine.model.client import HostedModel
 from patchwright_engine.model.connect import load_parameters, open_model
 from patchwright_engine.model.gguf import read_gguf
@@ -33,6 +33,16 @@ def test_what_is_planned_is_what_is_loaded(make_gguf: Callable[..., Path]) -> No
     # Free memory moves between the two looks; for so small a model it decides over nothing else.
     assert replace(loaded, cache_bytes=0) == replace(plan.parameters, cache_bytes=0)
     assert loaded.threads == plan.threads > 0
+
+
+def test_a_model_that_the_catalog_says_thinks_is_loaded_as_one(make_gguf: Callable[..., Path]) -> None:
+    path = make_gguf()
+    for thinks in (True, False):
+        user = folders().config / "models.toml"
+        user.parent.mkdir(parents=True, exist_ok=True)
+        entry = f'name = "mine"\npath = "{path}"\nparameters = 1\nlicence = "x"\nthinks = {str(thinks).lower()}\n'
+        user.write_text(f"[[model]]\n{entry}")
+        assert load_parameters(resolve_model("mine", Settings())).thinks is thinks
 
 
 @pytest.mark.model

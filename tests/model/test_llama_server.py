@@ -238,3 +238,34 @@ def test_a_server_that_dies_is_named(small_model_path: Path, server: Serving) ->
         kill.start()
         with pytest.raises((ModelHostLost, ModelUnavailable), match=dying.root):
             complete(model, max_answer_tokens=400)
+
+
+R1 = Path(__file__).parent / "chat_templates" / "deepseek_r1_distill.jinja"
+NAMES = ("stats/mean.py", "stats/median.py")
+
+
+def test_a_model_whose_template_opens_a_thought_still_answers(
+    small_model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The 0.5B under the template of R1's distills: it never learned to close a thought, so the cap has to."""
+    monkeypatch.setattr("patchwright_engine.model.openai.UNASKED_TOKENS", 40)
+    binary = server_path()
+    if not binary.is_file():
+        pytest.skip("llama-server is not built")  # `server` says how, and fails where it has to be there
+    options = ("--jinja", "--chat-template-file", str(R1))
+    with serve(binary, small_model_path, slots=2, context=2048, threads=default_threads(), extra=options) as serving:
+        model = OpenAIModel(serving.url)
+        ask = (Message("user", "Which file holds `mean`? Say its name.\n" + "\n".join(NAMES)),)
+        for n in (1, 2):
+            names = complete(model, ask, n=n, choices=NAMES)
+            assert all(one.answer.strip() in NAMES and not one.think for one in names.completions)
+        thought = complete(model, ASK, n=2, max_think_tokens=30, answer_prefix="```python\n", stop=("\n```",))
+        (verdict,) = model.judge(
+            [JudgeRequest((*ASK, Message("assistant", CODE), Message("user", "Yes or No?")))], CancelToken()
+        )
+    for one in thought.completions:
+        assert one.answer.startswith("```python\n")
+        assert one.answer.removeprefix("```python\n").strip()
+        assert one.think
+        assert 0 < one.think_tokens < one.tokens
+    assert verdict.probability is not None

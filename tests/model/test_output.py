@@ -57,6 +57,43 @@ def test_a_model_asked_not_to_think_is_closed_at_once() -> None:
     assert feed(one, "<think>") == [Step.CLOSE_THINK]
 
 
+def test_thoughts_are_counted_apart_and_say_how_they_ended() -> None:
+    for end, last in (("closed", "</think>"), ("length", "mm")):
+        one = stream(max_think=3, thinking=True)
+        feed(one, "hm", "mm", last)
+        one.close_think(4) if end == "length" else None
+        feed(one, "a", "b")
+        assert (one.think_tokens, one.tokens, one.think_end) == (3, 5, end)
+    silent = stream()
+    feed(silent, "a")
+    assert (silent.think_tokens, silent.think_end) == (0, "")
+
+
+def test_a_thought_that_nothing_was_planned_for_shortens_the_answer_and_not_the_room() -> None:
+    one = stream(max_think=2, max_answer=8, room=10)
+    assert feed(one, "<think>", "x") == [Step.GO_ON, Step.CLOSE_THINK]
+    one.close_think(3)
+    assert one.left == 5
+    assert feed(one, *"abcde")[-1] is Step.LENGTH
+
+
+def test_what_follows_a_second_closing_tag_is_the_answer_and_its_wrapping_goes() -> None:
+    one = stream(thinking=True)
+    feed(one, "a", "</think>", "\nb ```x``` ", "</think>\n", "<answer>\n", "calc.py", "\n</answer>")
+    assert one.answer == "calc.py"
+    prefixed = stream(thinking=True, prefix="```\n")
+    feed(prefixed, "a", "</think>", "tag = '</think>'")
+    assert prefixed.answer == "```\ntag = '</think>'"
+
+
+def test_a_thought_that_goes_round_in_long_rounds_is_closed() -> None:
+    one = stream(thinking=True, max_think=100_000)
+    steps = [one.feed(token, b"w ") for _ in range(6) for token in range(300)]
+    assert Step.CLOSE_THINK in steps
+    assert 600 < steps.index(Step.CLOSE_THINK) < 1200
+    assert one.think_end == "loop"
+
+
 def test_repetition_is_cut_to_one_round() -> None:
     one = stream()
     steps: list[Step] = []

@@ -32,6 +32,7 @@ from patchwright_engine.model.openai_http import PromptTooLong, Server, StillLoa
 from patchwright_engine.model.openai_values import (
     Facts,
     Usage,
+    begin_answer,
     choices_of,
     completion_body,
     facts_of,
@@ -39,6 +40,7 @@ from patchwright_engine.model.openai_values import (
     p_yes,
     plain_body,
     with_tokens,
+    without_beginning,
 )
 from patchwright_engine.model.parameters import default_threads
 from patchwright_engine.model.thinking import ThinkStyle
@@ -251,11 +253,13 @@ class OpenAIModel:
         One with fewer choices, even none, when the server will not give that many at once. Raises as `complete`.
         """
         facts = self._known(cancel)
-        # An answer that is begun for it keeps a model from thinking first where the server goes on from it.
-        cannot_help = facts.thinks is ThinkStyle.ALWAYS and not request.answer_prefix
-        unasked = UNASKED_TOKENS if self._habits.unasked or cannot_help else room
+        unasked = UNASKED_TOKENS if self._habits.unasked else room
         straight = facts.straight or (self._habits.thinks is False and not request.choices)
         body = completion_body(request, part.first, part.count, greedy=part.greedy, straight=straight, unasked=unasked)
+        # An answer that is begun for it keeps a model without a switch from thinking, where the server goes on from it.
+        begun = facts.thinks is ThinkStyle.ALWAYS and not (request.max_think_tokens or unasked or request.answer_prefix)
+        if begun:
+            body = begin_answer(body)
         if facts.slots and request.max_think_tokens:
             body["thinking_budget_tokens"] = request.max_think_tokens  # llama-server closes a thought there itself
         try:
@@ -266,6 +270,7 @@ class OpenAIModel:
             if part.count == 1:
                 raise
             return {}
+        reply = without_beginning(reply) if begun else reply
         if not choices_of(reply):
             raise ModelUnavailable("the model server answered without a choice", "Check the server and its model.")
         return reply

@@ -24,8 +24,8 @@ NOT_OPENAI = (
 
 GO_ON = {"continue_final_message": True, "add_generation_prompt": False}
 """vLLM goes on from a last assistant message when told so, llama-server unasked; others begin anew."""
-BEGUN = "Answer:"
-"""What a verdict goes on from where nothing else keeps a model from thinking first."""
+BEGUN = "Answer:\n"
+"""What an answer goes on from where nothing else keeps a model from thinking first."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -135,17 +135,32 @@ def plain_body(body: dict[str, Any]) -> dict[str, Any]:
 
 def judge_body(request: JudgeRequest, *, thinks: bool = False) -> dict[str, Any]:
     """The body that asks for one token and its alternatives, of a model that `thinks` unasked behind a begun answer."""
-    messages = _messages(request.messages)
-    return {
-        "messages": [*messages, {"role": "assistant", "content": BEGUN}] if thinks else messages,
+    body = {
+        "messages": _messages(request.messages),
         "max_tokens": 1,
         "temperature": 0,
         "logprobs": True,
         "top_logprobs": TOP_LOGPROBS,
         # Models that can switch their thinking off must, or the first token would open it.
         "chat_template_kwargs": _switch(on=False),
-        **(GO_ON if thinks else {}),
     }
+    return begin_answer(body) if thinks else body
+
+
+def begin_answer(body: dict[str, Any]) -> dict[str, Any]:
+    """`body`, its answer begun with `BEGUN`."""
+    return {**body, "messages": [*body["messages"], {"role": "assistant", "content": BEGUN}], **GO_ON}
+
+
+def without_beginning(reply: dict[str, Any]) -> dict[str, Any]:
+    """`reply` to a body of `begin_answer`, of which servers repeat the beginning or do not."""
+    choices = [
+        {**choice, "message": {**message, "content": text.removeprefix(BEGUN)}}
+        if isinstance(message := choice.get("message"), dict) and isinstance(text := message.get("content"), str)
+        else choice
+        for choice in choices_of(reply)
+    ]
+    return {**reply, "choices": choices}
 
 
 def _switch(*, on: bool) -> dict[str, bool]:

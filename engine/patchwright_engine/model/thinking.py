@@ -24,7 +24,7 @@ _OPENED = re.compile(r"<think>(\n(?!\s*</think>)|(?=['\"]))")
 _CLOSED = re.compile(r"<think>\s*</think>\n*")
 _SPLIT_AT_TAG = re.compile(r"split\(\s*['\"]</?think>['\"]")
 _FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})", re.MULTILINE)
-_LONE_OR_NOT = re.compile(rf"(?P<lone>^[ \t]*(?={CLOSE}[ \t]*$))?{CLOSE}", re.MULTILINE)
+_TAG = re.compile(rf"(?P<lone>^[ \t]*(?={CLOSE}[ \t]*$))?{CLOSE}", re.MULTILINE)
 _ANSWER = re.compile(r"\s*<answer>[ \t]*\n?(?P<inside>.*?)(?:\n?[ \t]*</answer>.*|\Z)", re.DOTALL)
 
 
@@ -104,7 +104,7 @@ def settle(answer: str) -> tuple[str, str]:
 
 def _stray_close(text: str) -> int | None:
     """Where the first closing tag stands that is no part of code, or None."""
-    for found in _LONE_OR_NOT.finditer(text):
+    for found in _TAG.finditer(text):
         before, after = len(_FENCE.findall(text[: found.start()])), len(_FENCE.findall(text[found.end() :]))
         # A thought may break off inside a fence of its own: the answer's fences after it then stand in pairs, and where
         # there are none, a tag on a line of its own is no code.
