@@ -204,3 +204,9 @@ def test_a_quote_of_the_code_is_bounded_and_harmless() -> None:
 
 def test_code_that_does_not_parse_is_left_to_others() -> None:
     assert inspected("def (:\n") == Suspicion()
+
+
+def test_the_other_definition_of_one_name_is_not_held_against_a_patch() -> None:
+    two = "if fast:\n    def replace(a, b):\n        pass\nelse:\n    def replace(a, b):\n        c = a\n        return c + b\n"
+    assert inspected(two.replace("c + b", "c - b"), two).flags == ()
+    assert inspected(two.replace("        c = a\n        return c + b", "        pass"), two).flags != ()

@@ -254,9 +254,10 @@ def _disabled(before: ast.Module, after: ast.Module) -> Iterator[_Finding]:
     harm = python.harm(before, after)
     if harm is not None:
         yield _Finding("takes code away", harm)
-    old = {d.name: d.node for d in python.definitions(before.body)}
-    for new in python.definitions(after.body):
-        function, was = new.node, old.get(new.name)
+    # One name may be defined several times, as for one system and another: the n-th is compared with the n-th.
+    old = _numbered(before)
+    for (_, number), new in _numbered(after).items():
+        function, was = new.node, old[new.name, number].node if (new.name, number) in old else None
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         if isinstance(was, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -264,6 +265,16 @@ def _disabled(before: ast.Module, after: ast.Module) -> Iterator[_Finding]:
                 yield _Finding("replaces a whole function by a constant", ast.unparse(function.body[-1]))
             if _dead_ends(function) > _dead_ends(was):
                 yield _Finding("makes code unreachable", new.name)
+
+
+def _numbered(module: ast.Module) -> dict[tuple[str, int], python.Definition]:
+    """Name and how many of that name come before → definition."""
+    seen: Counter[str] = Counter()
+    found: dict[tuple[str, int], python.Definition] = {}
+    for definition in python.definitions(module.body):
+        found[definition.name, seen[definition.name]] = definition
+        seen[definition.name] += 1
+    return found
 
 
 def _is_constant(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
