@@ -82,10 +82,10 @@ class Answers:
     thinking: bool
     free: deque[int]
     """Sequences nobody uses."""
-    max_think: int
+    max_think: int = 0
     """Cap on thoughts; where the prompt opens none, what room there is for one that the model opens by itself."""
-    room: int
-    """Tokens there are cells for behind the prompt, for each answer."""
+    room: int | None = None
+    """Tokens there are cells for behind the prompt, for each answer; None: as many as the caps allow."""
     draft: DraftModel | None = None
     prompt_logits: Any = None
     reference: list[int] = field(default_factory=list)
