@@ -207,6 +207,7 @@ def test_code_that_does_not_parse_is_left_to_others() -> None:
 
 
 def test_the_other_definition_of_one_name_is_not_held_against_a_patch() -> None:
-    two = "if fast:\n    def replace(a, b):\n        pass\nelse:\n    def replace(a, b):\n        c = a\n        return c + b\n"
+    two = "if fast:\n    def replace(a, b):\n        pass\nelse:\n    def replace(a, b):\n"
+    two += "        c = a\n        return c + b\n"
     assert inspected(two.replace("c + b", "c - b"), two).flags == ()
     assert inspected(two.replace("        c = a\n        return c + b", "        pass"), two).flags != ()
