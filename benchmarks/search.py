@@ -86,6 +86,7 @@ def search_quickly(repos: Path | None, scratch: Path) -> Path:
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGINT)
         process.wait()
+        sys.stderr.write(f"Ended after {QUICK_SECONDS} s; what was done by then is shown. A quiet machine does more.\n")
     return out
 
 
