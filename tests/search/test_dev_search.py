@@ -502,10 +502,19 @@ def test_a_resumed_search_asks_nothing_and_finds_the_same(search: Search, tmp_pa
     assert [step["replayed"] for step in deeper.steps("complete")] == [True] * 5 + [False]
 
 
+TIMING = {"at", "seconds", "replayed", "result", "budget", "command", "time", "resumed", "output"}
+"""What may differ between equal searches: times, costs, and what a run printed, which tells how long it took."""
+
+
 def outcome(searched: Searched) -> list[Any]:
-    """A trace without what may differ between equal searches: times and costs."""
-    timing = ("at", "seconds", "replayed", "result", "budget", "command")
-    return [{key: value for key, value in step.items() if key not in timing} for step in searched.steps()]
+    """A trace without what may differ."""
+
+    def kept(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: kept(one) for key, one in value.items() if key not in TIMING}
+        return [kept(one) for one in value] if isinstance(value, list) else value
+
+    return [kept(step) for step in searched.steps()]
 
 
 def test_equal_seeds_search_alike_and_others_ask_with_other_seeds(search: Search, tmp_path: Path) -> None:

@@ -42,27 +42,28 @@ def make_records(files: Sequence[SourceFile], cancel: CancelToken, pool_from: in
             batches = [batch for number, batch in enumerate(batches) if number not in done]
     for waiting in batches:
         cancel.check()
-        yield _make_batch(waiting)
+        yield list(zip(waiting, _records(waiting), strict=True))
 
 
 def _in_pool(batches: Sequence[list[SourceFile]], workers: int, cancel: CancelToken) -> Iterator[tuple[int, Batch]]:
     # Spawned, not forked: a fork of a process with threads and model memory may deadlock or balloon.
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _prepare_worker)
     try:
-        pending: dict[Future[Batch], int] = {
-            pool.submit(_make_batch, batch): number for number, batch in enumerate(batches)
+        pending: dict[Future[list[Record | Skipped]], int] = {
+            pool.submit(_records, batch): number for number, batch in enumerate(batches)
         }
         while pending:
             ready, _ = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
             cancel.check()
             for future in ready:
-                yield pending.pop(future), future.result()
+                number = pending.pop(future)
+                yield number, list(zip(batches[number], future.result(), strict=True))
     finally:
         pool.shutdown(wait=not cancel.cancelled, cancel_futures=True)
 
 
-def _make_batch(files: list[SourceFile]) -> Batch:
-    return [(file, make_record(file)) for file in files]
+def _records(files: list[SourceFile]) -> list[Record | Skipped]:
+    return [make_record(file) for file in files]
 
 
 def _prepare_worker() -> None:

@@ -151,7 +151,8 @@ def _settle(
 
 
 def _source_files(snapshot: Snapshot, paths: Sequence[RepoPath]) -> list[SourceFile]:
-    return [SourceFile(path, snapshot.root / path, snapshot.files[path], snapshot.overlays.get(path)) for path in paths]
+    root = str(snapshot.root)
+    return [SourceFile(path, f"{root}/{path}", snapshot.files[path], snapshot.overlays.get(path)) for path in paths]
 
 
 def _is_utf8(path: RepoPath) -> bool:
