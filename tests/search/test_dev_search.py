@@ -507,14 +507,14 @@ TIMING = {"at", "seconds", "replayed", "result", "budget", "command", "time", "r
 
 
 def outcome(searched: Searched) -> list[Any]:
-    """A trace without what may differ."""
+    """A trace without what may differ, kind by kind: candidates are judged beside the model, whoever is first."""
 
     def kept(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: kept(one) for key, one in value.items() if key not in TIMING}
         return [kept(one) for one in value] if isinstance(value, list) else value
 
-    return [kept(step) for step in searched.steps()]
+    return sorted((kept(step) for step in searched.steps()), key=lambda step: str(step["kind"]))
 
 
 def test_equal_seeds_search_alike_and_others_ask_with_other_seeds(search: Search, tmp_path: Path) -> None:
