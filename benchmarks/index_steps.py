@@ -139,7 +139,9 @@ class _MemoryWatch:
 
     def _watch(self) -> None:
         me = psutil.Process()
-        while not self._over.wait(0.1):
+        over = False
+        while not over:  # and once more at the end: a small tree is done before the first look
+            over = self._over.wait(0.1)
             self.peak = max(self.peak, sum(_resident(process) for process in (me, *me.children(recursive=True))))
 
 

@@ -26,5 +26,5 @@ def test_every_command_that_a_menu_or_key_names_is_declared_and_registered(contr
     menus = [one["command"] for menu in contributed["menus"].values() for one in menu]
     assert {*menus, *(one["command"] for one in contributed["keybindings"])} <= set(declared)
     source = (VSCODE / "src/extension.ts").read_text(encoding="utf-8")
-    registered = re.findall(r"\bon(?:Fix)?\('(\w+)'", source)
+    registered = re.findall(r"\bon(?:Fix|Job)?\('(\w+)'", source)
     assert sorted(declared) == sorted(f"patchwright.{name}" for name in registered)

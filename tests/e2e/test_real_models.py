@@ -87,7 +87,7 @@ def test_the_smallest_model_goes_through_every_stage(fix: Fix, small_model_path:
     assert (status == 0) == any(one["evidence"] in ("reproduced", "failing_test") for one in result["fixes"])
     assert result["schema"] == 1
     assert result["stopped"] in ("verified", "budget", "no_candidates")
-    assert result["cost"]["rollouts"] == 2
+    assert result["cost"]["rollouts"] in (1, 2)  # one, where its candidate is proven and believed
     assert result["cost"]["cached_tokens"] > 0
     steps = list(read_trace(Path(result["trace"])))
     exchanges = [step for step in steps if step["kind"] == "complete"]

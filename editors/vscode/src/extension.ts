@@ -106,6 +106,11 @@ function commands(context: vscode.ExtensionContext, parts: Parts): vscode.Dispos
       const fix = fixOf(argument) ?? previews.fixOf(shown) ?? (await pickFix(jobs));
       return fix && run(fix);
     });
+  const onJob = (name: string, run: (job: Job) => unknown): vscode.Disposable =>
+    on(name, async (argument) => {
+      const job = jobOf(argument) ?? jobs.fixing()[0];
+      return await (job ? run(job) : tell(new Error('there is no search to look into. Start with "Fix an Issue…".')));
+    });
   return [
     on('fixIssue', async (argument) => {
       const wrong = await issue(argument, 'Fix an issue');
@@ -141,15 +146,8 @@ function commands(context: vscode.ExtensionContext, parts: Parts): vscode.Dispos
       const job = jobOf(argument);
       return await server.command('cancel', job ? { job: job.job } : {});
     }),
-    ...[
-      ['showReport', (job: Job) => reports.show(job)] as const,
-      ['openTrace', (job: Job) => server.command('showTrace', { job: job.job, page: false })] as const,
-    ].map(([name, run]) =>
-      on(name, async (argument) => {
-        const job = jobOf(argument) ?? jobs.fixing()[0];
-        return await (job ? run(job) : tell(new Error('there is no search to look into. Start with "Fix an Issue…".')));
-      }),
-    ),
+    onJob('showReport', (job) => reports.show(job)),
+    onJob('openTrace', (job) => server.command('showTrace', { job: job.job, page: false })),
     on('rebuildIndex', () => server.command('reindex', {})),
     on('restartServer', async () => {
       await server.restart();
