@@ -225,6 +225,7 @@ class OpenAIModel:
         short = dataclasses.replace(request, max_think_tokens=0)
         late = [index for index in range(request.n) if unanswered(done[index])]
         talk: dict[int, str] = {}
+        suspect = not self._known(cancel).slots  # llama-server does go on from an answer that is begun, or switches
         for room in (0, UNASKED_TOKENS):
             lacking = [index for index in late if unanswered(done[index])]
             parts = [_Part(index, 1, greedy=request.first_greedy and index == 0) for index in lacking]
@@ -232,7 +233,7 @@ class OpenAIModel:
             for number, reply in in_parallel(tasks, cancel, MAX_PARALLEL):
                 usage.add(reply)
                 index = lacking[number]
-                again = self._habits.read(choices_of(reply)[0], short, suspect=True)
+                again = self._habits.read(choices_of(reply)[0], short, suspect=suspect)
                 talk.setdefault(index, request.answer_prefix + again.think)
                 think = "\n".join(filter(None, (done[index].think, again.think)))
                 done[index] = dataclasses.replace(again, think=think, think_end=done[index].think_end)
