@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from patchwright_engine.index import open_index
 from patchwright_engine.localize.combine import locate
 from patchwright_engine.search.budget import parse_budget
 from patchwright_engine.search.job import Job
+from patchwright_engine.search.policy import load_policy
 from patchwright_engine.search.recorder import RecordedModel
 from patchwright_engine.search.trace import Trace
 from patchwright_engine.types import Issue
@@ -27,6 +29,13 @@ def patchwright_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "home"
     monkeypatch.setenv("PATCHWRIGHT_HOME", str(home))
     return home
+
+
+@pytest.fixture
+def unbelieving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proof is enough: every search spends its budget."""
+    policy = replace(load_policy(), confidence=1.0)
+    monkeypatch.setattr("patchwright_engine.search.dev_search.load_policy", lambda: policy)
 
 
 @pytest.fixture

@@ -157,13 +157,6 @@ def test_a_fix_verified_in_the_first_round_ends_the_search(search: Search) -> No
     assert {p.budget for p in found.progress} == {8}
 
 
-@pytest.fixture
-def unbelieving(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proof is enough: every search spends its budget."""
-    policy = replace(load_policy(), confidence=1.0)
-    monkeypatch.setattr("patchwright_engine.search.dev_search.load_policy", lambda: policy)
-
-
 @pytest.mark.usefixtures("unbelieving")
 def test_a_fix_that_is_not_believed_is_asked_more_tests_and_more_candidates(search: Search) -> None:
     found = search(rules(fixed(RIGHT, "b + a", RIGHT)), budget="4")

@@ -51,8 +51,8 @@ def without_pytest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def search(make_repository: Callable[[Mapping[str, str]], Path]) -> Search:
-    """Searches with a model that continues the opening it is given as the framework wants it."""
+def search(make_repository: Callable[[Mapping[str, str]], Path], unbelieving: None) -> Search:
+    """Searches that ask for all tests there may be; the model continues each opening as the framework wants it."""
 
     def run(
         files: Mapping[str, str], python: Path | str, path: str, *, free: str, led: str, late: bool = False
@@ -113,8 +113,7 @@ def test_a_project_with_unittest_alone(search: Search, without_pytest: Path) -> 
     )
     assert led.answer_prefix.endswith("        self.assert")
     assert "own tests" not in free.messages[-1].content  # at first
-    (reproduction,) = found.steps("reproduction")
-    assert reproduction["votes"] == 7
+    assert [step["votes"] for step in found.steps("reproduction")] == [3, 7]  # one claim, said again
     path, text = offered(found)
     assert path == "tests/test_add_2_3_returns_1.py"
     assert text == (
@@ -310,7 +309,7 @@ def test_pytests_functions_use_the_fixtures_of_the_nearest_tests_beside_them(sea
     )
     assert shown.index(ISSUE) < shown.index("own tests") < shown.index("Imports:") < shown.index("of no use")
     steps = [(step["path"], bool(step["text"])) for step in found.steps("nearby_tests")]
-    assert steps == [("tests/test_calc.py", False), ("tests/test_calc.py", True)]
+    assert steps == [("tests/test_calc.py", False), ("tests/test_calc.py", False), ("tests/test_calc.py", True)]
     assert free.answer_prefix.endswith("def test_issue(two):\n")
     path, text = offered(found)
     assert path == "tests/test_add_2_3_returns_1.py"

@@ -53,7 +53,9 @@ def asked(model: ScriptedModel) -> list[CompletionRequest]:
 
 
 @pytest.fixture
-def search(make_repository: Callable[[Mapping[str, str]], Path]) -> Search:
+def search(make_repository: Callable[[Mapping[str, str]], Path], unbelieving: None) -> Search:
+    """Searches that do not end with the first proven fix, so that there is one to tell it from."""
+
     def run(model: ScriptedModel) -> FixResult:
         root = make_repository(FILES)
         request = FixRequest(Issue(ISSUE), root, budget="quick", python=sys.executable)
