@@ -49,3 +49,26 @@ def test_a_failure_is_raised_and_nothing_behind_it_is_settled(beside: bool) -> N
     with pytest.raises(ValueError, match="broken"):
         all_of_them()
     assert settled == [0]
+
+
+def test_when_the_writer_fails_nothing_more_is_settled() -> None:
+    """What is being settled ends; what waits behind it is not begun."""
+    begun, may_end = threading.Event(), threading.Event()
+    settled: list[int] = []
+
+    def settle(number: int) -> None:
+        begun.set()
+        assert may_end.wait(10)
+        settled.append(number)
+
+    def write() -> None:
+        with settling(settle, beside=True) as items:
+            for number in range(4):
+                items.put(number)
+            assert begun.wait(10)
+            threading.Timer(0.2, may_end.set).start()
+            raise OSError("the model is gone")
+
+    with pytest.raises(OSError, match="the model is gone"):
+        write()
+    assert settled == [0]

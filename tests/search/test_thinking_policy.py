@@ -12,7 +12,7 @@ from patchwright_engine.search.thinking import (
     Thoughts,
     difficulty,
     difficulty_of,
-    load_policy,
+    load_caps,
     think_cap,
     thoughts_by_difficulty,
 )
@@ -26,15 +26,15 @@ NOBODY: list[tuple[Evidence | None, float]] = []
 @given(st.sampled_from(STAGES), st.integers(0, 40), st.integers(-5000, 200_000))
 def test_no_cap_exceeds_the_room_or_the_most(stage: str, level: int, room: int) -> None:
     cap = think_cap(stage, Difficulty(level), room)
-    assert cap == 0 or load_policy().least <= cap <= min(max(room, 0), load_policy().most)
+    assert cap == 0 or load_caps().least <= cap <= min(max(room, 0), load_caps().most)
 
 
 @pytest.mark.parametrize("stage", ["locate", "reproduce", "repair"])
 def test_caps_double_with_each_level_until_the_most(stage: str) -> None:
     caps = [think_cap(stage, Difficulty(level), PLENTY) for level in range(12)]
-    assert caps[0] == load_policy().first[stage]
-    assert all(later == min(2 * sooner, load_policy().most) for sooner, later in itertools.pairwise(caps))
-    assert caps[-1] == load_policy().most
+    assert caps[0] == load_caps().first[stage]
+    assert all(later == min(2 * sooner, load_caps().most) for sooner, later in itertools.pairwise(caps))
+    assert caps[-1] == load_caps().most
 
 
 def test_files_are_named_without_thoughts_and_repairs_are_thought_about_most() -> None:

@@ -12,7 +12,7 @@ from patchwright_engine.control import CancelToken
 from patchwright_engine.model.openai import OpenAIModel
 from patchwright_engine.pipeline import FixRequest, result_to_json, run_fix
 from patchwright_engine.report.journal import describe
-from patchwright_engine.search.thinking import difficulty_of, load_policy, thoughts_by_difficulty
+from patchwright_engine.search.thinking import difficulty_of, load_caps, thoughts_by_difficulty
 from patchwright_engine.search.trace import read_trace
 from patchwright_engine.types import Evidence, FixResult, Issue
 from scripted_model import Rule, ScriptedServer, serve_scripted
@@ -100,9 +100,9 @@ def test_thoughts_are_counted_capped_by_the_round_and_shown(run: Run) -> None:
     total = sum(step["thought_tokens"] for step in complete)
     assert 0 < total == result.cost.thought_tokens < result.cost.generated_tokens
     assert result_to_json(result)["cost"]["thought_tokens"] == total
-    caps = {stage: [s["think_cap"] for s in complete if s["stage"] == stage] for stage in load_policy().first}
+    caps = {stage: [s["think_cap"] for s in complete if s["stage"] == stage] for stage in load_caps().first}
     assert caps["understand"] == [0]
-    assert caps["repair"][0] == load_policy().first["repair"]
+    assert caps["repair"][0] == load_caps().first["repair"]
     assert caps["repair"] == sorted(caps["repair"])
     assert caps["repair"][-1] > caps["repair"][0], "later rounds may think longer"
     assert [s["difficulty"] for s in complete] == sorted(s["difficulty"] for s in complete)

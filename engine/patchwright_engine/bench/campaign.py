@@ -15,6 +15,7 @@ from pathlib import Path
 from patchwright_engine.bench.environments import locked
 from patchwright_engine.bench.gold import Bench, check_instance
 from patchwright_engine.bench.instances import Instance
+from patchwright_engine.bench.outcomes import make_out
 from patchwright_engine.bench.partial import Partial
 from patchwright_engine.bench.reports import GoldOptions, InstanceReport, report_from_json
 from patchwright_engine.control import CancelToken
@@ -40,12 +41,7 @@ def run_gold(
         EnvironmentProblem: `out` cannot be written.
     """
     results = out / "results.jsonl"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"cannot write to {out}: {error.strerror}", "Name another folder with --out."
-        ) from error
+    make_out(out)
     reports = _read(results, bench.options)
     todo = [one for one in instances if reports.get(one.instance_id) is None]
     if len(todo) < len(instances):

@@ -128,6 +128,16 @@ def append_outcome(folder: Path, outcome: Outcome) -> None:
         raise EnvironmentProblem(f"cannot write {path}: {error.strerror}", "Free disk space.") from error
 
 
+def make_out(out: Path) -> None:
+    """Make the folder of results. Raises EnvironmentProblem when it cannot be made."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"cannot write to {out}: {error.strerror}", "Name another folder with --out."
+        ) from error
+
+
 def write_whole(path: Path, text: str) -> None:
     """Replace a file at once, so that who reads it never sees half. Raises EnvironmentProblem."""
     fresh = path.with_name(f"{path.name}.new")

@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from patchwright_engine.bench.instances import Instance
-from patchwright_engine.bench.outcomes import Cell, Outcome, append_outcome, read_outcomes, write_whole
+from patchwright_engine.bench.outcomes import Cell, Outcome, append_outcome, make_out, read_outcomes, write_whole
 from patchwright_engine.bench.repair import RepairBench, Watch, repair_instance
 from patchwright_engine.bench.repair_summary import summarize_repair
 from patchwright_engine.control import Progress, ProgressSink
-from patchwright_engine.errors import BadInput, Cancelled, EnvironmentProblem
+from patchwright_engine.errors import BadInput, Cancelled
 
 _SHOWN_EVERY = 15.0
 """Seconds between two lines about one search."""
@@ -42,12 +42,7 @@ def run_repair(
         ModelUnavailable: there is no model.
     """
     out, options = bench.out, bench.options
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"cannot write to {out}: {error.strerror}", "Name another folder with --out."
-        ) from error
+    make_out(out)
     with _alone(out):
         _check_settings(out, {"model": model, "seed": options.seed, "timeout": options.timeout_seconds})
         campaign = _Campaign(bench, model, say, read_outcomes(out))

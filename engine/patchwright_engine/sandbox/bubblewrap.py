@@ -93,7 +93,7 @@ class Bubblewrap:
                 argv = self._arguments(command, workspace, readable, descriptors)
                 launch = Launch(
                     argv,
-                    policy.environment(command, "/tmp", "/tmp/home"),
+                    policy.environment(command, policy.INNER_TEMPORARY, policy.INNER_HOME),
                     tuple(descriptors.values()),
                     release,
                     writable=(workspace,),
@@ -139,9 +139,9 @@ class Bubblewrap:
         arguments += [
             *sized,
             "--tmpfs",
-            "/tmp",
+            policy.INNER_TEMPORARY,
             "--dir",
-            "/tmp/home",
+            policy.INNER_HOME,
             "--dir",
             "/home",
             "--dir",

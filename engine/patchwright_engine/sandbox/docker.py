@@ -39,10 +39,10 @@ from patchwright_engine.sandbox.output import BoundedOutput
 from patchwright_engine.sandbox.process import BLOCK, TICK_SECONDS, WATCH_SECONDS, Finished
 from patchwright_engine.types import Command, RunReport
 
-_FIRST_PROCESS = """\
+_FIRST_PROCESS = f"""\
 exec 3<&0 </dev/null 2>&1
-mkdir -p /tmp/home
-{ read -r _ <&3; kill -KILL -1; } >/dev/null 2>&1 &
+mkdir -p {policy.INNER_HOME}
+{{ read -r _ <&3; kill -KILL -1; }} >/dev/null 2>&1 &
 exec 3<&-
 "$@"
 exit $?
@@ -130,7 +130,7 @@ class Docker:
         return finished.report(command, self.level)
 
     def _environment(self, command: Command) -> dict[str, str]:
-        environment = policy.environment(command, "/tmp", "/tmp/home")
+        environment = policy.environment(command, policy.INNER_TEMPORARY, policy.INNER_HOME)
         if self.image.path is not None and "PATH" not in command.env:
             environment["PATH"] = self.image.path
         return environment

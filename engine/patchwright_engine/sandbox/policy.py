@@ -85,6 +85,10 @@ FILE_BYTES = 1 << 30
 SCRATCH_BYTES = 1 << 30
 """Bound of one written file, and of the private temporary folder."""
 
+INNER_TEMPORARY = "/tmp"
+INNER_HOME = f"{INNER_TEMPORARY}/home"
+"""Where a sandbox with file systems of its own has these folders; they are none of the machine's."""
+
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 

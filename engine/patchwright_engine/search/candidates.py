@@ -5,7 +5,7 @@ fewer flags, votes of equal behaviour, ORM on issue + patch, shorter diff.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from patchwright_engine.model.prompting import render
@@ -153,6 +153,14 @@ def standings(pool: Pool) -> list[dict[str, object]]:
         }
         for candidate in pool.alive()
     ]
+
+
+def tell_best(job: Job, pool: Pool, candidate: Candidate, on_fix: Callable[[Fix], None] | None) -> None:
+    """Progress shows the best evidence there is now; `on_fix` hears of a candidate that beats all that stood."""
+    before, evidence = job.best_evidence, candidate.verification.evidence
+    job.best_evidence = next((c.verification.evidence for c in pool.alive()), None)
+    if evidence is not None and (before is None or evidence.strength > before.strength) and on_fix:
+        on_fix(next(fix for fix in to_fixes(pool) if fix.id == candidate.patch.id))
 
 
 def to_fixes(pool: Pool) -> tuple[Fix, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from patchwright_engine.model.parameters import default_threads
 from patchwright_engine.repair.apply import Refusal
 from patchwright_engine.search import policy as policies
+from patchwright_engine.search.beam import Beam
 from patchwright_engine.search.budget import round_sizes
 from patchwright_engine.search.candidates import (
     Candidate,
@@ -20,16 +21,16 @@ from patchwright_engine.search.candidates import (
     contradicted,
     judge_ties,
     settled,
-    to_fixes,
+    tell_best,
 )
 from patchwright_engine.search.confirm import Confirmation
 from patchwright_engine.search.distinguish import distinguish, tell_differences
 from patchwright_engine.search.job import Job
-from patchwright_engine.search.judging import Judge, arm
-from patchwright_engine.search.locate import BEAM, ScoredLocation, locate_fault, narrow
+from patchwright_engine.search.judging import Judge, trace_again, trace_refused
+from patchwright_engine.search.locate import BEAM, heading, locate_fault, narrow
 from patchwright_engine.search.offer_test import offer_test
 from patchwright_engine.search.overlap import settling
-from patchwright_engine.search.policy import Failure, Place, Policy, Round, Standing, load_policy
+from patchwright_engine.search.policy import Failure, Policy, Standing, load_policy
 from patchwright_engine.search.repair_stage import Attempt, Failed, Shown, repair, revise
 from patchwright_engine.search.reproduce import FIRST, FURTHER, Claims, reproduce
 from patchwright_engine.search.thinking import difficulty
@@ -78,7 +79,9 @@ def dev_search(job: Job, open_context: OpenVerification, pool: Pool, on_fix: Cal
                 job.report("verify", f"running {len(context.rest)} other test files in the background")
             confirmation = Confirmation(job, pool, others, len(context.rest))
             judge, policy = Judge(job, context), load_policy()
-            return _Search(job, files, beam, judge, confirmation, pool, on_fix, policy, beside=spare > 0).run()
+            return _Search(
+                job, files, Beam(policy, beam), judge, confirmation, pool, on_fix, policy, beside=spare > 0
+            ).run()
 
 
 @dataclass(slots=True)
@@ -87,7 +90,7 @@ class _Search:
 
     job: Job
     files: Sequence[RepoPath]
-    beam: Sequence[ScoredLocation]
+    beam: Beam
     judge: Judge
     confirmation: Confirmation
     pool: Pool
@@ -99,23 +102,16 @@ class _Search:
     failed: list[Failed] = field(default_factory=list)
     revised: Counter[str] = field(default_factory=Counter)
     """Revisions of each failed patch."""
-    spent: list[int] = field(default_factory=list)
-    """Fresh rollouts at each location of the beam."""
-    beliefs: tuple[float, ...] = ()
-    """Of each location of the beam before any candidate was judged."""
-    elsewhere: float = 1.0
-    widened: int = 0
     asked_further: bool = False
     """Whether more samples were asked for tests than the first ones."""
 
     def run(self) -> str:
         job, pool = self.job, self.pool
-        self._believe()
         reason = self._rounds()
         verified = self._confirmed()
         if not pool.alive():
             for candidate in self.judge.last_resort(pool):
-                self._tell(candidate)
+                tell_best(self.job, self.pool, candidate, self.on_fix)
         if self._lacks_a_test():
             job.note("No test could be written that shows the issue: describe an exact call and its expected result.")
         self._rank()
@@ -151,19 +147,22 @@ class _Search:
         return self.judge.context.workspace is not None and not self.judge.context.reproductions
 
     def _enough(self) -> bool:
-        """Whether the best fix is settled, passes the project's other tests, and is believed to be right.
+        """Whether the best fix is settled, is believed to be right, and passes the project's other tests.
 
-        Where belief is short, further tests are written before further fixes: they may take it away or confirm it.
+        These come last, since they cost most. Where belief is short, further tests are written before further fixes:
+        they may take it away or confirm it.
         """
-        while self._confirmed():
+        while settled(self.pool):
             best = self.pool.alive()[0]
             believed = self._confidence(best)
             self.job.trace.step("belief", patch=best.patch.id, confidence=round(believed, 4))
             if believed >= self.policy.confidence:
-                return True
-            if self.asked_further or not self.judge.context.reproductions:
+                if self._confirm(best):
+                    return True
+            elif self.asked_further or not self.judge.context.reproductions:
                 return False
-            self._reproduce(1, None)
+            else:
+                self._reproduce(1, None)
         return False
 
     def _confidence(self, candidate: Candidate) -> float:
@@ -178,10 +177,15 @@ class _Search:
     def _confirmed(self) -> bool:
         """Whether the search is settled, the project's other tests included, which only the best candidates pay for."""
         while settled(self.pool):
-            best = self.pool.alive()[0]
-            if best.confirmed or self.confirmation.confirm(best):
+            if self._confirm(self.pool.alive()[0]):
                 return True
-            self.failed.append(Failed(best.attempt, best.patch.id, best.verification.feedback, 1.0))
+        return False
+
+    def _confirm(self, candidate: Candidate) -> bool:
+        """Whether a candidate passes the project's other tests; one that does not may be revised."""
+        if candidate.confirmed or self.confirmation.confirm(candidate):
+            return True
+        self.failed.append(Failed(candidate.attempt, candidate.patch.id, candidate.verification.feedback, 1.0))
         return False
 
     def _rank(self) -> None:
@@ -217,11 +221,11 @@ class _Search:
             openings = [(*FIRST, *FURTHER)]
         known = len(judge.context.reproductions)
         found = None
+        self.asked_further = number > 0
         for opening in openings:
-            self.asked_further = number > 0
             found = reproduce(
                 job,
-                self.beam,
+                self.beam.locations,
                 judge.context,
                 claims=self.claims,
                 openings=opening,
@@ -236,10 +240,10 @@ class _Search:
         if len(judge.context.reproductions) > known:
             if not known:
                 # The failing test now stands in the prompts, so every location begins again.
-                self.beam = narrow(job, self.beam, judge.context.reproductions, self._passing())
-                self._believe()
+                self.beam.begin(narrow(job, self.beam.locations, judge.context.reproductions, self._passing()))
             for candidate in list(self.pool.by_key.values()):  # judged before there was all this to judge them by
                 if candidate.alive:
+                    candidate.confirmed = False  # its runs are told anew, those of the other tests included
                     self._judge(candidate)
         return found.feedback if found is not None and not found.valid else None
 
@@ -251,69 +255,39 @@ class _Search:
         report = baseline.report
         return [report.functions[test] for test in report.with_outcome("passed") if test in report.functions]
 
-    def _believe(self) -> None:
-        """Begin with the beam as it is now."""
-        share = 1 - self.policy.elsewhere
-        self.beliefs = policies.beliefs(self.policy, [scored.score for scored in self.beam], share)
-        self.elsewhere = self.policy.elsewhere
-        self.spent = [0] * len(self.beam)
-
     def _widen(self) -> None:
         """Suspect further code once what failed says that the fault is probably at none of the locations so far."""
-        policy, job = self.policy, self.job
-        _, elsewhere = policies.posterior(policy, self._standing())
-        if elsewhere < policy.widen_elsewhere or self.widened >= policy.widen_most:
+        beam, job, reproductions = self.beam, self.job, self.judge.context.reproductions
+        doubt = beam.doubt(self.pool, self.judge)
+        if doubt < self.policy.widen_elsewhere or beam.widened >= self.policy.widen_most:
             return
-        self.widened += 1
-        reproductions = self.judge.context.reproductions
         if reproductions:
-            size = len(self.beam) + BEAM
-            wider = narrow(job, self.beam, reproductions, self._passing(), size=size)
+            size = len(beam.locations) + BEAM
+            new = beam.add(narrow(job, beam.locations, reproductions, self._passing(), size=size))
         else:
-            wider = locate_fault(job, self.files, page=self.widened)
-        known = {scored.location.symbols for scored in self.beam}
-        new = [scored for scored in wider if scored.location.symbols not in known]
-        found = self.elsewhere * policy.widen_found if new else 0.0
-        self.beliefs += policies.beliefs(policy, [scored.score for scored in new], found)
-        self.elsewhere -= found
-        self.beam = (*self.beam, *new)
-        self.spent += [0] * len(new)
-        job.trace.step(
-            "widened",
-            elsewhere=round(elsewhere, 4),
-            locations=[f"{s.path}::{s.name}" for scored in new for s in scored.location.symbols],
-        )
+            new = beam.add(locate_fault(job, self.files, page=beam.widened + 1))
+        names = [heading(symbol) for scored in new for symbol in scored.location.symbols]
+        job.trace.step("widened", elsewhere=round(doubt, 4), locations=names)
 
     def _standing(self) -> Standing:
         """What the policy decides by."""
-        at = {scored.location.symbols: index for index, scored in enumerate(self.beam)}
-        distinct, failed = Counter[int](), Counter[int]()
-        for candidate in self.pool.by_key.values():
-            place = at.get(candidate.attempt.location.symbols)
-            if place is not None and candidate.attempt.revised is None:
-                distinct[place] += 1
-                failed[place] += self.judge.refuted(candidate)
-        places = tuple(
-            Place(belief, self.spent[index], distinct[index], failed[index])
-            for index, belief in enumerate(self.beliefs)
-        )
         failures = tuple(
-            Failure(at.get(one.attempt.location.symbols), one.worth, self.revised[one.patch_id]) for one in self.failed
+            Failure(self.beam.place(one.attempt.location), one.worth, self.revised[one.patch_id]) for one in self.failed
         )
-        return Standing(places, self.elsewhere, failures, told=self.judge.tells)
+        return self.beam.standing(self.pool, self.judge, failures)
 
     def _round(self, number: int, size: int) -> None:
         """All attempts of one round, verified in the order in which they were planned."""
         job, standing = self.job, self._standing()
         planned = policies.plan(self.policy, standing, size)
-        self._trace_plan(number, standing, planned)
+        self.beam.trace(job, number, standing, planned, [one.patch_id for one in self.failed])
         seed = job.seed + SEED_STRIDE * (number + ROUND_SEEDS)
-        shown, failed = self._shown(), list(self.failed)
+        beam, shown, failed = self.beam, self._shown(), list(self.failed)
         with settling(self._settle, beside=self.beside) as settle:
             for place, gains in enumerate(planned.fresh):
                 if gains:
-                    location, earlier = self.beam[place].location, self.spent[place]
-                    self.spent[place] += len(gains)
+                    location, earlier = beam.locations[place].location, beam.spent[place]
+                    beam.spent[place] += len(gains)
                     repair(job, location, shown, settle.put, gains=gains, seed=seed, earlier=earlier)
                     settle.pause()
             for failure, gains in zip(failed, planned.revisions, strict=True):
@@ -337,13 +311,11 @@ class _Search:
         job, result = self.job, attempt.result
         job.rollouts += 1
         if isinstance(result, Refusal):
-            refused = {"refused": result.reason, "hint": result.hint}
-            job.trace.step("candidate", rollout=job.rollouts, **refused, **arm(attempt))
+            trace_refused(job, attempt, result)
             return
         known = self.pool.seen(result)
         if known:
-            again = {"patch": known.patch.id, "votes": known.votes}
-            job.trace.step("candidate", rollout=job.rollouts, **again, **arm(attempt))
+            trace_again(job, attempt, known)
             return
         job.report("verify", f"running candidate {job.rollouts}")
         candidate = Candidate(result, attempt, UNJUDGED, 0.0)
@@ -353,47 +325,10 @@ class _Search:
     def _judge(self, candidate: Candidate) -> None:
         """Verify a candidate by all there is now, tell of it when it is the best so far, keep it when it failed."""
         self.judge.judge(candidate)
-        self._tell(candidate)
+        tell_best(self.job, self.pool, candidate, self.on_fix)
         feedback = candidate.verification.feedback
         if feedback:
             # How near it came: how many of the votes for reproductions it satisfies.
-            worth = 0.4 + 0.6 * candidate.agreement
+            worth = policies.worth(self.policy, candidate.agreement)
             self.failed = [failed for failed in self.failed if failed.patch_id != candidate.patch.id]
             self.failed.append(Failed(candidate.attempt, candidate.patch.id, feedback, worth))
-
-    def _tell(self, candidate: Candidate) -> None:
-        job, evidence = self.job, candidate.verification.evidence
-        if evidence is not None and (job.best_evidence is None or evidence.strength > job.best_evidence.strength):
-            job.best_evidence = evidence
-            if self.on_fix:
-                self.on_fix(next(fix for fix in to_fixes(self.pool) if fix.id == candidate.patch.id))
-
-    def _trace_plan(self, number: int, standing: Standing, planned: Round) -> None:
-        now, elsewhere = policies.posterior(self.policy, standing)
-        self.job.trace.step(
-            "plan",
-            number=number,
-            elsewhere=round(elsewhere, 4),
-            places=[
-                {
-                    "symbols": [f"{s.path}::{s.name}" for s in scored.location.symbols],
-                    "score": round(scored.score, 4),
-                    "prior": round(place.belief, 4),
-                    "belief": round(belief, 4),
-                    "spent": place.spent,
-                    "distinct": place.distinct,
-                    "failed": place.failed,
-                    "gains": [round(gain, 5) for gain in gains],
-                }
-                for scored, place, belief, gains in zip(self.beam, standing.places, now, planned.fresh, strict=True)
-            ],
-            revisions=[
-                {
-                    "patch": failed.patch_id,
-                    "worth": round(failed.worth, 4),
-                    "gains": [round(gain, 5) for gain in gains],
-                }
-                for failed, gains in zip(self.failed, planned.revisions, strict=True)
-                if gains
-            ],
-        )

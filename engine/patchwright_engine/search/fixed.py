@@ -15,11 +15,11 @@ from patchwright_engine.model.parameters import default_threads
 from patchwright_engine.model.prompting import render
 from patchwright_engine.repair.refusal import Refusal
 from patchwright_engine.repair.summary import normalize_patch
-from patchwright_engine.search.candidates import Candidate, Pool, to_fixes
+from patchwright_engine.search.candidates import Candidate, Pool, tell_best
 from patchwright_engine.search.confirm import LEADERS, Confirmation
 from patchwright_engine.search.dev_search import UNJUDGED, OpenVerification
 from patchwright_engine.search.job import CODE_SHARE, Job
-from patchwright_engine.search.judging import Judge, arm, trace_candidate
+from patchwright_engine.search.judging import Judge, trace_again, trace_candidate, trace_refused
 from patchwright_engine.search.locate import BEAM, ScoredLocation, heading
 from patchwright_engine.search.overlap import Settling, settling
 from patchwright_engine.search.repair_stage import Attempt, repair
@@ -199,14 +199,12 @@ class _Drawing:
         refusal = result if isinstance(result, Refusal) else self._objection(result)
         if refusal is not None:
             self.settled.append(Rollout(one.number, place, None, None, refusal.reason, tokens))
-            refused = {"refused": refusal.reason, "hint": refusal.hint}
-            job.trace.step("candidate", rollout=job.rollouts, **refused, **arm(attempt))
+            trace_refused(job, attempt, refusal)
             return
         assert isinstance(result, Patch)
         known = self.pool.seen(result)
         if known:
-            again = {"patch": known.patch.id, "votes": known.votes}
-            job.trace.step("candidate", rollout=job.rollouts, **again, **arm(attempt))
+            trace_again(job, attempt, known)
         else:
             candidate = Candidate(result, attempt, UNJUDGED, 0.0)
             self.pool.add(candidate)
@@ -236,14 +234,7 @@ class _Drawing:
         else:
             job.report("verify", f"running candidate {job.rollouts}")
             self.judge.judge(candidate)
-        self._tell(candidate)
-
-    def _tell(self, candidate: Candidate) -> None:
-        job, evidence = self.job, candidate.verification.evidence
-        if evidence is not None and (job.best_evidence is None or evidence.strength > job.best_evidence.strength):
-            job.best_evidence = evidence
-            if self.on_fix:
-                self.on_fix(next(fix for fix in to_fixes(self.pool) if fix.id == candidate.patch.id))
+        tell_best(self.job, self.pool, candidate, self.on_fix)
 
     def _try_unproven(self, judge: Judge) -> None:
         """The regression tests over what satisfies no reproduction, where no earlier candidate does better.
@@ -261,7 +252,7 @@ class _Drawing:
                 self.job.report("verify", "running the project's tests over unproven candidates")
                 candidate.verification = verify_patch(candidate.patch, judge.context, self.job.cancel)
                 trace_candidate(self.job, candidate)
-                self._tell(candidate)
+                tell_best(self.job, self.pool, candidate, self.on_fix)
 
     def _compare(self, judge: Judge, confirmation: Confirmation) -> None:
         """Run and judge what the choice still depends on, the project's other tests over the best included."""

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from patchwright_engine.repair.refusal import Refusal
 from patchwright_engine.search.candidates import Candidate, Pool, agreement
 from patchwright_engine.search.job import Job
+from patchwright_engine.search.locate import heading
 from patchwright_engine.search.repair_stage import Attempt
 from patchwright_engine.types import Evidence, Patch, RepoPath
 from patchwright_engine.verify.context import VerificationContext
@@ -110,7 +112,7 @@ def trace_candidate(job: Job, candidate: Candidate) -> None:
         "candidate",
         rollout=job.rollouts,
         patch=candidate.patch.id,
-        **arm(candidate.attempt),
+        **_arm(candidate.attempt),
         diff=candidate.patch.diff,
         evidence=verification.evidence,
         agreement=round(candidate.agreement, 3),
@@ -120,10 +122,20 @@ def trace_candidate(job: Job, candidate: Candidate) -> None:
     )
 
 
-def arm(attempt: Attempt) -> dict[str, Any]:
+def trace_refused(job: Job, attempt: Attempt, refusal: Refusal) -> None:
+    """An answer that is no patch to be tried."""
+    job.trace.step("candidate", rollout=job.rollouts, refused=refusal.reason, hint=refusal.hint, **_arm(attempt))
+
+
+def trace_again(job: Job, attempt: Attempt, known: Candidate) -> None:
+    """An answer that makes a patch which is there already."""
+    job.trace.step("candidate", rollout=job.rollouts, patch=known.patch.id, votes=known.votes, **_arm(attempt))
+
+
+def _arm(attempt: Attempt) -> dict[str, Any]:
     """Which arm of the search an attempt belongs to and what it took, for the trace."""
     return {
-        "location": [f"{s.path}::{s.name}" for s in attempt.location.symbols],
+        "location": [heading(s) for s in attempt.location.symbols],
         "revised": attempt.revised,
         "chance": round(attempt.chance, 5),
         "tokens": attempt.tokens,

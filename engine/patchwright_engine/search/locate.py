@@ -113,7 +113,7 @@ def locate_fault(job: Job, files: Sequence[RepoPath], *, page: int = 0) -> tuple
         "locations",
         candidates=[
             {
-                "symbols": [f"{s.path}::{s.name}" for s in c.location.symbols],
+                "symbols": [heading(s) for s in c.location.symbols],
                 "votes": c.location.votes,
                 "prior": round(c.prior, 4),
                 "prm": c.prm,
@@ -221,8 +221,8 @@ def narrow(
     narrowed = tuple(kept[:size]) or tuple(beam)
     job.trace.step(
         "narrowed",
-        entered=[f"{s.path}::{s.name}" for s in entered][:50],
-        kept=[f"{s.path}::{s.name}" for scored in narrowed for s in scored.location.symbols],
+        entered=[heading(s) for s in entered][:50],
+        kept=[heading(s) for scored in narrowed for s in scored.location.symbols],
     )
     return narrowed
 

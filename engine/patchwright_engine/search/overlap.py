@@ -43,6 +43,10 @@ class Settling(Generic[_Item]):
         for future in begun:
             future.result()
 
+    def give_up(self) -> None:
+        """Settle nothing more but what is being settled now: the search is ending."""
+        self._failed = True
+
     def _next(self, item: _Item) -> None:
         if self._failed:  # What comes behind a failure is not run: the search is ending.
             return
@@ -66,5 +70,9 @@ def settling(settle: Callable[[_Item], None], *, beside: bool) -> Iterator[Settl
         return
     with ThreadPoolExecutor(1, "settle") as thread:
         items = Settling(settle, thread)
-        yield items
+        try:
+            yield items
+        except BaseException:
+            items.give_up()
+            raise
         items.finish()

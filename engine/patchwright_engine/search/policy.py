@@ -30,6 +30,7 @@ class Policy:
     right: float
     decay: float
     revised: float
+    failed_worth: float
     revised_decay: float
     false_pass: float
     false_pass_named: float
@@ -204,6 +205,11 @@ def confidence(policy: Policy, *, chance: float, votes: int, named: bool, held_b
     before = 1 - (1 - min(max(chance, 1e-6), 1 - 1e-6)) ** max(1, votes)
     accident = policy.false_pass_named if named else policy.false_pass / max(1, held_by)
     return before / (before + (1 - before) * accident)
+
+
+def worth(policy: Policy, agreement: float) -> float:
+    """How near a failed candidate came (0-1), by the share of the votes for reproductions that it satisfies."""
+    return policy.failed_worth + (1 - policy.failed_worth) * agreement
 
 
 def _new(place: Place) -> float:

@@ -75,6 +75,7 @@ class Replayed:
 
 @dataclass(slots=True)
 class _State:
+    policy: Policy
     places: list[Place]
     drawn: Counter[_Arm] = field(default_factory=Counter)
     votes: Counter[str] = field(default_factory=Counter)
@@ -126,7 +127,7 @@ def replay(recorded: Recorded, policy: Policy, rollouts: int) -> Replayed:
     """Search again by `policy` with at most this many rollouts."""
     locations = list(recorded.scores)
     priors = policies.beliefs(policy, list(recorded.scores.values()), 1 - policy.elsewhere)
-    state = _State([Place(prior) for prior in priors], tokens=recorded.shared_tokens)
+    state = _State(policy, [Place(prior) for prior in priors], tokens=recorded.shared_tokens)
     for size in round_sizes(rollouts):
         failures = list(state.failures)
         standing = Standing(
@@ -144,7 +145,7 @@ def replay(recorded: Recorded, policy: Policy, rollouts: int) -> Replayed:
         for patch, gains in zip(failures, planned.revisions, strict=True):
             for gain in gains:
                 _draw(recorded, state, (state.failures[patch][0], patch), None, gain)
-        if _enough(recorded, state, policy):
+        if _enough(recorded, state):
             break
     best = _best(recorded, state)
     evidence = recorded.verdicts[best].evidence if best else None
@@ -171,7 +172,7 @@ def _draw(recorded: Recorded, state: _State, arm: _Arm, place: int | None, gain:
             verdict = recorded.verdicts[patch]
             wrong = verdict.evidence is None or (recorded.votes > 0 and not verdict.evidence.verified)
             if wrong:
-                state.failures[patch] = (arm[0], 0.4 + 0.6 * verdict.agreement)
+                state.failures[patch] = (arm[0], policies.worth(state.policy, verdict.agreement))
     if place is not None:
         here = state.places[place]
         state.places[place] = Place(here.belief, here.spent + 1, here.distinct + new, here.failed + wrong)
@@ -184,7 +185,7 @@ def _failure(recorded: Recorded, state: _State, locations: list[tuple[str, ...]]
     return Failure(locations.index(location), worth, state.drawn[location, patch])
 
 
-def _enough(recorded: Recorded, state: _State, policy: Policy) -> bool:
+def _enough(recorded: Recorded, state: _State) -> bool:
     best = _best(recorded, state)
     verdict = recorded.verdicts[best] if best else None
     if best is None or verdict is None or verdict.evidence is None or not verdict.evidence.verified:
@@ -196,8 +197,8 @@ def _enough(recorded: Recorded, state: _State, policy: Policy) -> bool:
         votes = recorded.votes if state.further else recorded.first_votes
         held_by, named = round(votes * verdict.agreement), _named(verdict)
         chance = state.chances[best]
-        sure = policies.confidence(policy, chance=chance, votes=state.votes[best], named=named, held_by=held_by)
-        return sure >= policy.confidence
+        sure = policies.confidence(state.policy, chance=chance, votes=state.votes[best], named=named, held_by=held_by)
+        return sure >= state.policy.confidence
 
     if believed():
         return True

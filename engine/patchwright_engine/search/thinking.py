@@ -19,7 +19,7 @@ CLASSES = ("easy", "medium", "hard")
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class Caps:
     """`thinking.toml`, checked. Token counts are tokens, shares 0-1."""
 
     first: Mapping[str, int]
@@ -34,10 +34,10 @@ class Policy:
 
 
 @functools.cache
-def load_policy() -> Policy:
+def load_caps() -> Caps:
     """The policy that comes with the engine."""
     table = tomllib.loads(files(__package__).joinpath("thinking.toml").read_text(encoding="utf-8"))
-    return Policy(first=table["first"], **table["growth"], **table["room"], **table["level"])
+    return Caps(first=table["first"], **table["growth"], **table["room"], **table["level"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Difficulty:
     @property
     def name(self) -> str:
         """'easy', 'medium' or 'hard'."""
-        policy = load_policy()
+        policy = load_caps()
         return CLASSES[(self.level >= policy.medium) + (self.level >= policy.hard)]
 
 
@@ -60,7 +60,7 @@ def difficulty(rounds: int, alive: Iterable[tuple[Evidence | None, float]]) -> D
         rounds: rounds that ended without settling it.
         alive: evidence and agreement (0-1, see `candidates.agreement`) of each candidate still in the race.
     """
-    policy, known = load_policy(), list(alive)
+    policy, known = load_caps(), list(alive)
     disagreement = 1.0 - max((agreement for _, agreement in known), default=0.0)
     verified = any(evidence is not None and evidence.verified for evidence, _ in known)
     if verified and disagreement < policy.settled:
@@ -76,7 +76,7 @@ def think_cap(stage: str, now: Difficulty, room: int) -> int:
         now: how hard the issue is so far.
         room: tokens of the context that prompt and answer leave.
     """
-    policy = load_policy()
+    policy = load_caps()
     wanted = min(policy.first.get(stage, 0) * policy.factor**now.level, policy.most)
     cap = int(min(wanted, max(0, room) * policy.share))
     return cap if cap >= policy.least else 0
