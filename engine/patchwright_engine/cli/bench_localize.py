@@ -32,7 +32,7 @@ def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     parser.add_argument("--instances", required=True, type=Path, metavar="F", help="JSON lines in SWE-bench form")
     parser.add_argument("--repos", required=True, type=Path, metavar="DIR", help="bare mirrors, as DIR/OWNER+NAME/repo")
-    parser.add_argument("--only", nargs="+", metavar="ID", help="only these instances")
+    parser.add_argument("--only", nargs="+", action="extend", metavar="ID", help="only these instances")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N instances")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="instances at a time (default: 1)")
     parser.add_argument("--rerank", metavar="MODEL", help="let this model reorder the best files: NAME or PATH")

@@ -41,7 +41,7 @@ def add_parser(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--instances", required=True, metavar="F", help=f"JSON lines in SWE-bench form, or the word {QUIXBUGS}"
     )
     repair.add_argument("--repos", required=True, type=Path, metavar="DIR", help="bare mirrors, as DIR/OWNER+NAME/repo")
-    repair.add_argument("--only", nargs="+", metavar="ID", help="only these instances")
+    repair.add_argument("--only", nargs="+", action="extend", metavar="ID", help="only these instances")
     repair.add_argument("--limit", type=int, metavar="N", help="only the first N instances")
     repair.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="instances at a time, which share the cores (default: 1)"

@@ -19,7 +19,7 @@ from patchwright_engine.verify.discovery import named_tests, tests_among
 from patchwright_engine.verify.environment import TestEnvironment
 from patchwright_engine.verify.kept import Bounds
 from patchwright_engine.verify.probes import Probe
-from patchwright_engine.verify.reproduction import Reproduction, check_reproduction
+from patchwright_engine.verify.reproduction import Reproduction, check_reproduction, seconds_each
 from patchwright_engine.verify.runs import TestReport, run_tests
 from patchwright_engine.verify.shards import (
     Lane,
@@ -37,6 +37,7 @@ from patchwright_engine.verify.toolchains import show_packages
 from patchwright_engine.verify.workspace import BOUNDS, WorkspaceCopy
 
 PROBING_SECONDS = 60.0
+REPRODUCTION_SECONDS = 60.0
 _CANNOT_START = {126: "cannot be executed", 127: "was not found"}
 
 
@@ -172,7 +173,7 @@ def try_reproduction(
         snapshot=context.snapshot,
         environment=context.environment,
         cancel=cancel,
-        timeout_seconds=min(60.0, context.timeout_seconds),
+        timeout_seconds=min(REPRODUCTION_SECONDS, context.timeout_seconds),
         folder=_home(context) if folder is None else folder,
     )
 
@@ -213,7 +214,13 @@ def run_reproductions(context: VerificationContext, patch: Patch | None, cancel:
         workspace.write(reproduction.path, reproduction.source)
     paths = tuple(reproduction.path for reproduction in context.reproductions)
     return run_tests(
-        sandbox, workspace.path, context.environment, paths, cancel, timeout_seconds=context.timeout_seconds
+        sandbox,
+        workspace.path,
+        context.environment,
+        paths,
+        cancel,
+        timeout_seconds=context.timeout_seconds,
+        test_seconds=seconds_each(min(REPRODUCTION_SECONDS, context.timeout_seconds)),
     )
 
 

@@ -72,6 +72,8 @@ class Selected:
     """Files, or test ids as pytest writes them."""
     recorded: str = ""
     """What is to be noted of each test that runs in Python: 'functions' entered, 'lines' too, or nothing."""
+    test_seconds: float = 0.0
+    """After how long a test that runs in Python is stopped, so that it fails where it is; 0: never."""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -138,7 +140,10 @@ def _ours(selected: Selected, program: str, *arguments: str) -> Invocation:
 
 
 def _recorded(selected: Selected) -> dict[str, str]:
-    return {"PATCHWRIGHT_CALLS": selected.recorded} if selected.recorded else {}
+    asked = {"PATCHWRIGHT_CALLS": selected.recorded}
+    if selected.test_seconds:
+        asked["PATCHWRIGHT_TEST_SECONDS"] = f"{selected.test_seconds:g}"
+    return {name: value for name, value in asked.items() if value}
 
 
 def _node(selected: Selected) -> Sequence[Invocation]:

@@ -14,7 +14,7 @@ from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.types import RepoPath, Snapshot
 from patchwright_engine.verify.environment import TestEnvironment
 from patchwright_engine.verify.hollow_tests import asserts_constant, objection_to
-from patchwright_engine.verify.runs import Frame, TestFailure, TestReport, run_tests
+from patchwright_engine.verify.runs import STOPPED, Frame, TestFailure, TestReport, run_tests
 from patchwright_engine.verify.workspace import WorkspaceCopy
 
 _OWN_MISTAKES = {
@@ -34,6 +34,19 @@ _TOOLS = re.compile(r"(?:.*/)?(?:_pytest/|django/test/|sympy/testing/|sympy/util
 """Test tools that are part of a project: where they raise an assertion, the test that called them failed."""
 _NO_DATABASE = re.compile(r"Database \w+ to .* are not allowed in ")
 _NO_TABLE = re.compile(r"no such (?:table|column)\b")
+_NEVER_ENDS = re.compile(
+    r"""
+    \b(?:hang(?:s|ing)?|hung|stuck|freez\w+|frozen|(?:dead|live)lock\w*|forever|endless\w*|infinite(?:ly)?)\b
+    |\b(?:time[sd]?[ -]?out|takes\ (?:minutes|hours|ages)|exponential\w*|quadratic\w*)\b
+    |\b(?:too|very|extremely|so|much)\ (?:long|slow\w*)\b
+    |(?:\bnever|\bnot|n't)\ (?:\w+\ )?(?:end|return|terminate|finish|stop|halt|complete|converge)(?:e?s)?\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+"""How issues speak of code that does not come to an end."""
+_UNENDED = "The test was still running at the time limit. Write a test that ends quickly."
+_TEST_SHARE = 0.25
+"""The part of a run's time limit after which one test of it is stopped."""
 _REPEAT_BELOW_SECONDS = 10.0
 _PLACE = re.compile(r"\S.*\.py:\d+: in ")
 """A frame in pytest's short form; the line after it is the statement."""
@@ -101,6 +114,7 @@ def check_reproduction(
                 cancel,
                 timeout_seconds=timeout_seconds,
                 record_calls=True,
+                test_seconds=seconds_each(timeout_seconds),
             )
         finally:
             workspace.reset()
@@ -112,10 +126,20 @@ def check_reproduction(
     return Reproduction(source, path, valid, reason, before, shown)
 
 
+def seconds_each(timeout_seconds: float) -> float:
+    """How long one test of a reproduction may take, in a run that is limited to `timeout_seconds`."""
+    return timeout_seconds * _TEST_SHARE
+
+
+def speaks_of_no_end(issue_text: str) -> bool:
+    """Whether an issue is about code that does not come to an end, or not in time."""
+    return _NEVER_ENDS.search(issue_text) is not None
+
+
 def _judge(before: TestReport, path: RepoPath, source: str, issue_text: str) -> tuple[bool, str, str]:
     """(valid, reason, what to show)."""
     if before.run.outcome == "timeout":
-        return False, "The test was still running at the time limit. Write a test that ends quickly.", ""
+        return False, _UNENDED, ""
     uncollected = [failure for test, failure in before.failures.items() if test not in before.results]
     if uncollected:
         failure = uncollected[0]
@@ -154,6 +178,9 @@ def _mistake(failure: TestFailure, path: RepoPath, source: str, issue_text: str)
     inside = [frame for frame in failure.frames if frame.inside]
     if not inside:
         return f"The failure ({_headline(failure)}) does not come from the project's code."
+    if failure.exception == STOPPED:
+        meant = speaks_of_no_end(issue_text) and any(frame.path != path for frame in inside)
+        return None if meant else _UNENDED
     unusable = _no_database(failure, issue_text)
     if unusable is not None:
         return unusable

@@ -40,6 +40,8 @@ NO_TESTS = "no tests were found"
 _CANNOT_RUN = {1, 3, 4}
 """Without any result, these mean that pytest did not get as far as the tests: a crash, an internal or usage error."""
 _NOTHING_COLLECTED = 5
+STOPPED = "StillRunning"
+"""What a test that was stopped after `test_seconds` seems to raise (`runners/patchwright_deadline.py`)."""
 _SUMMARY = re.compile(r"=*\s*((?:\d+ [a-z ]+?(?:, | in ))+)[\d.]+ ?s(?:econds)?\b.*")
 _WRITES = "writes into the report of the run"
 _DISAGREES = "makes the runner's summary and its report disagree"
@@ -131,12 +133,14 @@ def run_tests(
     record_calls: bool = False,
     record_lines: bool = False,
     niceness: int = 0,
+    test_seconds: float = 0.0,
 ) -> TestReport:
     """Run `selection` (files, or test ids as pytest writes them) and report each test.
 
     Where the first command of the environment's runner gets nowhere (pytest options that need a missing plugin), the
     next one is tried; `notes` says so. With `niceness` (0 to 19) the tests leave the processor to others. With
-    `record_calls` or `record_lines` it is noted what each test runs, as far as it runs Python, which takes longer.
+    `record_calls` or `record_lines` it is noted what each test runs, as far as it runs Python, which takes longer. A
+    test in Python that runs longer than `test_seconds` (if not 0) fails where it is, by `STOPPED`; others go on.
 
     Raises: as `Sandbox.run`.
     """
@@ -145,7 +149,7 @@ def run_tests(
     notes: tuple[str, ...] = ()
     nicely = ("nice", "-n", str(niceness)) if niceness else ()
     recorded = "lines" if record_lines else "functions" if record_calls else ""
-    for plain in invocations(Selected(environment, workspace, tuple(selection), recorded)):
+    for plain in invocations(Selected(environment, workspace, tuple(selection), recorded, test_seconds)):
         invocation = replace(plain, argv=(*nicely, *plain.argv))
         report = _run_once(
             sandbox, workspace, environment, invocation, selection, cancel=cancel, timeout_seconds=timeout_seconds

@@ -11,6 +11,7 @@ import traceback
 from typing import Any
 
 import patchwright_calls
+import patchwright_deadline
 import patchwright_report
 import pytest
 
@@ -26,6 +27,7 @@ _MACHINERY = (
 _emit = patchwright_report.open_report()
 _changed = patchwright_report.watch(_MACHINERY)
 _calls = patchwright_calls.open_recorder()
+_deadline = patchwright_deadline.open_deadline()
 
 
 def _failure(value: BaseException, tb: Any) -> dict[str, Any]:
@@ -53,12 +55,14 @@ def pytest_runtest_makereport(item: Any, call: Any) -> Any:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_call(item: Any, _emit: Any = _emit, _calls: Any = _calls) -> Any:
-    """Record which functions the test enters, when asked to: the fault is one of them."""
+def pytest_runtest_call(item: Any, _emit: Any = _emit, _calls: Any = _calls, _deadline: Any = _deadline) -> Any:
+    """Record which functions the test enters, when asked to: the fault is one of them. Stop it when asked to."""
     _calls.begin()
+    _deadline.begin()
     try:
         yield
     finally:
+        _deadline.end()
         _calls.end(_emit, item.nodeid)
 
 

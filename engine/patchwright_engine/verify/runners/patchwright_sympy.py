@@ -12,7 +12,8 @@ import sys
 import time
 from typing import Any
 
-from patchwright_unittest import calls, changed, describe, emit
+from patchwright_deadline import StillRunning
+from patchwright_unittest import calls, changed, deadline, describe, emit
 
 _NOTHING_COLLECTED = 5
 
@@ -42,6 +43,8 @@ def main(selection: list[str], emit: Any = emit, changed: Any = changed) -> int:
             tests.test_file(os.path.abspath(path))  # noqa: PTH100
         except Exception as error:  # noqa: BLE001 - a file that cannot be loaded is a finding
             reporter.broken(error)
+        except StillRunning as error:  # SymPy deals with an Exception only: the file ends with this test.
+            reporter.test_exception((type(error), error, error.__traceback__))
         finally:
             emit(kind="loaded", id=path)
     status = 1 if reporter.bad else 0 if reporter.ran else _NOTHING_COLLECTED
@@ -85,6 +88,7 @@ class _Reporter:
         emit(kind="start", id=self.test)
         calls.begin()
         self.begin = time.monotonic()
+        deadline.begin()
 
     def test_pass(self, char: str = ".") -> None:
         self._report("passed", None)
@@ -114,6 +118,7 @@ class _Reporter:
         self.broken(exc_info[1])
 
     def _report(self, outcome: str, failure: Any) -> None:
+        deadline.end()
         calls.end(emit, self.test)
         self.ran += 1
         seconds = time.monotonic() - self.begin

@@ -20,6 +20,7 @@ import unittest.case
 from typing import Any
 
 import patchwright_calls
+import patchwright_deadline
 import patchwright_report
 
 _MESSAGE_CHARS = 1000
@@ -32,6 +33,7 @@ _ROOT = os.getcwd() + os.sep  # noqa: PTH109 - before any runner of the project 
 _UNITTEST = os.path.dirname(unittest.__file__) + os.sep  # noqa: PTH120
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120
 calls = patchwright_calls.open_recorder()
+deadline = patchwright_deadline.open_deadline()
 _FIXTURE = re.compile(r"(setUp|tearDown)(Class|Module) \((.*)\)$")
 """How unittest names a fixture that failed or skipped: it stands for all of its tests."""
 
@@ -106,8 +108,10 @@ class Streaming(unittest.TestResult):
         self.begins(test)
         calls.begin()
         self.begin = time.monotonic()
+        deadline.begin()
 
     def stopTest(self, test: Any, emit: Any = emit) -> None:
+        deadline.end()
         calls.end(emit, self._names.get(id(test)) or self.name_of(test))
         super().stopTest(test)
 
