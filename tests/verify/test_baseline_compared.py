@@ -6,8 +6,16 @@ from dataclasses import replace
 import pytest
 
 from patchwright_engine.types import RunReport
-from patchwright_engine.verify.baseline import Baseline, compare, fitting, measure_baseline, measure_selection
+from patchwright_engine.verify.baseline import (
+    Baseline,
+    Measured,
+    compare,
+    fitting,
+    measure_baseline,
+    measure_selection,
+)
 from patchwright_engine.verify.runs import TestReport
+from patchwright_engine.verify.shards import merge_measured
 
 
 def report(*, seconds: float = 1.0, problem: str | None = None, **results: str) -> TestReport:
@@ -58,9 +66,21 @@ def test_a_baseline_cut_short_keeps_the_files_that_ran_whole() -> None:
         RunReport(("pytest",), None, "", 10.0, "timeout"), dict.fromkeys(ids, "passed"), problem="cut", durations=ids
     )
     baseline, kept = fitting(Baseline(cut), ["a.py", "b.py", "c.py", "d.py", "e.py"], seconds=20.0)
-    assert kept == ("a.py", "c.py")
-    assert set(baseline.report.results) == {"a.py::1", "a.py::2", "c.py::1"}
+    assert kept == ("a.py", "c.py", "d.py::1")
+    assert set(baseline.report.results) == {"a.py::1", "a.py::2", "c.py::1", "d.py::1"}
     assert fitting(Baseline(cut), ["a.py", "c.py"], seconds=5.0)[1] == ("a.py",)
+
+
+def test_of_a_file_too_large_for_the_time_the_tests_that_fit_are_kept() -> None:
+    ids = {"a.py::1": 2.0, "a.py::C::2": 1.0, "a.py::C::3": 4.0, "a.py::running": 0.0}
+    ended = {test: "passed" for test in ids if test != "a.py::running"}
+    cut = TestReport(RunReport(("pytest",), None, "", 10.0, "timeout"), ended, problem="cut", durations=ids)
+    baseline, kept = fitting(Baseline(cut), ["a.py", "b.py"], seconds=5.0)
+    assert kept == ("a.py::1", "a.py::C::2")
+    assert set(baseline.report.results) == set(kept)
+    part = Measured(kept, baseline, cut=True)
+    other = Measured(("b.py",), Baseline(report(x="passed")))
+    assert merge_measured([other, part], ["a.py", "b.py"]).selection == ("a.py::1", "a.py::C::2", "b.py")
 
 
 FILES = tuple(f"test_{letter}.py" for letter in "abcdefgh")

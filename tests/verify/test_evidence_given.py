@@ -295,3 +295,23 @@ def test_one_patchs_run_does_not_leak_into_the_next(
         assert verify_patch(second, context, cancel).evidence is None
         assert verify_patch(patch(project, FIX), context, cancel).evidence is Evidence.REGRESSION_ONLY
     assert project.read_text(RepoPath("stats/mean.py")) == first.edits[0].before
+
+
+@pytest.mark.parametrize("runner", ["pytest", "unittest"])
+def test_the_nearest_tests_judge_even_where_their_file_is_too_large(
+    project: Snapshot, make_snapshot: Make, verify: Verify, runner: str
+) -> None:
+    slow = "".join(
+        f"\ndef test_slow{n:02}():\n    time.sleep(0.4)\n    assert spread([1, 5]) == 4\n" for n in range(40)
+    )
+    large = "import time\n\nfrom stats.mean import mean, spread\n" + slow
+    files = {path: project.read_text(path) for path in project.files}
+    project = make_snapshot({**files, "tests/test_mean.py": large})
+    fixed = verify(project, patch(project, FIX), seconds=6.0, runner=runner)
+    assert fixed.evidence is Evidence.REGRESSION_ONLY
+    assert fixed.regression is not None
+    assert 2 <= fixed.regression.passed_before < 15
+    assert any("of tests/test_mean.py" in note for note in fixed.notes)
+    broken = verify(project, patch(project, FIX, BREAKS), seconds=6.0, runner=runner)
+    assert broken.evidence is None
+    assert "test_slow00" in broken.feedback

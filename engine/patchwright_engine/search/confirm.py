@@ -31,7 +31,8 @@ class Confirmation:
         if rest is None:
             candidate.confirmed = True
             return True
-        job.report("verify", f"running {len(rest.selection)} more test files over the best candidate")
+        files = {name.partition("::")[0] for name in rest.selection}
+        job.report("verify", f"running {len(files)} more test files over the best candidate")
         verification = verify_patch(candidate.patch, rest, job.cancel)
         candidate.confirmed = True
         runs = (*candidate.verification.runs, *verification.runs)

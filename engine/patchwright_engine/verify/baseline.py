@@ -15,6 +15,8 @@ RECORD_BELOW_SECONDS = 3.0
 """And one quicker than this records in its second run which files the tests enter, which slows it a few times."""
 MAX_LEFT_OUT = 2
 """Test files that may each use up the time limit once before what fits in it is taken."""
+MAX_SINGLE = 500
+"""Tests that are named one by one where their file does not fit whole."""
 MAX_ENDING = 3
 """Test files that may each end the whole run before its first test; each is found by halves, in a few short runs."""
 
@@ -32,7 +34,7 @@ class Measured:
     """What was found out about a selection before any patch."""
 
     selection: tuple[str, ...]
-    """What is worth running again: without the files that never end, and without those that do not fit."""
+    """What is worth running again: without files that never end, with single tests of one that does not fit whole."""
     baseline: Baseline | None
     """None when nothing is."""
     hanging: tuple[str, ...] = ()
@@ -133,24 +135,39 @@ def measure_baseline(run: Callable[[bool], TestReport]) -> Baseline:
 def fitting(baseline: Baseline, selection: Sequence[str], seconds: float) -> tuple[Baseline, tuple[str, ...]]:
     """For a baseline that was cut short: the leading files of `selection` that ran whole within `seconds`.
 
-    The file that was running when the time ended is always left out, and so are files that gave no result.
+    Of the file that comes after them, which was running when the time ended or takes too long, the tests that ended
+    are taken by their ids, as many as fit: what lies nearest must not go untested because it is large.
     """
     report = baseline.report
     spent = seconds_by_file(report)
-    last = file_of(next(reversed(list(report.durations)), ""))
-    kept: list[str] = []
+    running = file_of(next(reversed(list(report.durations)), ""))
+    whole: list[str] = []
+    single: list[str] = []
     total = 0.0
     for name in selection:
         file = file_of(name)
-        if file == last or file not in spent:
+        if file not in spent:
             continue
-        total += spent[file]
-        if total > seconds:
+        if file == running or total + spent[file] > seconds:
+            single = _ended_tests(report, name, seconds - total)
             break
-        kept.append(name)
-    files = {file_of(name) for name in kept}
-    results = {test: result for test, result in report.results.items() if file_of(test) in files}
-    return Baseline(replace(report, results=results, problem=None), baseline.flaky), tuple(kept)
+        total += spent[file]
+        whole.append(name)
+    files, tests = set(map(file_of, whole)), set(single)
+    results = {test: result for test, result in report.results.items() if file_of(test) in files or test in tests}
+    return Baseline(replace(report, results=results, problem=None), baseline.flaky), (*whole, *single)
+
+
+def _ended_tests(report: TestReport, name: str, seconds: float) -> list[str]:
+    """The first tests that `name` (a file, a class, a test) stands for that ended, as many as fit in `seconds`."""
+    ended: list[str] = []
+    for test, duration in report.durations.items():
+        if test in report.results and (test == name or test.startswith((f"{name}::", f"{name}["))):
+            seconds -= duration
+            if seconds < 0 or len(ended) == MAX_SINGLE:
+                break
+            ended.append(test)
+    return ended
 
 
 def hanging_file(baseline: Baseline) -> str | None:

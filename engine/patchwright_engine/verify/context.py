@@ -12,7 +12,7 @@ from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.types import Command, Patch, RepoPath, RunReport, Snapshot
-from patchwright_engine.verify.baseline import Baseline, Measured, measure_selection
+from patchwright_engine.verify.baseline import Baseline, Measured, file_of, measure_selection
 from patchwright_engine.verify.behaviour import Behaviour, observe
 from patchwright_engine.verify.copies import Copies
 from patchwright_engine.verify.discovery import named_tests, tests_among
@@ -303,7 +303,10 @@ def _with_baseline(context: VerificationContext, cancel: CancelToken) -> Verific
         notes.append(f"With {file} the test runner ends before any test; the file is left out.")
     if measured.cut:
         ended = len(context.selection) - len(measured.hanging) - len(measured.ending)
-        notes.append(f"Of {ended} test files, {len(measured.selection)} fit in the time limit and are run.")
+        single = [name for name in measured.selection if name not in context.selection]
+        more = f", and of {file_of(single[0])} {len(single)} tests" if single else ""
+        fit = len(measured.selection) - len(single)
+        notes.append(f"Of {ended} test files, {fit} fit in the time limit and are run{more}.")
     if baseline is not None and baseline.report.problem is not None:
         notes.append(f"Before any change: {baseline.report.problem}.")
     if baseline is not None and baseline.flaky:

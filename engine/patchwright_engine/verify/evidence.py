@@ -263,7 +263,9 @@ def _of_file(report: TestReport, path: RepoPath) -> TestReport:
 
 def _shown(context: VerificationContext, *paths: str) -> str:
     """The selection as a line: all of a few, the count of many."""
-    names = visible(" ".join(paths)) if len(paths) <= 3 else f"({len(paths)} test files)"
+    tests = sum("::" in path for path in paths)
+    counted = [f"{number} {what}" for number, what in ((len(paths) - tests, "test files"), (tests, "tests")) if number]
+    names = visible(" ".join(paths)) if len(paths) <= 3 else f"({', '.join(counted)})"
     return f"{context.environment.runner} {names}"
 
 

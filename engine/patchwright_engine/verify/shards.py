@@ -189,14 +189,16 @@ def merge_reports(parts: Sequence[tuple[Sequence[str], TestReport]]) -> TestRepo
 
 def merge_measured(parts: Sequence[Measured], names: Sequence[str]) -> Measured:
     """What was measured of the parts of `names`, as one."""
-    kept = {name for part in parts for name in part.selection}
+    kept: dict[str, list[str]] = {}
+    for name in (name for part in parts for name in part.selection):
+        kept.setdefault(file_of(name), []).append(name)
     measured = [(part.selection, part.baseline) for part in parts if part.baseline is not None]
     baseline = None
     if measured:
         report = merge_reports([(selection, baseline.report) for selection, baseline in measured])
         baseline = Baseline(report, tuple(sorted(test for _, baseline in measured for test in baseline.flaky)))
     return Measured(
-        selection=tuple(name for name in names if name in kept),
+        selection=tuple(name for file in dict.fromkeys(map(file_of, names)) for name in kept.get(file, ())),
         baseline=baseline,
         hanging=tuple(file for part in parts for file in part.hanging),
         ending=tuple(file for part in parts for file in part.ending),
