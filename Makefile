@@ -90,8 +90,11 @@ format: setup
 	$(BIN)/ruff format .
 
 test: check models-test models-demo
-	@echo "==> tests, real 0.5B and 1.5B models included"
-	PATCHWRIGHT_REQUIRE_MODELS=1 $(BIN)/python -m pytest -q
+	@echo "==> tests, a process for each core"
+	passed=0; $(BIN)/python -m pytest -q -m "not model" -n logical --dist worksteal || passed=$$?
+	echo "==> tests with the real 0.5B and 1.5B models, which want the cores for themselves"
+	PATCHWRIGHT_REQUIRE_MODELS=1 $(BIN)/python -m pytest -q -m model
+	exit $$passed
 
 # Node comes from PyPI, in the version that VS Code's server asks for, so that nothing but Python needs to be there.
 $(VSCODE)/node_modules/.package-lock.json: $(VSCODE)/package-lock.json

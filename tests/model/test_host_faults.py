@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -463,10 +464,17 @@ def test_a_deleted_file_stays_for_who_works_with_it_and_no_longer(
 # Disks
 
 
+@pytest.fixture
+def near() -> Iterator[Path]:
+    """A folder with a short path, so that sockets lie in a home below it and not where those of long ones do."""
+    with tempfile.TemporaryDirectory(prefix="pw-") as folder:
+        yield Path(folder)
+
+
 @pytest.fixture(params=["full", "read-only"])
-def bad_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+def bad_disk(request: pytest.FixtureRequest, near: Path) -> Iterator[Path]:
     """A home on a disk of 64 KiB that takes no more; needs a machine where tests may mount."""
-    home = tmp_path / "disk"
+    home = near / "disk"
     home.mkdir()
     mount = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(home)], capture_output=True, check=False
@@ -504,8 +512,8 @@ def test_a_disk_that_takes_no_socket_is_said(bad_disk: Path, tmp_path: Path, mak
     check_refused(fix_with(make_gguf(), tmp_path, bad_disk), "(No space left|Read-only)", "set PATCHWRIGHT_HOME")
 
 
-def test_a_file_in_the_place_of_the_socket_folder_is_said(tmp_path: Path, make_gguf: GgufMaker) -> None:
-    home = tmp_path / "taken"
+def test_a_file_in_the_place_of_the_socket_folder_is_said(near: Path, tmp_path: Path, make_gguf: GgufMaker) -> None:
+    home = near / "taken"
     home.mkdir()
     (home / "run").write_text("in the way")
     check_refused(fix_with(make_gguf(), tmp_path, home), "cannot be made", "Set PATCHWRIGHT_HOME")
