@@ -1,7 +1,7 @@
 """The verifier over a real bug: the fix, nothing, and wrong patches, in both settings, in a real sandbox."""
 
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,45 +14,13 @@ from patchwright_engine.bench.reports import GoldOptions, InstanceReport
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput
 from patchwright_engine.sandbox.base import Sandbox
-from patchwright_engine.types import Command, RunReport
 from patchwright_engine.verify.context import open_verification
 from patchwright_engine.verify.shards import Pace, Room
 from toy_bug import FIXED, Toy
+from watched_sandbox import Watched
 
 OPTIONS = GoldOptions(wrong=4, timeout_seconds=60.0)
 ONE = GoldOptions(wrong=1, timeout_seconds=60.0)
-
-
-@dataclass
-class Watched:
-    """The real sandbox, and what lay in the copy at each run."""
-
-    inner: Sandbox
-    hidden: list[bool] = field(default_factory=list)
-    """Whether a hidden test was to be seen."""
-    commands: list[str] = field(default_factory=list)
-    cancel_at: int = 0
-    """Number of the run at which the user loses patience."""
-
-    @property
-    def level(self) -> str:
-        return self.inner.level
-
-    @property
-    def promises(self) -> str:
-        return self.inner.promises
-
-    def prepare(self, workspace: Path) -> None:
-        self.inner.prepare(workspace)
-
-    def run(self, command: Command, workspace: Path, cancel: CancelToken, readable: tuple[Path, ...] = ()) -> RunReport:
-        texts = [path.read_bytes() for path in workspace.rglob("*") if path.is_file()]
-        assert not list(workspace.rglob(".git"))
-        self.hidden.append(any(b"test_high" in text for text in texts))
-        self.commands.append(command.argv[-1])
-        if len(self.commands) == self.cancel_at:
-            cancel.cancel()
-        return self.inner.run(command, workspace, cancel, readable)
 
 
 @pytest.fixture(scope="module")

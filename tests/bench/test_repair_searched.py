@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput, ModelHostLost, ModelUnavailable
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.search.trace import read_trace
-from patchwright_engine.types import Command, RunReport
 from scripted_model import Rule, ScriptedModel
 from toy_bug import Toy, git
+from watched_sandbox import Watched
 
 RIGHT = "```python\ndef clamp(value, low, high):\n    return max(low, min(value, high))\n```"
 WRONG = (
@@ -43,29 +43,6 @@ OPTIONS = RepairOptions(
     timeout_seconds=60.0,
     judge_all=True,
 )
-
-
-@dataclass
-class Watched:
-    """The real sandbox, and whether a hidden test lay in the copy at each run."""
-
-    inner: Sandbox
-    hidden: list[bool] = field(default_factory=list)
-
-    @property
-    def level(self) -> str:
-        return self.inner.level
-
-    @property
-    def promises(self) -> str:
-        return self.inner.promises
-
-    def prepare(self, workspace: Path) -> None:
-        self.inner.prepare(workspace)
-
-    def run(self, command: Command, workspace: Path, cancel: CancelToken, readable: tuple[Path, ...] = ()) -> RunReport:
-        self.hidden.append(any(b"test_high" in path.read_bytes() for path in workspace.rglob("*") if path.is_file()))
-        return self.inner.run(command, workspace, cancel, readable)
 
 
 @pytest.fixture(scope="module")

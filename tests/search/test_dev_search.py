@@ -3,25 +3,25 @@
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from patchwright_engine.control import CancelToken, Progress
+from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput
 from patchwright_engine.model.backend import Completion, CompletionBatch, CompletionRequest, DecodeProgress
-from patchwright_engine.pipeline import FixRequest, run_fix
+from patchwright_engine.pipeline import FixRequest
 from patchwright_engine.report.build import read_report
 from patchwright_engine.report.journal import describe
 from patchwright_engine.search.policy import load_policy
 from patchwright_engine.search.simulate import record, replay
-from patchwright_engine.search.trace import read_trace
-from patchwright_engine.types import Evidence, Fix, FixResult, Issue, RepoPath
+from patchwright_engine.types import Evidence, Fix, Issue, RepoPath
 from patchwright_engine.verify.history import load_history
 from patchwright_engine.verify.shards import Room
 from scripted_model import Rule, ScriptedModel
+from searched import Searched, run_search
 
 CALC = '''\
 def add(a, b):
@@ -79,28 +79,12 @@ def rules(repair: Rule, *, shown: Sequence[Rule] = (SHOWS_IT,), pieces: Rule = P
     return ScriptedModel.of(FILES, pieces, *shown, repair, JUDGE)
 
 
-@dataclass
-class Searched:
-    """A finished search and what was heard from it."""
-
-    result: FixResult
-    model: ScriptedModel
-    progress: list[Progress] = field(default_factory=list)
-    heard: list[Fix] = field(default_factory=list)
-
-    def steps(self, *kinds: str) -> list[dict[str, Any]]:
-        return [step for step in read_trace(self.result.trace) if not kinds or step["kind"] in kinds]
-
-    def asked(self, text: str) -> list[CompletionRequest]:
-        return [request for request in self.model.requests if text in request.messages[-1].content]
-
-
 Search = Callable[..., Searched]
 
 
 @pytest.fixture
-def search(make_repository: Callable[[Mapping[str, str]], Path], tmp_path: Path) -> Search:
-    """Runs a search over a project and checks that nobody wrote to it."""
+def search(make_repository: Callable[[Mapping[str, str]], Path]) -> Search:
+    """Runs a search over a project."""
 
     def run(
         model: ScriptedModel,
@@ -110,32 +94,16 @@ def search(make_repository: Callable[[Mapping[str, str]], Path], tmp_path: Path)
         on_fix: Callable[[Fix], None] | None = None,
         **fields: Any,
     ) -> Searched:
-        root = make_repository(files)
-        before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
-        request = replace(FixRequest(Issue(ISSUE), root, python=sys.executable), **fields)
-        progress: list[Progress] = []
-        heard: list[Fix] = []
-
-        def hear(fix: Fix) -> None:
-            heard.append(fix)
-            if on_fix:
-                on_fix(fix)
-
-        result = run_fix(request, cancel=cancel or CancelToken(), progress=progress.append, on_fix=hear, model=model)
-        assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
-        return Searched(result, model, progress, heard)
+        request = FixRequest(Issue(ISSUE), make_repository(files), python=sys.executable)
+        return run_search(replace(request, **fields), model, cancel, on_fix)
 
     return run
-
-
-def evidence(searched: Searched) -> list[Evidence]:
-    return [fix.evidence for fix in searched.result.fixes]
 
 
 def test_a_fix_verified_in_the_first_round_ends_the_search(search: Search) -> None:
     found = search(rules(fixed(RIGHT)))
     assert found.result.stopped == "verified"
-    assert evidence(found) == [Evidence.REPRODUCED]
+    assert found.evidence == [Evidence.REPRODUCED]
     assert found.result.cost.rollouts == 1
     (fix,) = found.result.fixes
     assert "-    return a - b\n+    return a + b\n" in fix.patch.diff
@@ -225,7 +193,7 @@ def test_wrong_patches_are_rejected_with_reasons_and_a_revision_of_the_nearest_w
 def test_what_fails_the_reproduction_but_breaks_nothing_is_a_last_resort(search: Search) -> None:
     found = search(rules(fixed(HARMLESS, CONSTANT)), budget="quick")
     assert found.result.stopped == "budget"
-    assert evidence(found) == [Evidence.REGRESSION_ONLY]
+    assert found.evidence == [Evidence.REGRESSION_ONLY]
     assert "a - b - 0" in found.result.fixes[0].patch.diff
     assert {run.kind: run.exit for run in found.result.fixes[0].runs} == {"reproduction": 1, "regression": 0}
 
@@ -233,7 +201,7 @@ def test_what_fails_the_reproduction_but_breaks_nothing_is_a_last_resort(search:
 def test_a_reproduction_that_passes_on_the_bug_is_no_proof(search: Search) -> None:
     found = search(rules(fixed(RIGHT), shown=[SHOWS_NOTHING]), budget="4")
     assert found.result.stopped == "budget"
-    assert evidence(found) == [Evidence.REGRESSION_ONLY]
+    assert found.evidence == [Evidence.REGRESSION_ONLY]
     assert {run.kind for run in found.result.fixes[0].runs} == {"regression"}
     assert any("describe an exact call" in note for note in found.result.notes)
     shown = found.steps("reproduction")
@@ -255,7 +223,7 @@ def test_a_round_without_a_reproduction_does_not_repeat_the_one_before(search: S
 def test_a_reproduction_found_late_proves_earlier_candidates_too(search: Search) -> None:
     late = reproduction("add(2, 3) == 5", match="Earlier tests were of no use")
     found = search(rules(fixed(RIGHT), shown=[late, SHOWS_NOTHING]), budget="4")
-    assert evidence(found) == [Evidence.REPRODUCED]
+    assert found.evidence == [Evidence.REPRODUCED]
 
 
 def test_reproductions_take_the_place_of_code_that_was_never_entered(search: Search) -> None:
@@ -267,7 +235,7 @@ def test_reproductions_take_the_place_of_code_that_was_never_entered(search: Sea
     assert located["candidates"][0]["symbols"] == ["calc.py::mul"]
     (narrowed,) = found.steps("narrowed")
     assert narrowed["entered"] == narrowed["kept"] == ["calc.py::add"]
-    assert evidence(found) == [Evidence.REPRODUCED]
+    assert found.evidence == [Evidence.REPRODUCED]
     assert not found.asked("rewriting `mul`")
 
 
@@ -302,7 +270,7 @@ def test_claims_of_one_answer_are_judged_alone(search: Search) -> None:
     both = reproduction("add(2, 3) == 5", "add(1, 1) == 3")
     found = search(rules(fixed(RIGHT), shown=[both]), budget="quick")
     assert [step["valid"] for step in found.steps("reproduction")] == [True, True]
-    assert evidence(found) == [Evidence.REPRODUCED]
+    assert found.evidence == [Evidence.REPRODUCED]
     assert found.steps("candidate")[0]["agreement"] == 0.5
     assert found.result.stopped == "budget"  # half of what was asked of a fix disagrees: not settled
 
@@ -311,7 +279,7 @@ def test_a_fix_that_most_reproductions_contradict_is_not_verified(search: Search
     one_of_three = reproduction("add(2, 3) == 5", "add(1, 1) == 3", "add(4, 4) == 9")
     found = search(rules(fixed(RIGHT), shown=[one_of_three]), budget="quick")
     assert round(found.steps("candidate")[0]["agreement"], 1) == 0.3
-    assert evidence(found) == [Evidence.REGRESSION_ONLY]
+    assert found.evidence == [Evidence.REGRESSION_ONLY]
     assert found.result.stopped == "budget"
 
 
@@ -358,7 +326,7 @@ def test_a_verified_fix_over_which_the_other_tests_were_not_run_is_said(
     cancel = CancelToken()
     files = {**PROJECT, "test_more.py": TESTS, "test_most.py": TESTS}
     found = search(rules(fixed(RIGHT)), files=files, budget="quick", cancel=cancel, on_fix=lambda _fix: cancel.cancel())
-    assert (found.result.stopped, evidence(found)) == ("cancelled", [Evidence.REPRODUCED])
+    assert (found.result.stopped, found.evidence) == ("cancelled", [Evidence.REPRODUCED])
     assert "2 other test files were not run over 1 of the verified fixes." in found.result.notes
 
 
@@ -368,7 +336,7 @@ def test_other_tests_that_all_fail_by_themselves_are_said_to_judge_nothing(
     monkeypatch.setattr("patchwright_engine.search.opening.MAX_TEST_FILES", 1)
     files = {**PROJECT, "other/test_broken.py": "import not_installed_here\n"}
     found = search(rules(fixed(RIGHT)), files=files, budget="quick")
-    assert evidence(found) == [Evidence.REPRODUCED]
+    assert found.evidence == [Evidence.REPRODUCED]
     assert any("no test of the 1 other test files passes" in note for note in found.result.notes)
 
 
@@ -410,7 +378,7 @@ def test_tied_candidates_are_ordered_by_the_judge(search: Search) -> None:
     model = rules(fixed("b + a", "sum((a, b))"))
     model.yes = lambda request: 0.8 if "sum((a, b))" in request.messages[-1].content else 0.2
     found = search(model, budget="quick")
-    assert evidence(found) == [Evidence.REPRODUCED] * 2
+    assert found.evidence == [Evidence.REPRODUCED] * 2
     assert "sum((a, b))" in found.result.fixes[0].patch.diff
     assert "rank" in [progress.stage for progress in found.progress]
 
@@ -420,7 +388,7 @@ def test_fixes_that_pass_everything_show_where_they_differ(search: Search) -> No
     """One adds, the other only small numbers; no test tells."""
     files = {**PROJECT, "test_calc.py": TESTS.replace("add(7, 0)", "add(3, 0)").replace("== 7", "== 3")}
     found = search(rules(fixed("a + b", "a + b if a < 4 else a")), files=files, budget="quick")
-    assert evidence(found) == [Evidence.REPRODUCED] * 2
+    assert found.evidence == [Evidence.REPRODUCED] * 2
     (behaviour,) = found.steps("behaviour")
     assert [len(group) for group in behaviour["groups"]] == [1, 1]
     for fix, other in zip(found.result.fixes, reversed(found.result.fixes), strict=True):
@@ -459,7 +427,7 @@ def test_a_cancel_in_the_middle_keeps_what_was_found(search: Search) -> None:
     cancel = CancelToken()
     found = search(rules(fixed(RIGHT, HARMLESS)), budget="8", cancel=cancel, on_fix=lambda _fix: cancel.cancel())
     assert found.result.stopped == "cancelled"
-    assert evidence(found) == [Evidence.REPRODUCED]
+    assert found.evidence == [Evidence.REPRODUCED]
     assert found.steps()[-1]["result"]["stopped"] == "cancelled"
     assert len(found.steps("candidate")) == 1
 
@@ -491,7 +459,7 @@ def test_a_resumed_search_asks_nothing_and_finds_the_same(search: Search, tmp_pa
     # It walks the same tree first and pays for the second round alone.
     assert len(deeper.model.requests) == len(deeper.asked(IN_REPAIR)) == 1
     assert deeper.model.requests[0] not in first.model.requests
-    assert evidence(deeper) == [Evidence.REPRODUCED]
+    assert deeper.evidence == [Evidence.REPRODUCED]
     assert [step["replayed"] for step in deeper.steps("complete")] == [True] * 5 + [False]
 
 

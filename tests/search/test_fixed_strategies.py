@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,14 @@ import pytest
 from patchwright_engine.control import CancelToken
 from patchwright_engine.errors import BadInput
 from patchwright_engine.model.backend import CompletionRequest
-from patchwright_engine.pipeline import FixRequest, run_fix
+from patchwright_engine.pipeline import FixRequest
 from patchwright_engine.search.fixed import WAVE
-from patchwright_engine.search.rollouts import Drawn, Rollout, choose, drawn_from_json
+from patchwright_engine.search.rollouts import Rollout, choose
 from patchwright_engine.search.strategies import STRATEGIES
-from patchwright_engine.search.trace import read_trace
-from patchwright_engine.types import Evidence, Fix, FixResult, Issue
+from patchwright_engine.types import Evidence, Fix, Issue
 from patchwright_engine.verify.shards import Room
 from scripted_model import Rule, ScriptedModel
+from searched import Searched, run_search
 
 CALC = "def add(a, b):\n    return a - b\n\n\ndef mul(a, b):\n    return a * b\n"
 TOTAL = "from calc import add\n\n\ndef total(numbers):\n    return add(*numbers)\n"
@@ -62,36 +62,12 @@ def by_seed(request: CompletionRequest) -> list[str]:
     return [f"```python\n{head}:\n    return {body}\n```" for body in bodies]
 
 
-@dataclass
-class Searched:
-    """A finished job."""
-
-    result: FixResult
-    model: ScriptedModel
-    heard: list[Fix]
-
-    def steps(self, *kinds: str) -> list[dict[str, Any]]:
-        return [step for step in read_trace(self.result.trace) if not kinds or step["kind"] in kinds]
-
-    def asked(self, text: str) -> list[CompletionRequest]:
-        return [request for request in self.model.requests if text in request.messages[-1].content]
-
-    @property
-    def drawn(self) -> Drawn:
-        (step,) = self.steps("drawn")
-        return drawn_from_json(step)
-
-    @property
-    def evidence(self) -> list[Evidence]:
-        return [fix.evidence for fix in self.result.fixes]
-
-
 Search = Callable[..., Searched]
 
 
 @pytest.fixture
 def search(make_repository: Callable[[Mapping[str, str]], Path]) -> Search:
-    """Runs one strategy over a project and checks that nobody wrote to it."""
+    """Runs one strategy over a project."""
 
     def run(
         model: ScriptedModel,
@@ -102,19 +78,8 @@ def search(make_repository: Callable[[Mapping[str, str]], Path]) -> Search:
         on_fix: Callable[[Fix], None] | None = None,
         **fields: Any,
     ) -> Searched:
-        root = make_repository(files)
-        before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
-        asked = FixRequest(Issue(ISSUE), root, python=sys.executable, budget="4", strategy=strategy)
-        heard: list[Fix] = []
-
-        def hear(fix: Fix) -> None:
-            heard.append(fix)
-            if on_fix:
-                on_fix(fix)
-
-        result = run_fix(replace(asked, **fields), cancel=cancel or CancelToken(), on_fix=hear, model=model)
-        assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
-        return Searched(result, model, heard)
+        request = FixRequest(Issue(ISSUE), make_repository(files), python=sys.executable, budget="4", strategy=strategy)
+        return run_search(replace(request, **fields), model, cancel, on_fix)
 
     return run
 
