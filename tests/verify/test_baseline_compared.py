@@ -78,6 +78,13 @@ def test_of_a_file_too_large_for_the_time_the_tests_that_fit_are_kept() -> None:
     baseline, kept = fitting(Baseline(cut), ["a.py", "b.py"], seconds=5.0)
     assert kept == ("a.py::1", "a.py::C::2")
     assert set(baseline.report.results) == set(kept)
+    quick = {"a.py::slow": 4.0, "a.py::C::1": 1.5, "a.py::C::2": 1.5, "a.py::D::3": 1.0, "a.py::D::4": 1.0}
+    cut = replace(cut, results=dict.fromkeys(quick, "passed"), durations={**quick, "a.py::running": 0.0})
+    assert fitting(Baseline(cut), ["a.py"], seconds=4.0)[1] == ("a.py::C::1", "a.py::D::3", "a.py::D::4")
+    beside = fitting(Baseline(cut), ["a.py"], seconds=4.0, near=["a.py::C::2"])[1]
+    assert beside == ("a.py::C::2", "a.py::D::3", "a.py::D::4")
+    in_class = fitting(Baseline(cut), ["a.py"], seconds=8.0, near=["a.py::C::gone"])[1]
+    assert in_class == ("a.py::C::1", "a.py::C::2", "a.py::D::3", "a.py::D::4")
     part = Measured(kept, baseline, cut=True)
     other = Measured(("b.py",), Baseline(report(x="passed")))
     assert merge_measured([other, part], ["a.py", "b.py"]).selection == ("a.py::1", "a.py::C::2", "b.py")

@@ -59,11 +59,15 @@ class Regression:
 
 
 def measure_selection(
-    run: Callable[[tuple[str, ...], bool], TestReport], selection: tuple[str, ...], seconds: float
+    run: Callable[[tuple[str, ...], bool], TestReport],
+    selection: tuple[str, ...],
+    seconds: float,
+    near: Sequence[str] = (),
 ) -> Measured:
     """The baseline of what of `selection` ends within the time limit of `seconds`.
 
-    `run` runs names over a clean copy; its second argument says whether to record what the tests enter.
+    `run` runs names over a clean copy; its second argument says whether to record what the tests enter. `near` are
+    tests that somebody points at.
     """
     hanging: list[str] = []
     ending: list[str] = []
@@ -79,7 +83,7 @@ def measure_selection(
             return Measured(selection, baseline, tuple(hanging), tuple(ending))
         file = hanging_file(baseline)
         if file is None or len(hanging) == MAX_LEFT_OUT:
-            baseline, kept = fitting(baseline, selection, seconds / 2)
+            baseline, kept = fitting(baseline, selection, seconds / 2, near)
             return Measured(kept, baseline if kept else None, tuple(hanging), tuple(ending), cut=True)
         hanging.append(file)
         selection = tuple(name for name in selection if file_of(name) != file)
@@ -132,11 +136,14 @@ def measure_baseline(run: Callable[[bool], TestReport]) -> Baseline:
     return Baseline(kept, tuple(sorted(flaky)))
 
 
-def fitting(baseline: Baseline, selection: Sequence[str], seconds: float) -> tuple[Baseline, tuple[str, ...]]:
+def fitting(
+    baseline: Baseline, selection: Sequence[str], seconds: float, near: Sequence[str] = ()
+) -> tuple[Baseline, tuple[str, ...]]:
     """For a baseline that was cut short: the leading files of `selection` that ran whole within `seconds`.
 
     Of the file that comes after them, which was running when the time ended or takes too long, the tests that ended
-    are taken by their ids, as many as fit: what lies nearest must not go untested because it is large.
+    are taken by their ids, as many as fit, first those around the tests in `near`: what lies nearest must not go
+    untested because it is large.
     """
     report = baseline.report
     spent = seconds_by_file(report)
@@ -149,7 +156,7 @@ def fitting(baseline: Baseline, selection: Sequence[str], seconds: float) -> tup
         if file not in spent:
             continue
         if file == running or total + spent[file] > seconds:
-            single = _ended_tests(report, name, seconds - total)
+            single = _ended_tests(report, name, seconds - total, near)
             break
         total += spent[file]
         whole.append(name)
@@ -158,16 +165,28 @@ def fitting(baseline: Baseline, selection: Sequence[str], seconds: float) -> tup
     return Baseline(replace(report, results=results, problem=None), baseline.flaky), (*whole, *single)
 
 
-def _ended_tests(report: TestReport, name: str, seconds: float) -> list[str]:
-    """The first tests that `name` (a file, a class, a test) stands for that ended, as many as fit in `seconds`."""
-    ended: list[str] = []
-    for test, duration in report.durations.items():
-        if test in report.results and (test == name or test.startswith((f"{name}::", f"{name}["))):
-            seconds -= duration
-            if seconds < 0 or len(ended) == MAX_SINGLE:
+def _ended_tests(report: TestReport, name: str, seconds: float, near: Sequence[str]) -> list[str]:
+    """Of the tests that `name` (a file, a class, a test) stands for and that ended, those that fit in `seconds`.
+
+    Half the time is for the neighbours of the tests in `near`, the rest for whatever is quick: so most of them fit.
+    """
+    ended = [test for test in report.durations if test in report.results and is_of(test, name)]
+    places = {test: place for place, test in enumerate(ended)}
+    anchors = [places[test] for test in ended if any(is_of(test, one) for one in near)]
+    anchors = anchors or [places[test] for test in ended if any(is_of(test, one.rpartition("::")[0]) for one in near)]
+    beside = sorted(ended, key=lambda test: min(abs(places[test] - place) for place in anchors)) if anchors else []
+    taken: set[str] = set()
+    for tests, share in ((beside, seconds / 2), (sorted(ended, key=report.durations.__getitem__), seconds)):
+        for test in tests:
+            if sum(map(report.durations.__getitem__, taken | {test})) > share or len(taken) == MAX_SINGLE:
                 break
-            ended.append(test)
-    return ended
+            taken.add(test)
+    return [test for test in ended if test in taken]
+
+
+def is_of(test: str, name: str) -> bool:
+    """Whether a test is `name`, or a part of it: of a file, of a class, or with a parameter."""
+    return test == name or test.startswith((f"{name}::", f"{name}["))
 
 
 def hanging_file(baseline: Baseline) -> str | None:

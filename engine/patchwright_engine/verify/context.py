@@ -15,7 +15,7 @@ from patchwright_engine.types import Command, Patch, RepoPath, RunReport, Snapsh
 from patchwright_engine.verify.baseline import Baseline, Measured, file_of, measure_selection
 from patchwright_engine.verify.behaviour import Behaviour, observe
 from patchwright_engine.verify.copies import Copies
-from patchwright_engine.verify.discovery import named_tests, tests_among
+from patchwright_engine.verify.discovery import named_selection, named_tests, tests_among
 from patchwright_engine.verify.environment import TestEnvironment
 from patchwright_engine.verify.kept import Bounds
 from patchwright_engine.verify.probes import Probe
@@ -325,7 +325,8 @@ def _measure(context: VerificationContext, cancel: CancelToken) -> Measured:
     def run(names: tuple[str, ...], record_calls: bool) -> TestReport:
         return _run_selection(replace(context, selection=names), None, record_calls, cancel)
 
-    return measure_selection(run, context.selection, context.timeout_seconds)
+    near = named_selection(context.user_command or "", context.snapshot)
+    return measure_selection(run, context.selection, context.timeout_seconds, near)
 
 
 def _spread(context: VerificationContext) -> tuple[Lane, ...]:

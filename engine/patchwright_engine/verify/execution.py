@@ -10,6 +10,7 @@ from pathlib import Path
 
 from patchwright_engine.control import CancelToken
 from patchwright_engine.sandbox.base import Sandbox
+from patchwright_engine.verify.baseline import is_of
 from patchwright_engine.verify.environment import TestEnvironment
 from patchwright_engine.verify.runs import NO_TESTS, Frame, TestReport, run_tests
 
@@ -99,5 +100,5 @@ def _problem(reports: Sequence[TestReport], failed: Mapping[str, Ran], *, named:
 
 
 def _is_named(test: str, selection: Sequence[str]) -> bool:
-    """Whether a test is one of the selection, or a part of one: of a file, of a class, or with a parameter."""
-    return any(test == name or test.startswith((f"{name}::", f"{name}[")) for name in selection)
+    """Whether a test is one of the selection, or a part of one."""
+    return any(is_of(test, name) for name in selection)
