@@ -271,12 +271,11 @@ def fix_action(
     )
 
 
-def complete(action: types.CodeAction, edit: types.WorkspaceEdit | None) -> None:
+def complete(action: types.CodeAction, fix: JobFix, edit: types.WorkspaceEdit | None, *, with_test: bool) -> None:
     """Give a fix's action what `codeAction/resolve` would: the edit, or without one the command that applies it."""
-    data, action.data = action.data, None
-    action.edit = edit
+    action.data, action.edit = None, edit
     if edit is None:
-        argument = {key: data[key] for key in ("fix", "test") if key in data}
+        argument = {"fix": fix.key, **({"test": True} if with_test else {})}
         action.command = types.Command(action.title, "patchwright.applyFix", arguments=[argument])
 
 

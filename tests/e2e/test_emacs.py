@@ -35,9 +35,7 @@ def emacs() -> str:
     found = shutil.which("emacs")
     probe = [found or "emacs", "--batch", "-q", "--eval", "(progn (package-initialize) (require 'eglot))"]
     if found is None or subprocess.run(probe, check=False, capture_output=True, timeout=60).returncode != 0:
-        message = (
-            "Emacs with eglot is not there to be tested. Cure: apt install emacs-nox elpa-eglot, or make test-editors"
-        )
+        message = "Emacs with eglot is not there. Cure: make test-editors, or apt install emacs-nox elpa-eglot"
         if os.environ.get("PATCHWRIGHT_REQUIRE_EDITORS"):
             pytest.fail(message)
         pytest.skip(message)

@@ -70,7 +70,7 @@ async def test_a_new_file_that_the_client_cannot_make_is_refused_with_the_cure(p
     async with editor(project, change=as_eglot) as session:
         session.open("calc.py")
         end = await session.end_of(await session.fix("new"))
-        with pytest.raises(Exception, match="cannot take that from a server. Use `patchwright fix`"):
+        with pytest.raises(Exception, match=r"cannot take that from a server\. Use `patchwright fix`"):
             await session.command("applyFix", end["fixes"][0]["id"])
 
 
@@ -161,3 +161,13 @@ async def test_an_editor_whose_user_declines_is_asked_once(project: Path) -> Non
         assert result["applied"] is False
         assert "User cancelled server edit" in result["reason"]
         assert len(session.edits) == 1
+
+
+async def test_an_editor_that_tells_late_of_its_change_is_not_sent_the_edit_twice(project: Path) -> None:
+    async with editor(project, change=as_eglot) as session:
+        session.open("calc.py")
+        end = await session.end_of(await session.fix("fix"))
+        session.take = lambda edit: True  # type: ignore[method-assign]
+        result = await session.command("applyFix", {"fix": end["fixes"][0]["id"]})
+        assert (result["applied"], len(session.edits)) == (False, 1)
+        assert "or tells later. Look at the file" in result["reason"]

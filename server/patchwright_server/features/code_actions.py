@@ -91,7 +91,8 @@ async def _fix_actions(ls: PatchwrightServer, path: str, wanted: types.Range) ->
                         fix, number, len(verified), revision, tagged=_knows_tag(ls), with_test=form
                     )
                     if offered and not _resolves(ls):
-                        convert.complete(action, _edit(ls, placed) if _at_once(ls, placed) and not form else None)
+                        edit = _edit(ls, placed) if _at_once(ls, placed) and not form else None
+                        convert.complete(action, fix, edit, with_test=form)
                     actions.append(action)
     return actions
 
