@@ -100,7 +100,9 @@ async def _fix_actions(ls: PatchwrightServer, path: str, wanted: types.Range) ->
 def _edit(ls: PatchwrightServer, placed: Placed) -> types.WorkspaceEdit:
     workspace = ls.client_capabilities.workspace
     known = workspace.workspace_edit if workspace else None
-    return convert.workspace_edit(placed, ls.encoding, versioned=bool(known and known.document_changes))
+    # Neovim says nothing of document changes, but takes new files, which only they can hold.
+    versioned = bool(known and (known.document_changes or known.resource_operations))
+    return convert.workspace_edit(placed, ls.encoding, versioned=versioned)
 
 
 def _at_once(ls: PatchwrightServer, placed: Placed) -> bool:
