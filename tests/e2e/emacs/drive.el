@@ -19,20 +19,20 @@
 
 (global-set-key [drive-done] #'exit-recursive-edit)
 
-(defun drive-wait (what condition &optional seconds)
+(defun drive-wait (what condition)
   "Let Emacs run until CONDITION holds; WHAT names it where it never does.
 The end comes as a key, so that no command and no filter is left halfway."
-  (let* ((end (+ (float-time) (or seconds 60)))
-         held done
+  (let* ((end (+ (float-time) 60))
          (timer (run-with-timer
                  0 0.02
                  (lambda ()
-                   (when (and (not done) (null unread-command-events) (null this-command)
-                              (not (active-minibuffer-window))
-                              (or (setq held (funcall condition)) (> (float-time) end)))
-                     (setq done t unread-command-events (list 'drive-done)))))))
-    (unwind-protect (recursive-edit) (cancel-timer timer))
-    (unless held (error "Timeout: %s" what))))
+                   (cond ((> (float-time) end)
+                          (drive-tell (concat "Timeout: " what))
+                          (kill-emacs 1))
+                         ((and (null unread-command-events) (null this-command) (not (active-minibuffer-window))
+                               (funcall condition))
+                          (setq unread-command-events (list 'drive-done))))))))
+    (unwind-protect (recursive-edit) (cancel-timer timer))))
 
 (defun drive-said (part)
   "Wait for a message that holds PART."
@@ -43,14 +43,20 @@ The end comes as a key, so that no command and no filter is left halfway."
   (setq unread-command-events (append unread-command-events (listify-key-sequence (kbd keys))))
   (drive-wait (concat "reading " keys) (lambda () (null unread-command-events))))
 
-(defun drive-answer (key)
-  "Wait for a question in the minibuffer and type KEY."
-  (let (asked timer)
-    (setq timer (run-with-timer 0 0.02 (lambda ()
-                                         (when (and (not asked) (active-minibuffer-window))
-                                           (setq asked t
-                                                 unread-command-events (listify-key-sequence (kbd key)))))))
-    (unwind-protect (drive-wait "a question" (lambda () (and asked (not (active-minibuffer-window)))))
+(defun drive-ask (keys question answer)
+  "Type KEYS, wait until the minibuffer asks QUESTION, and type ANSWER."
+  (let* (asked
+         (timer (run-with-timer
+                 0 0.02
+                 (lambda ()
+                   (let ((window (active-minibuffer-window)))
+                     (when (and window (not asked) (null unread-command-events)
+                                (with-current-buffer (window-buffer window)
+                                  (string-search question (or (minibuffer-prompt) ""))))
+                       (setq asked t
+                             unread-command-events (listify-key-sequence (kbd answer)))))))))
+    (setq unread-command-events (listify-key-sequence (kbd keys)))
+    (unwind-protect (drive-wait (concat "the question " question) (lambda () asked))
       (cancel-timer timer))))
 
 (defun drive-text () (with-current-buffer "calc.py" (buffer-substring-no-properties (point-min) (point-max))))
