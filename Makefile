@@ -1,7 +1,7 @@
 # Every target does all of its own set-up from nothing and is quick when repeated.
 #   make demo   fix a real bug of a real package with a real local model     make demo BUG=name  another one
 #   make test   everything the project promises, with real models            make check          lint, types, imports
-#   make vsix   the VS Code extension                                        make test-editors   both plugins in real editors
+#   make vsix   the VS Code extension                                        make test-editors   plugins and Emacs, really run
 ifeq ($(filter oneshell,$(.FEATURES)),)
 $(error GNU make 3.82 or newer is needed, this is $(MAKE_VERSION). Cure on macOS: brew install make, then gmake)
 endif
@@ -109,6 +109,7 @@ vsix: $(VSCODE)/node_modules/.package-lock.json
 
 test-editors: setup vsix
 	@tests/e2e/vscode/install.sh all "$(EDITORS)" $(PYTHON)
+	tests/e2e/emacs/install.sh
 	(cd $(VSCODE) && PATH="$(EDITORS)/node/bin:$$PATH" npm run --silent test)
 	PATCHWRIGHT_REQUIRE_EDITORS=1 PATCHWRIGHT_TEST_EDITORS="$(EDITORS)" $(BIN)/python -m pytest -q tests/e2e -m editor
 

@@ -81,8 +81,11 @@ def _position(point: Point, encoding: str) -> types.Position:
 # Edits
 
 
-def workspace_edit(placed: Placed, encoding: str) -> types.WorkspaceEdit:
-    """A placed fix as versioned document changes; files that are not open have version null (LSP §3.17)."""
+def workspace_edit(placed: Placed, encoding: str, *, versioned: bool = True) -> types.WorkspaceEdit:
+    """A placed fix as versioned document changes; files that are not open have version null (LSP §3.17).
+
+    Not `versioned`: as `changes`, for clients that know nothing else. New files cannot be said so.
+    """
     changes: list[types.TextDocumentEdit | types.CreateFile | types.RenameFile | types.DeleteFile] = []
     for file in placed.placement.files:
         uri, version = placed.open.get(file.path) or (file_uri(file.path), None)
@@ -94,6 +97,9 @@ def workspace_edit(placed: Placed, encoding: str) -> types.WorkspaceEdit:
         ]
         identifier = types.OptionalVersionedTextDocumentIdentifier(uri, version)
         changes.append(types.TextDocumentEdit(identifier, edits))
+    if not versioned:
+        kept = [change for change in changes if isinstance(change, types.TextDocumentEdit)]
+        return types.WorkspaceEdit(changes={c.text_document.uri: c.edits for c in kept})  # type: ignore[misc]
     return types.WorkspaceEdit(document_changes=changes)
 
 
@@ -263,6 +269,21 @@ def fix_action(
         data={"fix": fix.key, "revision": revision, **({"test": True} if with_test else {})},
         tags=[types.CodeActionTag.LlmGenerated] if tagged else None,
     )
+
+
+def complete(action: types.CodeAction, fix: JobFix, edit: types.WorkspaceEdit | None, *, with_test: bool) -> None:
+    """Give a fix's action what `codeAction/resolve` would: the edit, or without one the command that applies it."""
+    action.data, action.edit = None, edit
+    if edit is None:
+        argument = {"fix": fix.key, **({"test": True} if with_test else {})}
+        action.command = types.Command(action.title, "patchwright.applyFix", arguments=[argument])
+
+
+def cancel_action(job: Job) -> types.CodeAction:
+    """The action that cancels a running job, for clients that show no progress to cancel it from."""
+    title = f"Cancel the running fix: {job.title}"
+    command = types.Command(title, "patchwright.cancel", arguments=[{"job": job.id}])
+    return types.CodeAction(title, kind=KIND, command=command)
 
 
 def proof_words(fix: JobFix) -> str:

@@ -31,6 +31,12 @@ class PatchwrightServer(LanguageServer):
         """The negotiated position encoding: 'utf-8', 'utf-16' or 'utf-32'."""
         return str(getattr(value := self.workspace.position_encoding, "value", value))
 
+    @property
+    def shows_progress(self) -> bool:
+        """The client has bars for work done progress. One without is told in messages and code actions."""
+        window = self.client_capabilities.window
+        return bool(window and window.work_done_progress)
+
     def plain(self, value: Any) -> Any:
         """An LSP value as plain JSON values."""
         return self.protocol._converter.unstructure(value)

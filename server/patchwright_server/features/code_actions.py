@@ -1,9 +1,12 @@
 """Code actions: start a fix where something is wrong, apply a verified fix where it lands.
 
-The edit is made in `codeAction/resolve` from `data` alone, so a list the client kept for a while does no harm.
+The edit is made in `codeAction/resolve` from `data` alone, so a list the client kept for a while does no harm. A client
+that never resolves gets the edit with the action, or a command that asks it to make the edit; one without progress bars
+gets an action that cancels.
 """
 
 import logging
+from collections.abc import Sequence
 
 from lsprotocol import types
 
@@ -21,14 +24,20 @@ def register(server: PatchwrightServer) -> None:
     options = types.CodeActionOptions(code_action_kinds=[convert.KIND], resolve_provider=True)
 
     @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, options)
-    async def code_actions(ls: PatchwrightServer, params: types.CodeActionParams) -> list[types.CodeAction]:
+    async def code_actions(
+        ls: PatchwrightServer, params: types.CodeActionParams
+    ) -> Sequence[types.CodeAction | types.Command]:
         document = ls.session.documents.get(params.text_document.uri)
         if document is None or document.path is None or not _asked_for(params.context.only):
             return []
         if ls.session.folder_of(document.path) is None:
             return []
         actions = await _fix_actions(ls, document.path, params.range)
-        return actions + convert.issue_actions(document, params.range, params.context.diagnostics, ls.plain)
+        actions += convert.issue_actions(document, params.range, params.context.diagnostics, ls.plain)
+        if not ls.shows_progress:
+            running = [job for job in ls.session.jobs.values() if job.kind == "fix" and not job.ended]
+            actions += [convert.cancel_action(job) for job in running]
+        return actions if _knows_literals(ls) else [action.command for action in actions if action.command]
 
     @server.feature(types.CODE_ACTION_RESOLVE)
     async def resolve(ls: PatchwrightServer, action: types.CodeAction) -> types.CodeAction:
@@ -56,7 +65,7 @@ async def edit_of(ls: PatchwrightServer, fix: JobFix, *, with_test: bool = False
         raise refuse(f"This fix was withdrawn: {placement.conflict}. Start the fix again to get one that fits.")
     if any(file.create for file in placement.files) and not _can_create(ls):
         raise refuse("This fix makes a new file, and the editor cannot take that from a server. Use `patchwright fix`.")
-    return convert.workspace_edit(placed, ls.encoding), placed
+    return _edit(ls, placed), placed
 
 
 async def _fix_actions(ls: PatchwrightServer, path: str, wanted: types.Range) -> list[types.CodeAction]:
@@ -67,7 +76,8 @@ async def _fix_actions(ls: PatchwrightServer, path: str, wanted: types.Range) ->
             if fix.applied or path not in fix.found.paths:
                 continue
             try:
-                placement = (await ls.session.place(fix)).placement
+                placed = await ls.session.place(fix, fresh=not _resolves(ls))
+                placement = placed.placement
             except EngineDownError as error:
                 log.warning("a fix cannot be offered now: %s", error)
                 continue
@@ -76,11 +86,28 @@ async def _fix_actions(ls: PatchwrightServer, path: str, wanted: types.Range) ->
             if offered or withdrawn:
                 revision = ls.session.documents.revision
                 forms = (False, True) if fix.found.test and offered and _can_create(ls) else (False,)
-                actions += [
-                    convert.fix_action(fix, number, len(verified), revision, tagged=_knows_tag(ls), with_test=form)
-                    for form in forms
-                ]
+                for form in forms:
+                    action = convert.fix_action(
+                        fix, number, len(verified), revision, tagged=_knows_tag(ls), with_test=form
+                    )
+                    if offered and not _resolves(ls):
+                        edit = _edit(ls, placed) if _at_once(ls, placed) and not form else None
+                        convert.complete(action, fix, edit, with_test=form)
+                    actions.append(action)
     return actions
+
+
+def _edit(ls: PatchwrightServer, placed: Placed) -> types.WorkspaceEdit:
+    workspace = ls.client_capabilities.workspace
+    known = workspace.workspace_edit if workspace else None
+    # Neovim says nothing of document changes, but takes new files, which only they can hold.
+    versioned = bool(known and (known.document_changes or known.resource_operations))
+    return convert.workspace_edit(placed, ls.encoding, versioned=versioned)
+
+
+def _at_once(ls: PatchwrightServer, placed: Placed) -> bool:
+    """Whether the edit may come with the action: else a command says why it cannot be made, or makes what it takes."""
+    return _knows_literals(ls) and (_can_create(ls) or not any(file.create for file in placed.placement.files))
 
 
 def _asked_for(only: object) -> bool:
@@ -91,6 +118,17 @@ def _asked_for(only: object) -> bool:
 def _capabilities(ls: PatchwrightServer) -> types.CodeActionClientCapabilities | None:
     document = ls.client_capabilities.text_document
     return document.code_action if document else None
+
+
+def _knows_literals(ls: PatchwrightServer) -> bool:
+    known = _capabilities(ls)
+    return bool(known and known.code_action_literal_support)
+
+
+def _resolves(ls: PatchwrightServer) -> bool:
+    known = _capabilities(ls)
+    resolved = known.resolve_support if known and known.data_support else None
+    return bool(resolved and "edit" in resolved.properties)
 
 
 def _knows_tag(ls: PatchwrightServer) -> bool:

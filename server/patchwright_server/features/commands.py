@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 
 from patchwright_server import convert
 from patchwright_server.documents import Document
@@ -84,7 +85,7 @@ async def show_fix(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
     values = argument_of(arguments, "fix")
     found = possible(lambda: ls.session.fix(values.get("fix")))
     if values.get("open", True):
-        await _open_document(ls, await asyncio.to_thread(_diff_file, ls, found))
+        await _open_document(ls, await asyncio.to_thread(_diff_file, ls, found), "The fix as a diff")
     return convert.fix_report(found)
 
 
@@ -117,7 +118,8 @@ async def show_trace(ls: PatchwrightServer, *arguments: Any) -> dict[str, Any]:
         except NoPageError as error:
             raise refuse(str(error)) from error
     if values.get("open", True):
-        await _open_document(ls, Path(page or job.trace), external=page is not None)
+        what = "The report of the search" if page else "The trace of the search"
+        await _open_document(ls, Path(page or job.trace), what, external=page is not None)
     return {"path": job.trace, "page": page}
 
 
@@ -189,7 +191,13 @@ async def _apply(ls: PatchwrightServer, fix: JobFix, *, with_test: bool) -> str 
     for _ in range(APPLY_TRIES):
         edit, wanted = await edit_of(ls, fix, with_test=with_test)
         params = types.ApplyWorkspaceEditParams(edit, label=f"Patchwright: {fix.found.title}")
-        result = await ls.workspace_apply_edit_async(params)
+        try:
+            result = await ls.workspace_apply_edit_async(params)
+        except JsonRpcException as error:  # eglot says so when the user declines, and when the text has moved on
+            reason = f"the editor refused the edit ({error.message})"
+            if _moved(ls, wanted.open):
+                continue
+            return reason
         if not result.applied:
             reason = result.failure_reason or "the editor refused the edit"
             continue
@@ -197,8 +205,14 @@ async def _apply(ls: PatchwrightServer, fix: JobFix, *, with_test: bool) -> str 
             fix.applied = True
             ls.session.tell_fix(fix)
             return None
-        reason = "the text changed at the same moment and the editor left the edit out"
+        # Never sent again: an editor that only tells late would make the edit twice.
+        return "the editor said yes but told of no change: it left the edit out, or tells later. Look at the file"
     return reason
+
+
+def _moved(ls: PatchwrightServer, versions: Any) -> bool:
+    documents = [(ls.session.documents.get(uri), version) for uri, version in versions.values()]
+    return any(document is None or document.version != version for document, version in documents)
 
 
 async def _arrived(ls: PatchwrightServer, versions: Any) -> bool:
@@ -221,13 +235,11 @@ def _diff_file(ls: PatchwrightServer, fix: JobFix) -> Path:
     return path
 
 
-async def _open_document(ls: PatchwrightServer, path: Path, *, external: bool = False) -> None:
-    """Show a document, `external` outside the editor; a client that shows none is told where it lies."""
+async def _open_document(ls: PatchwrightServer, path: Path, what: str, *, external: bool = False) -> None:
+    """Show a document, `external` outside the editor; a client that shows none is told where `what` lies."""
     window = ls.client_capabilities.window
     if window and window.show_document and window.show_document.support:
         where = types.ShowDocumentParams(convert.file_uri(str(path)), external=external, take_focus=True)
         if (await ls.window_show_document_async(where)).success or not external:
             return
-    if external:
-        message = types.ShowMessageParams(types.MessageType.Info, f"The report of the search: {path}")
-        ls.window_show_message(message)
+    ls.show(types.MessageType.Info, f"{what}: {path}")

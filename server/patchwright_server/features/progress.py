@@ -1,4 +1,7 @@
-"""Work done progress: one cancellable bar a job, its percentage the share of the budget spent (LSP §3.15)."""
+"""Work done progress: one cancellable bar a job, its percentage the share of the budget spent (LSP §3.15).
+
+A client without bars gets a message when a job reaches a stage for the first time, and one when it was cancelled.
+"""
 
 import asyncio
 
@@ -14,12 +17,14 @@ TOKEN = "patchwright/"
 def register(server: PatchwrightServer) -> None:
     """Register the handlers of this area and listen to the session."""
     watched: dict[str, asyncio.Event] = {}
+    told: dict[str, set[str]] = {}
 
     def follow(job: Job) -> None:
-        window = server.client_capabilities.window
-        if server.protocol.shutting_down or not (window and window.work_done_progress):
+        if server.protocol.shutting_down:
             return
-        if job.id in watched:
+        if not server.shows_progress:
+            _tell(server, job, told)
+        elif job.id in watched:
             watched[job.id].set()
         elif not job.ended:
             watched[job.id] = asyncio.Event()
@@ -32,6 +37,18 @@ def register(server: PatchwrightServer) -> None:
         job = ls.session.jobs.get(str(params.token).removeprefix(TOKEN))
         if job is not None:
             ls.session.cancel(job)
+
+
+def _tell(ls: PatchwrightServer, job: Job, told: dict[str, set[str]]) -> None:
+    if job.quiet or (job.ended and told.pop(job.id, None) is None):
+        return
+    if not job.ended:
+        stages = told.setdefault(job.id, set())
+        if job.stage not in stages and job.stage != "done":
+            stages.add(job.stage)
+            ls.show(types.MessageType.Info, f"Patchwright: {job.message if len(stages) > 1 else job.title}")
+    elif job.state == "cancelled" or job.kind == "index":  # the ends of others are told to everyone, or are answers
+        ls.show(types.MessageType.Info, f"Patchwright: {job.message}")
 
 
 async def _show(ls: PatchwrightServer, job: Job, watched: dict[str, asyncio.Event]) -> None:
