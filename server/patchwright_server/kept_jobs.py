@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -53,7 +54,8 @@ class KeptJobs:
 
     async def left_in(self, folder: Folder) -> list[Job]:
         """Claim the jobs that servers before this one left unfinished in a folder, as jobs that can go on."""
-        entries = await self._ask(lambda journal: journal.take(folder.path), [])
+        nothing: list[Entry] = []
+        entries = await self._ask(lambda journal: journal.take(folder.path), nothing)
         self._offered.update((entry.job, entry) for entry in entries)
         return [_job(entry, folder) for entry in entries]
 
@@ -76,6 +78,12 @@ class KeptJobs:
         """Forget a left job for good."""
         if self._offered.pop(job.id, None) is not None:
             self._submit(lambda journal: journal.drop(job.id))
+
+    def let_go(self, folder: Folder) -> None:
+        """Leave what is offered of a folder to other windows; it was closed here."""
+        for entry in [entry for entry in self._offered.values() if entry.root == str(folder.path)]:
+            del self._offered[entry.job]
+            self._submit(partial(Journal.leave, entry=entry))
 
     async def request_to_go_on(self, job: Job) -> IssueRequest | None:
         """What to ask for so that a job goes on where its trace ends; None for one that is no fix."""

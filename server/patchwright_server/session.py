@@ -90,6 +90,8 @@ class Session:
         for job in self.jobs.values():
             if folder is not None and job.folder == folder and not job.ended:
                 self._end(job, "cancelled", "its folder was closed", CLOSED)
+        if folder is not None:
+            self.kept.let_go(folder)
         if engine is not None:
             self.spawn(engine.close())
 
@@ -157,7 +159,7 @@ class Session:
 
     def show_left(self, job: Job) -> None:
         """Take in a job that a server before this one left unfinished."""
-        self.jobs.setdefault(job.id, job)
+        self.jobs[job.id] = job
         self._changed(job)
 
     def discard(self, job: Job) -> None:

@@ -330,6 +330,32 @@ def test_a_killed_server_starts_again_and_the_fix_goes_on(neovim: RunNeovim, pro
     check_untouched(project)
 
 
+def test_a_server_that_keeps_dying_is_left_alone_and_one_that_is_stopped_too(neovim: RunNeovim) -> None:
+    neovim("""
+    local function running()
+      local found = vim.lsp.get_clients({ bufnr = 0, name = 'patchwright' })[1]
+      return found and found.initialized and not found:is_stopped() and found
+    end
+    for _ = 1, 3 do
+      for _, pid in ipairs(vim.api.nvim_get_proc_children(vim.fn.getpid())) do vim.uv.kill(pid, 'sigkill') end
+      wait('another server', function() return running() and running().id ~= client.id end)
+      client = running()
+    end
+    for _, pid in ipairs(vim.api.nvim_get_proc_children(vim.fn.getpid())) do vim.uv.kill(pid, 'sigkill') end
+    wait('the last word', said('stopped unexpectedly 4 times within 5 minutes and is not started again'))
+    vim.wait(1000)
+    is(#vim.lsp.get_clients({ name = 'patchwright' }), 0)
+    vim.cmd('edit')
+    wait('one that was asked for', running)
+    client = running()
+    client:stop(true)
+    wait('its end', function() return #vim.lsp.get_clients({ name = 'patchwright' }) == 0 end)
+    vim.wait(1000)
+    is(#vim.lsp.get_clients({ name = 'patchwright' }), 0)
+    is(#vim.tbl_filter(function(note) return note:find('stopped unexpectedly', 1, true) end, notes), 4)
+    """)
+
+
 def test_what_goes_wrong_is_said(neovim: RunNeovim, project: Path, model: ScriptedServer) -> None:
     neovim(
         """

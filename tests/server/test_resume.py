@@ -54,6 +54,13 @@ async def question(session: Editor) -> types.ShowMessageRequestParams:
     return asked
 
 
+def change_folders(session: Editor, added: Path | None = None, removed: Path | None = None) -> None:
+    more, less = ([types.WorkspaceFolder(one.as_uri(), one.name)] if one else [] for one in (added, removed))
+    session.client.workspace_did_change_workspace_folders(
+        types.DidChangeWorkspaceFoldersParams(types.WorkspaceFoldersChangeEvent(more, less))
+    )
+
+
 async def quiet(session: Editor) -> None:
     """Wait until the server has nothing left to do; what it wanted to ask it has asked."""
     await session.end_of((await session.command("reindex"))["job"])
@@ -130,19 +137,35 @@ async def test_of_two_windows_one_is_asked_and_the_other_when_that_one_is_gone(p
         assert job not in other.jobs
 
 
-async def test_a_window_that_opens_another_folder_is_not_asked(project: Path, tmp_path: Path) -> None:
+async def test_only_windows_that_have_its_folder_open_are_asked(project: Path, tmp_path: Path) -> None:
     elsewhere = (tmp_path / "elsewhere").resolve()
     elsewhere.mkdir()
     job = await cut_off(project)
     async with editor(elsewhere) as session:
         await quiet(session)
         assert session.asked == []
-        folder = types.WorkspaceFolder(project.as_uri(), "project")
-        session.client.workspace_did_change_workspace_folders(
-            types.DidChangeWorkspaceFoldersParams(types.WorkspaceFoldersChangeEvent([folder], []))
-        )
+        change_folders(session, added=project)
         await question(session)
         assert session.jobs[job]["folder"] == project.as_uri()
+        change_folders(session, removed=project)
+        with pytest.raises(JsonRpcException, match="its folder is not open"):
+            await session.command("resume", {"job": job})
+        async with editor(project) as other:
+            other.answer("Continue")
+            await other.until(lambda: other.jobs.get(job, {}).get("state") == "done", "the end of the job")
+
+
+async def test_a_job_whose_folder_was_closed_is_offered_when_it_is_opened_again(project: Path, tmp_path: Path) -> None:
+    elsewhere = (tmp_path / "elsewhere").resolve()
+    elsewhere.mkdir()
+    async with editor(project, folders=[elsewhere, project]) as session:
+        job = await begin(session, uri=project.as_uri())
+        change_folders(session, removed=project)
+        assert (await session.end_of(job))["message"] == "its folder was closed"
+        change_folders(session, added=project)
+        await question(session)
+        session.answer("Continue")
+        await session.until(lambda: session.jobs[job]["state"] == "done", "the end of the job")
 
 
 async def test_closing_the_editor_is_no_crash_and_the_job_is_offered_all_the_same(project: Path) -> None:
