@@ -105,6 +105,8 @@ class Job:
     """Started by the server itself; its failure is status, not a popup."""
     told: bool = False
     """The client has been told of its end."""
+    cancelling: bool = False
+    """The user does not want it any more."""
 
     @property
     def ended(self) -> bool:

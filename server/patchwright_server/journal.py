@@ -78,6 +78,7 @@ class Journal:
             file.flush()
             fresh.replace(self._path(entry.job))
         except BaseException:
+            fresh.unlink(missing_ok=True)
             file.close()
             raise
         before = self._held.pop(entry.job, None)

@@ -30,9 +30,7 @@ log = logging.getLogger(__name__)
 class KeptJobs:
     """The jobs of this server in the journal. Everything but the journal itself happens on the event loop."""
 
-    def __init__(self, place: Path | None = None) -> None:
-        """`place` is the journal's folder; the user's state folder by default."""
-        self._place = place
+    def __init__(self) -> None:
         self._journal: Journal | None = None
         self._running: dict[str, Entry] = {}
         self._offered: dict[str, Entry] = {}
@@ -43,7 +41,7 @@ class KeptJobs:
         if job.kind != "fix" or job.request is None:
             return
         known = self._running.get(job.id)
-        if job.ended:
+        if job.ended or job.cancelling:
             if known is not None:
                 del self._running[job.id]
                 self._end(known, kept=job.stopped == CLOSED)
@@ -119,7 +117,7 @@ class KeptJobs:
     def _guarded(self, work: Callable[[Journal], T], otherwise: T) -> T:
         try:
             if self._journal is None:
-                self._journal = Journal(self._place or folders().state / "jobs")
+                self._journal = Journal(folders().state / "jobs")
             return work(self._journal)
         except Exception as error:  # noqa: BLE001 - whatever it is, jobs go on without a journal
             log.warning("running jobs cannot be kept for after a crash: %s", error)

@@ -236,7 +236,7 @@ class Session:
         """Ask a job to stop; it is shown as cancelled within `CANCEL_SECONDS`."""
         if job.ended:
             return
-        job.message = "Cancelling"
+        job.message, job.cancelling = "Cancelling", True
         self._changed(job)
 
         async def stop() -> None:
@@ -317,7 +317,7 @@ class Session:
             case JobProgress():
                 job.state = "running"
                 job.stage, job.rollouts, job.budget = event.stage, event.rollouts, event.budget
-                if job.message != "Cancelling":
+                if not job.cancelling:
                     job.message = event.message
                 job.best_evidence = event.best_evidence or job.best_evidence
                 self._changed(job)

@@ -13,6 +13,8 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from lsp_editor import Editor, editor
+from patchwright_server.jobs import CLOSED, Folder, IssueRequest, Job
+from patchwright_server.kept_jobs import KeptJobs
 
 CALC = "def add(a, b):\n    return a - b\n"
 ISSUE = "cut off: the sum is wrong"
@@ -219,6 +221,24 @@ async def test_jobs_that_ended_are_not_kept(project: Path, journal: Path) -> Non
         await session.command("cancel", {})
         await session.end_of(running)
     assert list(journal.iterdir()) == []
+
+
+async def test_a_job_that_is_being_cancelled_is_not_kept_even_if_it_is_slow_to_stop(
+    project: Path, journal: Path
+) -> None:
+    """The session, without a client: what was offered after a kill at this very moment."""
+    kept = KeptJobs()
+    folder = Folder(project.as_uri(), project)
+    jobs = [Job(name, "fix", folder, IssueRequest(folder, ISSUE), state="running") for name in ("a1", "b2")]
+    for job in jobs:
+        kept.follow(job)
+    jobs[0].cancelling = True
+    kept.follow(jobs[0])
+    for job in jobs:
+        job.state, job.stopped = "cancelled", CLOSED
+        kept.follow(job)
+    await kept.close()
+    assert [path.name for path in journal.iterdir()] == ["b2.json"]
 
 
 async def test_a_client_that_cannot_ask_is_told_how_to_go_on_by_hand(project: Path) -> None:
