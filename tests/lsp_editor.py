@@ -29,6 +29,9 @@ class Editor:
         self.updates: list[dict[str, Any]] = []
         self.statuses: list[dict[str, Any]] = []
         self.edits: list[types.ApplyWorkspaceEditParams] = []
+        self.asked: list[types.ShowMessageRequestParams] = []
+        self._answer: str | None = None
+        self._answered = asyncio.Event()
         self.encoding = "utf-16"
         # lsprotocol takes every action that carries a command for a bare Command.
         client.protocol._converter.register_structure_hook(
@@ -50,9 +53,27 @@ class Editor:
             self.edits.append(params)
             return types.ApplyWorkspaceEditResult(applied=self.take(params.edit))
 
+        @client.feature(types.WINDOW_SHOW_MESSAGE_REQUEST)
+        async def asked(params: types.ShowMessageRequestParams) -> types.MessageActionItem | None:
+            self.asked.append(params)
+            await self._answered.wait()
+            return types.MessageActionItem(self._answer) if self._answer else None
+
         @client.feature(types.CLIENT_REGISTER_CAPABILITY)
         def registered(params: types.RegistrationParams) -> None:
             return None
+
+    def answer(self, title: str | None) -> None:
+        """What the user says to every question; they think it over until then. None: they close it."""
+        self._answer = title
+        self._answered.set()
+
+    async def kill(self) -> None:
+        """Kill the server, as the system does when memory runs out."""
+        assert self.client._server is not None
+        self.client._server.kill()
+        self._answered.set()  # pygls cannot end while somebody thinks
+        await self.client._server.wait()
 
     def uri(self, name: str) -> str:
         return from_fs_path(str(self.root / name)) or ""
@@ -212,7 +233,9 @@ async def editor(
         chosen = result.capabilities.position_encoding or "utf-16"
         session.encoding = str(getattr(chosen, "value", chosen))
         yield session
-        await asyncio.wait_for(client.shutdown_session(), 20)
+        session._answered.set()
+        if client._server is not None and client._server.returncode is None:
+            await asyncio.wait_for(client.shutdown_session(), 20)
     finally:
         await stop(client)
 

@@ -28,11 +28,15 @@ from patchwright_server.features import (
     lifecycle,
     locate,
     progress,
+    resume,
     status,
 )
 from patchwright_server.language_server import PatchwrightServer
 
 EngineCommand = Callable[[Path], Sequence[str]]
+
+STOPPED = 128 + signal.SIGTERM
+"""The exit code after SIGTERM, as a shell tells it: a client can see that this was no crash."""
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +45,7 @@ def create_server(engine_command: EngineCommand = host_command) -> PatchwrightSe
     """A server with all features; `engine_command` gives the engine host's command line for a folder."""
     server = PatchwrightServer(engine_command)
     convert.prepare()
-    for area in (lifecycle, configuration, documents, status, progress, code_actions, commands, locate):
+    for area in (lifecycle, configuration, documents, status, progress, code_actions, commands, locate, resume):
         area.register(server)
     return server
 
@@ -50,7 +54,7 @@ def run_stdio(engine_command: EngineCommand = host_command) -> int:
     """Serve one client on this process's stdin and stdout.
 
     Returns:
-        The exit code LSP asks for: 0 after `shutdown` and `exit`, else 1.
+        The exit code LSP asks for: 0 after `shutdown` and `exit`, else 1; `STOPPED` after SIGTERM.
     """
     writer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not end up between messages
@@ -68,7 +72,7 @@ async def _serve(server: PatchwrightServer, stdin: BinaryIO, stdout: BinaryIO) -
 
     def stop_now() -> None:
         if not exit_code.done():
-            exit_code.set_result(1)
+            exit_code.set_result(STOPPED)
 
     # A reader of its own: pygls's shared pool would let busy workers delay a cancel.
     reader = StdinAsyncReader(stdin, ThreadPoolExecutor(1, "stdin"))

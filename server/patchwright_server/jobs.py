@@ -4,13 +4,18 @@
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from patchwright_engine.host.messages import FoundFix
+from patchwright_engine.host.messages import FoundFix, JobDone
 from patchwright_engine.host.placement import Placement
+
+CLOSED = "closed"
+"""`Job.stopped` of a job that was cut off because its folder or the whole server was closed."""
+INTERRUPTED = "interrupted"
+"""`Job.stopped` of a job whose process died, the engine's or the server's: it can go on from its trace."""
 
 
 class NotPossibleError(Exception):
@@ -100,6 +105,8 @@ class Job:
     """Started by the server itself; its failure is status, not a popup."""
     told: bool = False
     """The client has been told of its end."""
+    cancelling: bool = False
+    """The user does not want it any more."""
 
     @property
     def ended(self) -> bool:
@@ -111,3 +118,30 @@ class Job:
         if self.request is None:
             return f"Index {self.folder.path.name}"
         return next((line.strip()[:80] for line in self.request.text.splitlines() if line.strip()), "Fix")
+
+    @property
+    def interrupted(self) -> bool:
+        """It can go on where its trace ends."""
+        return self.ended and self.stopped == INTERRUPTED
+
+    def take(self, ranked: Sequence[FoundFix]) -> None:
+        """The fixes at the job's end; what was known of one stays known."""
+        known = {fix.found.id: fix for fix in self.fixes}
+        self.fixes = [known.get(found.id) or JobFix(f"{self.id}.{found.id}", self.folder, found) for found in ranked]
+        for fix, found in zip(self.fixes, ranked, strict=True):
+            fix.found = found
+
+
+def end_words(job: Job, event: JobDone) -> str:
+    """A job's end in a sentence, before the event has changed the job's state."""
+    if job.kind == "index":
+        return " ".join(event.notes)
+    if event.stopped == "cancelled":
+        return "Cancelled"
+    if event.located is not None:
+        return f"{len(event.located['symbols'])} suspected places"
+    if not job.fixes:
+        return "No fix was found. " + " ".join(event.notes)
+    best = job.fixes[0].found
+    count = "1 fix" if len(job.fixes) == 1 else f"{len(job.fixes)} fixes"
+    return f"{count}; the best: {best.words}."

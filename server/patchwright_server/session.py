@@ -18,7 +18,6 @@ from patchwright_engine.host.messages import (
     CancelJob,
     Event,
     FixFound,
-    FoundFix,
     JobDone,
     JobFailed,
     JobProgress,
@@ -29,7 +28,18 @@ from patchwright_engine.host.messages import (
 from patchwright_engine.host.placement import placement_from_json
 from patchwright_server.documents import Document, Documents
 from patchwright_server.engine_client import EngineClient, EngineDownError
-from patchwright_server.jobs import Folder, IssueRequest, Job, JobFix, NotPossibleError, Placed
+from patchwright_server.jobs import (
+    CLOSED,
+    INTERRUPTED,
+    Folder,
+    IssueRequest,
+    Job,
+    JobFix,
+    NotPossibleError,
+    Placed,
+    end_words,
+)
+from patchwright_server.kept_jobs import KeptJobs
 from patchwright_server.settings import ServerSettings
 
 KEPT_JOBS = 50
@@ -53,7 +63,8 @@ class Session:
         self.configured = asyncio.Event()
         """Set once the client's configuration is known, or known not to come; jobs wait for it."""
         self.jobs: dict[str, Job] = {}
-        self.on_job: list[Callable[[Job], None]] = []
+        self.kept = KeptJobs()
+        self.on_job: list[Callable[[Job], None]] = [self.kept.follow]
         self.on_status: list[Callable[[], None]] = []
         self.trouble: str | None = None
         """The last failure of an engine host, until one works again."""
@@ -78,7 +89,9 @@ class Session:
         engine = self._engines.pop(uri, None)
         for job in self.jobs.values():
             if folder is not None and job.folder == folder and not job.ended:
-                self._end(job, "cancelled", "its folder was closed")
+                self._end(job, "cancelled", "its folder was closed", CLOSED)
+        if folder is not None:
+            self.kept.let_go(folder)
         if engine is not None:
             self.spawn(engine.close())
 
@@ -102,10 +115,10 @@ class Session:
 
     # Jobs
 
-    def start_fix(self, request: IssueRequest) -> Job:
-        """Begin a fix job on what the user sees now, and return at once."""
+    def start_fix(self, request: IssueRequest, job_id: str | None = None) -> Job:
+        """Begin a fix job on what the user sees now, and return at once; `job_id` is that of one which goes on."""
         overlays = self._open_files()
-        job = Job(secrets.token_hex(4), "fix", request.folder, request, message="Starting")
+        job = Job(job_id or secrets.token_hex(4), "fix", request.folder, request, message="Starting")
         job.versions = {path: document.version for path, document in overlays.items()}
         pieces = {path: document.pieces() for path, document in overlays.items()}
 
@@ -143,6 +156,16 @@ class Session:
 
         self._begin(job, build)
         return job
+
+    def show_left(self, job: Job) -> None:
+        """Take in a job that a server before this one left unfinished."""
+        self.jobs[job.id] = job
+        self._changed(job)
+
+    def discard(self, job: Job) -> None:
+        """Give up an unfinished job for good."""
+        self.kept.discard(job)
+        self._end(job, "cancelled", "Discarded", "cancelled")
 
     async def end_of(self, job: Job) -> None:
         """Wait until a job has ended; cancelled, it takes the job along."""
@@ -213,7 +236,7 @@ class Session:
         """Ask a job to stop; it is shown as cancelled within `CANCEL_SECONDS`."""
         if job.ended:
             return
-        job.message = "Cancelling"
+        job.message, job.cancelling = "Cancelling", True
         self._changed(job)
 
         async def stop() -> None:
@@ -294,7 +317,7 @@ class Session:
             case JobProgress():
                 job.state = "running"
                 job.stage, job.rollouts, job.budget = event.stage, event.rollouts, event.budget
-                if job.message != "Cancelling":
+                if not job.cancelling:
                     job.message = event.message
                 job.best_evidence = event.best_evidence or job.best_evidence
                 self._changed(job)
@@ -304,8 +327,7 @@ class Session:
                 job.fixes.sort(key=lambda fix: fix.found.rank)
                 self._changed(job)
             case JobDone():
-                known = {fix.found.id: fix for fix in job.fixes}
-                job.fixes = [self._ranked(job, known.get(found.id), found) for found in event.fixes]
+                job.take(event.fixes)
                 job.stopped, job.notes = event.stopped, tuple(event.notes)
                 job.located = event.located
                 job.trace = event.trace or job.trace
@@ -313,7 +335,7 @@ class Session:
                 if job.fixes:
                     job.best_evidence = job.fixes[0].found.evidence
                 cancelled = event.stopped == "cancelled"
-                self._end(job, "cancelled" if cancelled else "done", _end_words(job, event))
+                self._end(job, "cancelled" if cancelled else "done", end_words(job, event))
             case JobFailed():
                 if event.kind == "Cancelled":
                     self._end(job, "cancelled", "Cancelled")
@@ -321,22 +343,16 @@ class Session:
                     job.cure = event.cure
                     self._end(job, "failed", event.message)
 
-    def _ranked(self, job: Job, known: JobFix | None, found: FoundFix) -> JobFix:
-        if known is None:
-            return JobFix(f"{job.id}.{found.id}", job.folder, found)
-        known.found = found
-        return known
-
     def _on_lost(self, folder: Folder, how: str) -> None:
         self.trouble = f"The engine of {folder.path.name} stopped unexpectedly ({how}); it starts again on need."
         for job in list(self.jobs.values()):
             if job.folder == folder and not job.ended:
-                job.cure = "Start the fix again; the engine restarts by itself."
-                self._end(job, "failed", f"The engine stopped unexpectedly ({how}) and this job was lost.")
+                job.cure = "Continue it, or start the fix again; the engine restarts by itself."
+                self._end(job, "failed", f"The engine stopped unexpectedly ({how}), and this job with it.", INTERRUPTED)
         self._status()
 
-    def _end(self, job: Job, state: str, message: str) -> None:
-        job.state, job.stage, job.message = state, "done", message
+    def _end(self, job: Job, state: str, message: str, stopped: str | None = None) -> None:
+        job.state, job.stage, job.message, job.stopped = state, "done", message, stopped or job.stopped
         self._changed(job)
 
     def _changed(self, job: Job) -> None:
@@ -370,23 +386,10 @@ class Session:
         self._closing = True
         for job in list(self.jobs.values()):
             if not job.ended:
-                self._end(job, "cancelled", "The server is shutting down")
+                self._end(job, "cancelled", "The server is shutting down", CLOSED)
+        await self.kept.close()
         await asyncio.gather(*(engine.close() for engine in self._engines.values()), return_exceptions=True)
         for task in list(self._tasks):
             task.cancel()
         if self.temporary is not None:
             await asyncio.to_thread(self.temporary.cleanup)
-
-
-def _end_words(job: Job, event: JobDone) -> str:
-    if job.kind == "index":
-        return " ".join(event.notes)
-    if event.stopped == "cancelled":
-        return "Cancelled"
-    if event.located is not None:
-        return f"{len(event.located['symbols'])} suspected places"
-    if not job.fixes:
-        return "No fix was found. " + " ".join(event.notes)
-    best = job.fixes[0].found
-    count = "1 fix" if len(job.fixes) == 1 else f"{len(job.fixes)} fixes"
-    return f"{count}; the best: {best.words}."

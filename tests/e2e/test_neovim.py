@@ -293,6 +293,69 @@ def test_a_job_is_cancelled_and_status_says_so(neovim: RunNeovim, project: Path)
     check_untouched(project)
 
 
+def test_a_killed_server_starts_again_and_the_fix_goes_on(neovim: RunNeovim, project: Path) -> None:
+    slow = Rule(REPAIR.answers, match=REPAIR.match, delay=3.0)
+    with serve_scripted(FILES, PIECES, REPRODUCTION, slow, JUDGE) as server:
+        neovim(
+            f"""
+            vim.cmd('PatchwrightResume')
+            assert(said('no fix was interrupted')(), vim.inspect(notes))
+            vim.cmd('PatchwrightFix ' .. {json.dumps(ISSUE)})
+            wait('repair', function() local job = fix_job(); return job and job.stage == 'repair' end)
+            local before = fix_job()
+            for _, pid in ipairs(vim.api.nvim_get_proc_children(vim.fn.getpid())) do vim.uv.kill(pid, 'sigkill') end
+            wait('the loss', said('the server stopped unexpectedly and starts again'))
+            is(fix_job().message, 'The server stopped.')
+            wait('a new server', function()
+              local found = vim.lsp.get_clients({{ bufnr = 0, name = 'patchwright' }})[1]
+              local new = found and found.id ~= client.id and found.initialized
+              client = new and found or client
+              return new
+            end)
+            wait('the question', said('Patchwright stopped while it was fixing'))
+            assert(said('Decide with :PatchwrightResume')(), vim.inspect(notes))
+            local shown
+            vim.ui.select = function(items, options, choose)
+              shown = vim.tbl_map(options.format_item, items)
+              choose(items[1], 1)
+            end
+            vim.cmd('PatchwrightResume')
+            is(table.concat(shown, '|'), ('Continue: %s|Discard: %s'):format(before.title, before.title))
+            wait('the end of the job', ended())
+            is(fix_job().job, before.job)
+            is(#fix_job().fixes, 1)
+            """,
+            model=server.url,
+        )
+    check_untouched(project)
+
+
+def test_a_server_that_keeps_dying_is_left_alone_and_one_that_is_stopped_too(neovim: RunNeovim) -> None:
+    neovim("""
+    local function running()
+      local found = vim.lsp.get_clients({ bufnr = 0, name = 'patchwright' })[1]
+      return found and found.initialized and not found:is_stopped() and found
+    end
+    for _ = 1, 3 do
+      for _, pid in ipairs(vim.api.nvim_get_proc_children(vim.fn.getpid())) do vim.uv.kill(pid, 'sigkill') end
+      wait('another server', function() return running() and running().id ~= client.id end)
+      client = running()
+    end
+    for _, pid in ipairs(vim.api.nvim_get_proc_children(vim.fn.getpid())) do vim.uv.kill(pid, 'sigkill') end
+    wait('the last word', said('stopped unexpectedly 4 times within 5 minutes and is not started again'))
+    vim.wait(1000)
+    is(#vim.lsp.get_clients({ name = 'patchwright' }), 0)
+    vim.cmd('edit')
+    wait('one that was asked for', running)
+    client = running()
+    client:stop(true)
+    wait('its end', function() return #vim.lsp.get_clients({ name = 'patchwright' }) == 0 end)
+    vim.wait(1000)
+    is(#vim.lsp.get_clients({ name = 'patchwright' }), 0)
+    is(#vim.tbl_filter(function(note) return note:find('stopped unexpectedly', 1, true) end, notes), 4)
+    """)
+
+
 def test_what_goes_wrong_is_said(neovim: RunNeovim, project: Path, model: ScriptedServer) -> None:
     neovim(
         """

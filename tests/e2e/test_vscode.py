@@ -378,6 +378,30 @@ def test_a_missing_server_is_said_with_its_cure_and_a_killed_one_starts_again(vs
     )
 
 
+def test_a_fix_goes_on_when_its_server_was_killed(vscode: Story, project: Path) -> None:
+    slow = Rule(REPAIR.answers, match=REPAIR.match, delay=5.0)
+    with serve_scripted(FILES, PIECES, REPRODUCTION, slow, JUDGE) as model:
+        vscode(
+            """
+            const fs = await import('node:fs');
+            await window.ready();
+            await window.run('Fix an Issue…');
+            await window.answer('Fix an issue', given.issue);
+            await window.until('repair', async () => (await window.statusText()).includes('repair'));
+            process.kill(Number(fs.readFileSync(`${given.command}.pid`, 'utf8')), 'SIGKILL');
+            const question = await window.toast('Patchwright stopped while it was fixing');
+            await window.page.locator('.activitybar .action-label[aria-label^="Patchwright"]').click();
+            await window.treeRows.filter({ hasText: 'Stopped with the server before it was done.' }).waitFor();
+            await question.getByText('Continue', { exact: true }).click();
+            await window.toast('attempt 1 of 2');
+            await window.toast('1 fix; the best');
+            await window.treeRows.filter({ hasText: '1. Verified: reproduction passes' }).waitFor();
+            """,
+            model=model.url,
+        )
+    check_untouched(project)
+
+
 def test_nothing_runs_in_a_folder_that_is_not_trusted(vscode: Story, command: Path) -> None:
     vscode(
         """

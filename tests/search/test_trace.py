@@ -280,3 +280,32 @@ def test_a_resumed_search_pays_only_for_what_is_new(tmp_path: Path) -> None:
     again = read_recording(tmp_path / "b.jsonl").of(model)
     assert len(again.completions) == 2
     assert json.loads((tmp_path / "b.jsonl").read_text().splitlines()[1])["replayed"] is True
+
+
+def test_what_was_paid_before_a_search_that_was_killed_again_is_not_paid_a_third_time(tmp_path: Path) -> None:
+    model = CountingModel()
+    with Trace(tmp_path / "a.jsonl") as trace:
+        first = RecordedModel(model, trace)
+        for text in ("one", "two"):
+            first.complete(ask(text), CancelToken(), stage="repair")
+    with Trace(tmp_path / "b.jsonl") as trace:
+        trace.step("start", resumed=str(tmp_path / "a.jsonl"))
+        second = RecordedModel(model, trace, read_recording(tmp_path / "a.jsonl").of(model))
+        second.complete(ask("one"), CancelToken(), stage="repair")  # and here it is killed
+    with Trace(tmp_path / "c.jsonl") as trace:
+        trace.step("start", resumed=str(tmp_path / "b.jsonl"))
+        third = RecordedModel(model, trace, read_recording(tmp_path / "b.jsonl").of(model))
+        answers = [third.complete(ask(text), CancelToken(), stage="repair").completions[0] for text in ("one", "two")]
+    assert [one.answer for one in answers] == ["answer 1", "answer 2"]
+    assert model.calls == 2
+
+
+@pytest.mark.parametrize("before", ["gone.jsonl", "b.jsonl", "no_trace.jsonl", ""])
+def test_a_trace_is_read_alone_when_the_one_before_it_cannot_be(tmp_path: Path, before: str) -> None:
+    (tmp_path / "no_trace.jsonl").write_text("not one of ours\n")
+    with Trace(tmp_path / "b.jsonl") as trace:
+        trace.step("start", resumed=str(tmp_path / before))
+        RecordedModel(CountingModel(), trace).complete(ask("one"), CancelToken(), stage="repair")
+    recorded = read_recording(tmp_path / "b.jsonl")
+    assert recorded.damaged == 0
+    assert sum(len(part.completions) for part in recorded.parts) == 1

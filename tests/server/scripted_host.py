@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from patchwright_engine.control import CancelToken, Progress, ProgressSink, ignore_progress
 from patchwright_engine.errors import ModelUnavailable
 from patchwright_engine.host.__main__ import leave, main
+from patchwright_engine.search.trace import Trace
 from patchwright_engine.types import Cost, Evidence, FileEdit, Fix, FixResult, FixRun, Patch, RepoPath
 
 if TYPE_CHECKING:
@@ -21,11 +22,16 @@ CALC = RepoPath("calc.py")
 
 
 def scripted_fix(request: "FixRequest", *, cancel: CancelToken, progress: ProgressSink = ignore_progress, on_fix=None):
-    """fix, two, weak, new, slow, stubborn, no-model, bug, die, print."""
+    """fix, two, weak, new, slow, cut, early, stubborn, no-model, bug, die, print."""
     word = request.issue.text.split()[0]
     progress(Progress("understand", f"working on {word}", rollouts=1, budget=4))
     fixes: tuple[Fix, ...] = ()
-    if word == "slow":
+    if word == "cut" and request.resume is None:  # its trace shows that it was there; it goes on when it is resumed
+        assert request.trace is not None
+        with Trace(request.trace) as trace:
+            trace.step("start", issue=request.issue.text)
+    held = (word == "cut" and request.resume is None) or (word == "early" and (request.root / "hold").exists())
+    if word == "slow" or held:
         while not cancel.wait(0.05):
             progress(Progress("repair", "still working", rollouts=2, budget=4))
         cancel.check()
@@ -40,7 +46,7 @@ def scripted_fix(request: "FixRequest", *, cancel: CancelToken, progress: Progre
     elif word == "print":
         os.write(1, b"native code prints\n")
         print("and Python too", flush=True)  # noqa: T201
-    if word in ("fix", "two", "weak", "print", "moved"):
+    if word in ("fix", "two", "weak", "print", "moved", "cut", "early"):
         before = request.overlays.get(CALC) or (request.root / CALC).read_text(encoding="utf-8")
         after = before.replace("a - b", "a + b")
         edits = [FileEdit(CALC, before, after)]

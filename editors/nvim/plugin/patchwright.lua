@@ -22,4 +22,5 @@ command('PatchwrightLocateTest', 'locate_test', { desc = 'Where the failing test
 command('PatchwrightDeeper', 'deeper', { desc = 'Search on for the last issue with the next budget' })
 command('PatchwrightReport', 'report', { desc = 'Show the last search as a page in the browser' })
 command('PatchwrightCancel', 'cancel', { desc = 'Cancel all running jobs' })
+command('PatchwrightResume', 'resume', { desc = 'Go on with a fix that was interrupted, or give it up' })
 command('PatchwrightStatus', 'status', { desc = 'What Patchwright is doing' })

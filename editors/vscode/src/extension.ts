@@ -142,10 +142,9 @@ function commands(context: vscode.ExtensionContext, parts: Parts): vscode.Dispos
       }
       return await server.command('fixDeeper', { job: job.job });
     }),
-    on('cancelJobs', async (argument) => {
-      const job = jobOf(argument);
-      return await server.command('cancel', job ? { job: job.job } : {});
-    }),
+    on('cancelJobs', (argument) => server.command('cancel', only(jobOf(argument)))),
+    on('continueJob', (argument) => server.command('resume', only(jobOf(argument)))),
+    on('discardJob', (argument) => server.command('discard', only(jobOf(argument)))),
     onJob('showReport', (job) => reports.show(job)),
     onJob('openTrace', (job) => server.command('showTrace', { job: job.job, page: false })),
     on('rebuildIndex', () => server.command('reindex', {})),
@@ -175,6 +174,11 @@ function givenIssue(argument: unknown): Issue | undefined {
 
 function jobOf(argument: unknown): Job | undefined {
   return typeof argument === 'object' && argument !== null && 'job' in argument ? (argument as { job: Job }).job : undefined;
+}
+
+/** The argument of a command that means one job, or all of them. */
+function only(job: Job | undefined): { job?: string } {
+  return job ? { job: job.job } : {};
 }
 
 function fixOf(argument: unknown): Fix | undefined {

@@ -21,11 +21,11 @@ export class Jobs {
     }
   }
 
-  /** The server went away, and its jobs and fixes with it. */
+  /** The server went away, and its fixes with it. The next one tells of the jobs that can go on. */
   clear(): void {
     for (const job of [...this.known.values()]) {
       if (!ended(job)) {
-        this.update({ ...job, state: 'failed', stage: 'done', message: 'The server stopped and this job was lost.' });
+        this.update({ ...job, state: 'failed', stage: 'done', message: 'The server stopped.' });
       }
     }
     this.known.clear();

@@ -6,10 +6,10 @@ import type { Server } from './server';
 import { ended, type Job } from './protocol';
 import { percentage, progressWords } from './words';
 
-/** Show a cancellable notification for every fix, from its first sign of life to its end. */
+/** Show a cancellable notification for every fix, from its first sign of life, or from where it goes on, to its end. */
 export function showProgress(jobs: Jobs, server: Server): void {
   jobs.listeners.push((job, before) => {
-    if (job.kind === 'fix' && !before && !ended(job)) {
+    if (job.kind === 'fix' && (!before || ended(before)) && !ended(job)) {
       void follow(job, jobs, server);
     }
   });

@@ -112,3 +112,8 @@ export const ENDED: ReadonlySet<JobState> = new Set(['done', 'cancelled', 'faile
 export function ended(job: Job): boolean {
   return ENDED.has(job.state);
 }
+
+/** Whether a job's process died and it can go on: `patchwright.resume`. */
+export function interrupted(job: Job): boolean {
+  return ended(job) && job.stopped === 'interrupted';
+}

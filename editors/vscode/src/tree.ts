@@ -2,7 +2,7 @@
 import * as vscode from 'vscode';
 import type { Jobs } from './jobs';
 import type { Server } from './server';
-import { ended, type Fix, type FixReport, type Job } from './protocol';
+import { ended, interrupted, type Fix, type FixReport, type Job } from './protocol';
 import { fixIcon, fixState, fixWords, jobIcon, progressWords } from './words';
 
 /** A line below a fix. */
@@ -60,7 +60,7 @@ function jobItem(job: Job): vscode.TreeItem {
   item.description = progressWords(job);
   item.tooltip = [job.title, progressWords(job), job.cure].filter(Boolean).join('\n');
   item.accessibilityInformation = { label: `${job.title}, ${job.state}, ${progressWords(job)}` };
-  item.contextValue = ended(job) ? 'endedJob' : 'runningJob';
+  item.contextValue = interrupted(job) ? 'interruptedJob' : ended(job) ? 'endedJob' : 'runningJob';
   return item;
 }
 

@@ -1,5 +1,5 @@
 /** What is shown of jobs, fixes and places, in words and icons. Knows no VS Code, so that it is tested alone. */
-import { ended, type Fix, type Job, type Status, type SuspectedPlace } from './protocol';
+import { ended, interrupted, type Fix, type Job, type Status, type SuspectedPlace } from './protocol';
 
 /** What the extension can say of the server without asking it. `stopped`: not started yet, or on the user's word. */
 export type Life = 'stopped' | 'untrusted' | 'starting' | 'running' | 'missing' | 'failed';
@@ -51,6 +51,9 @@ export function fixIcon(fix: Fix): string {
 export function jobIcon(job: Job): string {
   if (!ended(job)) {
     return 'loading~spin';
+  }
+  if (interrupted(job)) {
+    return 'debug-pause';
   }
   if (job.state === 'failed') {
     return 'error';

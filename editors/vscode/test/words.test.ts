@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Jobs } from '../src/jobs';
 import type { Fix, Job, Status } from '../src/protocol';
-import { fixIcon, fixState, fixWords, percentage, progressWords, reasonWords, statusLine } from '../src/words';
+import { fixIcon, fixState, fixWords, jobIcon, percentage, progressWords, reasonWords, statusLine } from '../src/words';
 
 const FIX: Fix = {
   id: 'j.1', rank: 1, evidence: 'reproduced', verified: true, words: 'a reproduction passes', title: 'calc.py +1 -1',
@@ -63,6 +63,13 @@ test('jobs are kept newest first, and a lost server ends the running ones', () =
   jobs.clear();
   assert.deepEqual(told, ['b running failed', 'i running failed']);
   assert.deepEqual(jobs.fixing(), []);
+});
+
+test('a job that can go on does not look like one that failed', () => {
+  const lost: Job = { ...JOB, state: 'failed', stopped: 'interrupted' };
+  assert.equal(jobIcon(lost), 'debug-pause');
+  assert.equal(jobIcon({ ...lost, stopped: null }), 'error');
+  assert.equal(jobIcon({ ...lost, state: 'running' }), 'loading~spin');
 });
 
 test('old jobs that ended are forgotten, running ones never', () => {

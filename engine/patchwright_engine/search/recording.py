@@ -6,7 +6,7 @@ asked anew, and those of another model are refused. A cache is never trusted, an
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,12 +84,37 @@ def another_model(recording: Recording, name: str) -> BadInput:
 
 
 def read_recording(path: Path) -> Recorded:
-    """The exchanges in the trace at `path`.
+    """The exchanges in the trace at `path`, and in those that it went on from, as far as they are still there.
+
+    A search that was killed soon after it was resumed has not walked over all that was paid for before.
 
     Raises:
         BadInput: it cannot be read, or is no trace.
     """
-    return load_recording(read_lines(path))
+    recorded, before = _read(path)
+    parts, seen = recorded.parts, {path}
+    while before is not None and before not in seen and before.is_file():
+        seen.add(before)
+        try:
+            earlier, before = _read(before)
+        except BadInput:
+            break
+        parts = earlier.parts + parts
+    return Recorded(parts, recorded.damaged)
+
+
+def _read(path: Path) -> tuple[Recorded, Path | None]:
+    """What one trace holds, and the one that it went on from."""
+    before: list[Path] = []
+
+    def noting() -> Iterator[dict[str, Any] | None]:
+        for step in read_lines(path):
+            if step is not None and step["kind"] == "start" and isinstance(step.get("resumed"), str):
+                before.append(Path(step["resumed"]))
+            yield step
+
+    recorded = load_recording(noting())
+    return recorded, before[-1] if before else None
 
 
 def load_recording(steps: Iterable[Mapping[str, Any] | None]) -> Recorded:

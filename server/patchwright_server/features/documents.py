@@ -4,6 +4,7 @@ from lsprotocol import types
 from pygls.uris import to_fs_path
 
 from patchwright_server.convert import apply_change, file_path
+from patchwright_server.features.resume import offer_left
 from patchwright_server.language_server import PatchwrightServer
 
 
@@ -41,3 +42,4 @@ def register(server: PatchwrightServer) -> None:
             if path:
                 ls.session.add_folder(folder.uri, path)
                 ls.session.start_index(ls.session.folders[folder.uri], quiet=True)
+                ls.session.spawn(offer_left(ls, ls.session.folders[folder.uri]))

@@ -9,6 +9,7 @@ from pygls.uris import to_fs_path
 
 from patchwright_server import convert
 from patchwright_server.features.configuration import pull_settings, take_options
+from patchwright_server.features.resume import offer_left
 from patchwright_server.language_server import PatchwrightServer
 
 WATCH_SECONDS = 2.0
@@ -33,7 +34,7 @@ def register(server: PatchwrightServer) -> None:
 
     @server.feature(types.INITIALIZED)
     async def initialized(ls: PatchwrightServer, _params: types.InitializedParams) -> None:
-        """Ask for what the client only tells on request, then warm the index of each folder."""
+        """Ask for what the client only tells on request, then warm each folder's index and offer what was left."""
         if ls.process_id is not None:
             ls.session.spawn(_watch_client(ls, ls.process_id))
         registrations = _registrations(ls)
@@ -45,6 +46,7 @@ def register(server: PatchwrightServer) -> None:
             ls.session.configured.set()
         for folder in list(ls.session.folders.values()):
             ls.session.start_index(folder, quiet=True)
+            ls.session.spawn(offer_left(ls, folder))
 
     @server.feature(types.SHUTDOWN)
     async def shutdown(ls: PatchwrightServer, _params: None) -> None:

@@ -29,6 +29,27 @@ local function on_status(_, value)
   status = value
 end
 
+--- The server asks whether interrupted jobs should go on. A prompt in the middle of typing would be no question, so
+--- it waits for :PatchwrightResume; not answered, it is asked again by the next server.
+local function on_question(_, params)
+  tell(params.message .. ' Decide with :PatchwrightResume')
+  local waiting, is_main = coroutine.running()
+  if waiting and not is_main then
+    coroutine.yield()
+  end
+  return vim.NIL
+end
+
+--- The server died, and its jobs with it; the next one tells which can go on.
+local function on_lost()
+  status = nil
+  for _, job in pairs(jobs) do
+    if job.state == 'starting' or job.state == 'running' then
+      job.state, job.message = 'failed', 'The server stopped.'
+    end
+  end
+end
+
 --- Start the server for source files and set its options.
 --- @param options? { cmd?: string[], model?: string, budget?: string|integer, python?: string, testCommand?: string, testTimeout?: number }
 function M.setup(options)
@@ -39,7 +60,12 @@ function M.setup(options)
   end
   local config = {
     settings = { patchwright = next(settings) and settings or vim.empty_dict() },
-    handlers = { ['patchwright/jobUpdated'] = on_job, ['patchwright/status'] = on_status },
+    handlers = {
+      ['patchwright/jobUpdated'] = on_job,
+      ['patchwright/status'] = on_status,
+      ['window/showMessageRequest'] = on_question,
+    },
+    on_exit = require('patchwright.revive').on_exit(tell, on_lost),
   }
   if options.cmd then
     config.cmd = options.cmd
@@ -279,6 +305,32 @@ end
 function M.cancel()
   run('cancel', vim.empty_dict(), function(result)
     tell(#result.jobs == 0 and 'nothing is running' or 'cancelled')
+  end)
+end
+
+--- :PatchwrightResume. Go on with a fix that was cut off, or give it up.
+function M.resume()
+  local choices = {}
+  for _, id in ipairs(order) do
+    local job = jobs[id]
+    if job.state == 'failed' and job.stopped == 'interrupted' then
+      table.insert(choices, { 'resume', 'Continue', job })
+      table.insert(choices, { 'discard', 'Discard', job })
+    end
+  end
+  if #choices == 0 then
+    return tell('no fix was interrupted')
+  end
+  vim.ui.select(choices, {
+    prompt = 'Patchwright: interrupted',
+    kind = 'patchwright',
+    format_item = function(choice)
+      return ('%s: %s'):format(choice[2], choice[3].title)
+    end,
+  }, function(choice)
+    if choice then
+      run(choice[1], { job = choice[3].job })
+    end
   end)
 end
 
