@@ -9,7 +9,7 @@ from patchwright_engine.control import CancelToken
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.types import Snapshot
 from patchwright_engine.verify.environment import TestEnvironment
-from patchwright_engine.verify.reproduction import Reproduction, check_reproduction
+from patchwright_engine.verify.reproduction import Reproduction, check_reproduction, errors_of_today
 from patchwright_engine.verify.workspace import WorkspaceCopy
 
 ISSUE = "mean([]) raises ZeroDivisionError: division by zero. It should return 0 for an empty list."
@@ -127,3 +127,42 @@ def test_a_test_that_differs_from_run_to_run_is_refused(check: Check) -> None:
     reproduction = check(source, runner="pytest")
     assert not reproduction.valid
     assert "deterministic" in reproduction.reason
+
+
+ROUND = "mean([]) raises ZeroDivisionError\n\nIt should return 0 for an empty list."
+
+
+@pytest.mark.parametrize("runner", ["pytest", "unittest"])
+def test_a_test_that_asks_for_what_the_issue_complains_of_is_refused(check: Check, runner: str) -> None:
+    case = "import unittest\nfrom stats.mean import mean\nclass T(unittest.TestCase):\n    def test_it(self):\n"
+    wrong = check(f"{case}        with self.assertRaises(ZeroDivisionError):\n            mean([2])\n", ROUND, runner)
+    assert not wrong.valid
+    assert wrong.reason.endswith("The issue complains of ZeroDivisionError: assert what should come instead of it.")
+    today = check(f"{case}        self.assertRaises(ZeroDivisionError, mean, [])\n", ROUND, runner)
+    assert today.reason.startswith("The test passes on the unpatched code")
+    assert "complains of ZeroDivisionError" in today.reason
+    other = check(f"{case}        with self.assertRaises(ValueError):\n            mean([2])\n", ROUND, runner)
+    assert other.valid, other.reason
+
+
+def test_under_pytest_too(check: Check) -> None:
+    source = "import pytest\nfrom stats.mean import mean\ndef test_it():\n    with pytest.raises(ZeroDivisionError):\n"
+    assert "wrong way round" in check(f"{source}        mean([2])\n", ROUND, "pytest").reason
+
+
+@pytest.mark.parametrize(
+    ("issue", "errors"),
+    [
+        ("f(2) raises a KeyError", {"KeyError"}),
+        ("`parse` crashes with json.JSONDecodeError", {"JSONDecodeError"}),
+        ("parse fails with `ValueError` for 3", {"ValueError"}),
+        ("f breaks\n\nTraceback (most recent call last):\n  File ...\nlib.errors.ParseError: no", {"ParseError"}),
+        ("f breaks\n\n>>> f(1)\nRecursionError: maximum recursion depth exceeded\n", {"RecursionError"}),
+        ("f({}) should raise ValueError", set()),
+        ("f({}) does not raise ValueError", set()),
+        ("f is silent\n\nf([]) raises ValueError, f({}) does not.", set()),
+        ("ValueError is documented, and never comes", set()),
+    ],
+)
+def test_what_an_issue_complains_of(issue: str, errors: set[str]) -> None:
+    assert errors_of_today(issue) == errors

@@ -44,7 +44,15 @@ _NEVER_ENDS = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 """How issues speak of code that does not come to an end."""
+_SHOWN_ERROR = re.compile(r"^(?:E +)?((?:\w+\.)*[A-Z]\w*(?:Error|Exception|Warning))(?::|$)", re.MULTILINE)
+"""The last line of a traceback."""
+_TOLD_ERROR = re.compile(
+    r"\b(?:raises|throws|(?:crash|fail)(?:es|s|ed)? with)(?: an?| the)? `?((?:\w+\.)*[A-Z]\w*(?:Error|Exception))\b"
+)
+_WANTED_ERROR = re.compile(r"DID NOT RAISE (?:any of )?\(?(?:<class ')?((?:\w+\.)*\w+)|^((?:\w+\.)*\w+) not raised")
+_ASKED_ERROR = re.compile(r"\b(?:raises|assertRaises(?:Regex)?)\(\s*(?:r?['\"][^'\"]*['\"],\s*)?((?:\w+\.)*\w+)")
 _UNENDED = "The test was still running at the time limit. Write a test that ends quickly."
+_NOT_TODAY = "The issue complains of {}: assert what should come instead of it."
 _TEST_SHARE = 0.25
 """The part of a run's time limit after which one test of it is stopped."""
 _REPEAT_BELOW_SECONDS = 10.0
@@ -136,6 +144,17 @@ def speaks_of_no_end(issue_text: str) -> bool:
     return _NEVER_ENDS.search(issue_text) is not None
 
 
+def errors_of_today(issue_text: str) -> frozenset[str]:
+    """The exceptions that an issue complains of: those of its tracebacks, and those that its title says are raised."""
+    title = issue_text.strip().partition("\n")[0]
+    names = [*_SHOWN_ERROR.findall(issue_text), *_TOLD_ERROR.findall(title)]
+    return frozenset(map(_last_part, names))
+
+
+def _last_part(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
 def _judge(before: TestReport, path: RepoPath, source: str, issue_text: str) -> tuple[bool, str, str]:
     """(valid, reason, what to show)."""
     if before.run.outcome == "timeout":
@@ -163,7 +182,9 @@ def _judge(before: TestReport, path: RepoPath, source: str, issue_text: str) -> 
     if not failing:
         if not before.with_outcome("passed"):
             return False, "The test is skipped here, so it shows nothing. Write one that runs.", ""
-        return False, "The test passes on the unpatched code, so it does not show the issue.", ""
+        asked = {_last_part(name) for name in _ASKED_ERROR.findall(source)} & errors_of_today(issue_text)
+        hint = f" {_NOT_TODAY.format(min(asked))}" if asked else ""
+        return False, f"The test passes on the unpatched code, so it does not show the issue.{hint}", ""
     for test in failing:
         failure = before.failures[test]
         mistake = _mistake(failure, path, source, issue_text)
@@ -178,6 +199,10 @@ def _mistake(failure: TestFailure, path: RepoPath, source: str, issue_text: str)
     inside = [frame for frame in failure.frames if frame.inside]
     if not inside:
         return f"The failure ({_headline(failure)}) does not come from the project's code."
+    wanted = _WANTED_ERROR.search(failure.message)
+    name = _last_part(wanted[1] or wanted[2]) if wanted is not None else ""
+    if failure.exception in _ASSERTIONS and name in errors_of_today(issue_text):
+        return f"The test is the wrong way round. {_NOT_TODAY.format(name)}"
     if failure.exception == STOPPED:
         meant = speaks_of_no_end(issue_text) and any(frame.path != path for frame in inside)
         return None if meant else _UNENDED
