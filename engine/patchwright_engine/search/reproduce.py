@@ -1,4 +1,4 @@
-"""Reproduction tests: written by the model, run by us, kept only when they fail before for the issue's reason.
+"""Reproduction tests: written by the model or shown in the issue, run by us, kept if they fail for the issue's reason.
 
 They are written as the project's own tests are: in their framework, with their imports, run where the nearest of them
 lie. The model sees these when its first attempts were no use. A valid reproduction is evidence, and its failure is the
@@ -10,7 +10,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from patchwright_engine.index import Index
@@ -18,6 +18,7 @@ from patchwright_engine.model.backend import CompletionRequest, Message
 from patchwright_engine.model.prompting import load_examples, render
 from patchwright_engine.repair.answers import read_answer
 from patchwright_engine.search.frameworks import PYTEST, Framework, framework_of
+from patchwright_engine.search.issue_code import NOT_THIS, VOTES, issue_tests, shows_complaint
 from patchwright_engine.search.job import FENCE_CLOSE, FENCE_OPEN, Job
 from patchwright_engine.search.locate import ScoredLocation
 from patchwright_engine.search.nearby_tests import Excerpt, nearby_tests
@@ -50,6 +51,8 @@ class Claims:
 
     votes: Counter[str] = field(default_factory=Counter)
     judged: dict[str, Reproduction] = field(default_factory=dict)
+    shown: set[str] = field(default_factory=set)
+    """Those that are code of the issue itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,11 @@ def reproduce(
     )
     messages = reproduction_prompt(job.issue_text, imports, feedback or "", framework, shown)
     folder = PurePosixPath(near.path).parent.as_posix() if near is not None else None
+    if not claims.votes:
+        for test in issue_tests(job.issue.text):
+            for claim in split_claims(test, framework.base, framework.header):
+                claims.shown.add(claim)
+                claims.votes[claim] = VOTES
     for asserting, count in openings:
         request = CompletionRequest(
             messages,
@@ -114,7 +122,10 @@ def reproduce(
         reproduction = claims.judged.get(claim)
         if reproduction is None:
             job.report("reproduce", f"running reproduction {number} of {min(len(claims.votes), TRIED)}")
-            reproduction = claims.judged[claim] = try_reproduction(claim, context, job.cancel, folder)
+            reproduction = try_reproduction(claim, context, job.cancel, folder)
+            if claim in claims.shown and reproduction.valid and not shows_complaint(reproduction, job.issue.text):
+                reproduction = replace(reproduction, valid=False, reason=NOT_THIS)
+            claims.judged[claim] = reproduction
         job.trace.step(
             "reproduction",
             path=reproduction.path,
