@@ -138,7 +138,17 @@ def test_no_turn_of_the_loop_takes_long_while_a_job_runs(
         {
             "processId": None,
             "rootUri": root.as_uri(),
-            "capabilities": {"window": {"workDoneProgress": True}, "workspace": {"applyEdit": True}},
+            "capabilities": {
+                "window": {"workDoneProgress": True},
+                "workspace": {"applyEdit": True, "workspaceEdit": {"documentChanges": True}},
+                "textDocument": {
+                    "codeAction": {
+                        "codeActionLiteralSupport": {"codeActionKind": {"valueSet": ["quickfix"]}},
+                        "dataSupport": True,
+                        "resolveSupport": {"properties": ["edit"]},
+                    }
+                },
+            },
         },
     )
     session.give("initialized", params={})
