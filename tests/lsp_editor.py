@@ -2,11 +2,12 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_lsp
 from lsprotocol import types
 from pygls.uris import from_fs_path
@@ -16,6 +17,18 @@ from patchwright_server.protocol import plain_converter
 
 SCRIPTED = (sys.executable, str(Path(__file__).parent / "server" / "scripted_server.py"))
 REAL = (sys.executable, "-P", "-m", "patchwright_server")
+
+
+@contextmanager
+def untouched_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: Mapping[str, str]) -> Iterator[Path]:
+    """A project which no test may change on disk (edits are the client's to make), and a home of its own."""
+    monkeypatch.setenv("PATCHWRIGHT_HOME", str(tmp_path / "home"))
+    root = (tmp_path / "project").resolve()
+    root.mkdir()
+    for path, text in files.items():
+        (root / path).write_text(text, encoding="utf-8")
+    yield root
+    assert {path.name: path.read_text(encoding="utf-8") for path in root.iterdir()} == files
 
 
 class Editor:

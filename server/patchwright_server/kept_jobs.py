@@ -11,10 +11,10 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from patchwright_engine.config import folders
 from patchwright_engine.errors import BadInput
@@ -130,24 +130,21 @@ def _entry(job: Job, known: Entry | None) -> Entry:
     return Entry(
         job=job.id,
         root=str(job.folder.path),
-        text=request.text,
-        origin=request.origin,
-        path=request.path,
-        line=request.line,
-        test_command=request.test_command,
-        test_here=request.test_here,
-        budget=job.budget_name if job.trace else request.budget,
-        resume=request.resume,
+        **{**_said(request), "budget": job.budget_name if job.trace else request.budget},
         trace=job.trace,
         since=known.since if known else time.time(),
         pid=os.getpid(),
     )
 
 
+def _said(source: IssueRequest | Entry) -> dict[str, Any]:
+    """What the user asked for: an entry holds all of a request but its folder, under the same names."""
+    return {one.name: getattr(source, one.name) for one in fields(IssueRequest) if one.name != "folder"}
+
+
 def _job(entry: Entry, folder: Folder) -> Job:
     """A left job as clients are shown it until somebody decides."""
-    same = ("text", "origin", "path", "line", "test_command", "test_here", "budget", "resume")
-    request = IssueRequest(folder, **{name: getattr(entry, name) for name in same})
+    request = IssueRequest(folder, **_said(entry))
     job = Job(entry.job, "fix", folder, request, state="failed", stage="done", stopped=INTERRUPTED, trace=entry.trace)
     job.budget_name = entry.budget or job.budget_name
     job.message = "Stopped with the server before it was done."

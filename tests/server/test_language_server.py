@@ -14,7 +14,7 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from lsp_editor import REAL, SCRIPTED, Editor, editor, stop
+from lsp_editor import REAL, SCRIPTED, Editor, editor, stop, untouched_project
 from patchwright_engine.search.budget import MAX_ROLLOUTS
 
 CALC = "# 😀 é\ndef add(a, b):\n    return '😀é', a - b\n"
@@ -25,15 +25,8 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A project of two files, which no test may change on disk: edits are the client's to make."""
-    monkeypatch.setenv("PATCHWRIGHT_HOME", str(tmp_path / "home"))
-    root = (tmp_path / "project").resolve()
-    root.mkdir()
-    (root / "calc.py").write_text(CALC, encoding="utf-8")
-    (root / "other.py").write_text("x = 1\n")
-    yield root
-    assert (root / "calc.py").read_text(encoding="utf-8") == CALC
-    assert sorted(path.name for path in root.iterdir()) == ["calc.py", "other.py"]
+    with untouched_project(tmp_path, monkeypatch, {"calc.py": CALC, "other.py": "x = 1\n"}) as root:
+        yield root
 
 
 def names_llm_tag(capabilities: types.ClientCapabilities) -> None:

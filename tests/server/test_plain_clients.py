@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from lsprotocol import types
 
-from lsp_editor import Editor, editor
+from lsp_editor import Editor, editor, untouched_project
 
 CALC = "# 😀 é\ndef add(a, b):\n    return '😀é', a - b\n"
 FIXED = CALC.replace("a - b", "a + b")
@@ -17,14 +17,8 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A project of one file, which no test may change on disk."""
-    monkeypatch.setenv("PATCHWRIGHT_HOME", str(tmp_path / "home"))
-    root = (tmp_path / "project").resolve()
-    root.mkdir()
-    (root / "calc.py").write_text(CALC, encoding="utf-8")
-    yield root
-    assert (root / "calc.py").read_text(encoding="utf-8") == CALC
-    assert [path.name for path in root.iterdir()] == ["calc.py"]
+    with untouched_project(tmp_path, monkeypatch, {"calc.py": CALC}) as root:
+        yield root
 
 
 def as_eglot(capabilities: types.ClientCapabilities) -> None:

@@ -12,7 +12,7 @@ import pytest
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from lsp_editor import Editor, editor
+from lsp_editor import Editor, editor, untouched_project
 from patchwright_server.jobs import CLOSED, Folder, IssueRequest, Job
 from patchwright_server.kept_jobs import KeptJobs
 
@@ -24,12 +24,8 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(120)]
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("PATCHWRIGHT_HOME", str(tmp_path / "home"))
-    root = (tmp_path / "project").resolve()
-    root.mkdir()
-    (root / "calc.py").write_text(CALC)
-    yield root
-    assert (root / "calc.py").read_text() == CALC
+    with untouched_project(tmp_path, monkeypatch, {"calc.py": CALC}) as root:
+        yield root
 
 
 @pytest.fixture

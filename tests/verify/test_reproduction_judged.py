@@ -8,8 +8,9 @@ import pytest
 from patchwright_engine.control import CancelToken
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.types import Snapshot
+from patchwright_engine.verify.complaints import errors_of_today
 from patchwright_engine.verify.environment import TestEnvironment
-from patchwright_engine.verify.reproduction import Reproduction, check_reproduction, errors_of_today
+from patchwright_engine.verify.reproduction import Reproduction, check_reproduction
 from patchwright_engine.verify.workspace import WorkspaceCopy
 
 ISSUE = "mean([]) raises ZeroDivisionError: division by zero. It should return 0 for an empty list."

@@ -9,6 +9,7 @@ import pytest
 from patchwright_engine.control import CancelToken
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.types import Evidence, FileEdit, Patch, RepoPath, Snapshot
+from patchwright_engine.verify.complaints import speaks_of_no_end
 from patchwright_engine.verify.context import (
     VerificationContext,
     open_verification,
@@ -17,7 +18,6 @@ from patchwright_engine.verify.context import (
 )
 from patchwright_engine.verify.environment import TestEnvironment
 from patchwright_engine.verify.evidence import verify_patch
-from patchwright_engine.verify.reproduction import speaks_of_no_end
 from patchwright_engine.verify.runs import run_tests
 
 Make = Callable[[Mapping[str, str]], Snapshot]

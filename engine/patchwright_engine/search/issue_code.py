@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from patchwright_engine.repair.answers import read_answer
 from patchwright_engine.search.cases import is_test
-from patchwright_engine.verify.reproduction import Reproduction, errors_of_today
+from patchwright_engine.verify.complaints import errors_of_today
+from patchwright_engine.verify.reproduction import Reproduction
 
 MAX_SCRIPTS = 3
 MAX_STATEMENTS = 60

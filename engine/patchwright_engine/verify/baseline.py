@@ -176,11 +176,13 @@ def _ended_tests(report: TestReport, name: str, seconds: float, near: Sequence[s
     anchors = anchors or [places[test] for test in ended if any(is_of(test, one.rpartition("::")[0]) for one in near)]
     beside = sorted(ended, key=lambda test: min(abs(places[test] - place) for place in anchors)) if anchors else []
     taken: set[str] = set()
+    total = 0.0
     for tests, share in ((beside, seconds / 2), (sorted(ended, key=report.durations.__getitem__), seconds)):
-        for test in tests:
-            if sum(map(report.durations.__getitem__, taken | {test})) > share or len(taken) == MAX_SINGLE:
+        for test in (test for test in tests if test not in taken):
+            if total + report.durations[test] > share or len(taken) == MAX_SINGLE:
                 break
             taken.add(test)
+            total += report.durations[test]
     return [test for test in ended if test in taken]
 
 

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from patchwright_engine.control import CancelToken
 from patchwright_engine.sandbox.base import Sandbox
 from patchwright_engine.types import RepoPath, Snapshot
+from patchwright_engine.verify.complaints import errors_of_today, last_part, speaks_of_no_end
 from patchwright_engine.verify.environment import TestEnvironment
 from patchwright_engine.verify.hollow_tests import asserts_constant, objection_to
 from patchwright_engine.verify.runs import STOPPED, Frame, TestFailure, TestReport, run_tests
@@ -34,21 +35,6 @@ _TOOLS = re.compile(r"(?:.*/)?(?:_pytest/|django/test/|sympy/testing/|sympy/util
 """Test tools that are part of a project: where they raise an assertion, the test that called them failed."""
 _NO_DATABASE = re.compile(r"Database \w+ to .* are not allowed in ")
 _NO_TABLE = re.compile(r"no such (?:table|column)\b")
-_NEVER_ENDS = re.compile(
-    r"""
-    \b(?:hang(?:s|ing)?|hung|stuck|freez\w+|frozen|(?:dead|live)lock\w*|forever|endless\w*|infinite(?:ly)?)\b
-    |\b(?:time[sd]?[ -]?out|takes\ (?:minutes|hours|ages)|exponential\w*|quadratic\w*)\b
-    |\b(?:too|very|extremely|so|much)\ (?:long|slow\w*)\b
-    |(?:\bnever|\bnot|n't)\ (?:\w+\ )?(?:end|return|terminate|finish|stop|halt|complete|converge)(?:e?s)?\b
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-"""How issues speak of code that does not come to an end."""
-_SHOWN_ERROR = re.compile(r"^(?:E +)?((?:\w+\.)*[A-Z]\w*(?:Error|Exception|Warning))(?::|$)", re.MULTILINE)
-"""The last line of a traceback."""
-_TOLD_ERROR = re.compile(
-    r"\b(?:raises|throws|(?:crash|fail)(?:es|s|ed)? with)(?: an?| the)? `?((?:\w+\.)*[A-Z]\w*(?:Error|Exception))\b"
-)
 _WANTED_ERROR = re.compile(r"DID NOT RAISE (?:any of )?\(?(?:<class ')?((?:\w+\.)*\w+)|^((?:\w+\.)*\w+) not raised")
 _ASKED_ERROR = re.compile(r"\b(?:raises|assertRaises(?:Regex)?)\(\s*(?:r?['\"][^'\"]*['\"],\s*)?((?:\w+\.)*\w+)")
 _UNENDED = "The test was still running at the time limit. Write a test that ends quickly."
@@ -139,22 +125,6 @@ def seconds_each(timeout_seconds: float) -> float:
     return timeout_seconds * _TEST_SHARE
 
 
-def speaks_of_no_end(issue_text: str) -> bool:
-    """Whether an issue is about code that does not come to an end, or not in time."""
-    return _NEVER_ENDS.search(issue_text) is not None
-
-
-def errors_of_today(issue_text: str) -> frozenset[str]:
-    """The exceptions that an issue complains of: those of its tracebacks, and those that its title says are raised."""
-    title = issue_text.strip().partition("\n")[0]
-    names = [*_SHOWN_ERROR.findall(issue_text), *_TOLD_ERROR.findall(title)]
-    return frozenset(map(_last_part, names))
-
-
-def _last_part(name: str) -> str:
-    return name.rpartition(".")[2]
-
-
 def _judge(before: TestReport, path: RepoPath, source: str, issue_text: str) -> tuple[bool, str, str]:
     """(valid, reason, what to show)."""
     if before.run.outcome == "timeout":
@@ -182,7 +152,7 @@ def _judge(before: TestReport, path: RepoPath, source: str, issue_text: str) -> 
     if not failing:
         if not before.with_outcome("passed"):
             return False, "The test is skipped here, so it shows nothing. Write one that runs.", ""
-        asked = {_last_part(name) for name in _ASKED_ERROR.findall(source)} & errors_of_today(issue_text)
+        asked = {last_part(name) for name in _ASKED_ERROR.findall(source)} & errors_of_today(issue_text)
         hint = f" {_NOT_TODAY.format(min(asked))}" if asked else ""
         return False, f"The test passes on the unpatched code, so it does not show the issue.{hint}", ""
     for test in failing:
@@ -200,7 +170,7 @@ def _mistake(failure: TestFailure, path: RepoPath, source: str, issue_text: str)
     if not inside:
         return f"The failure ({_headline(failure)}) does not come from the project's code."
     wanted = _WANTED_ERROR.search(failure.message)
-    name = _last_part(wanted[1] or wanted[2]) if wanted is not None else ""
+    name = last_part(wanted[1] or wanted[2]) if wanted is not None else ""
     if failure.exception in _ASSERTIONS and name in errors_of_today(issue_text):
         return f"The test is the wrong way round. {_NOT_TODAY.format(name)}"
     if failure.exception == STOPPED:
