@@ -550,3 +550,10 @@ def test_nothing_that_is_asked_ever_overfills_the_context(search: Search, budget
     assert {step["stage"] for step in found.steps("dropped")} == {"understand", "locate"}
     assert found.asked(IN_REPAIR)
     assert budget == "4" or found.asked("That change does not work")
+
+
+def test_a_test_id_that_is_none_of_the_project_is_said_though_nothing_is_found(search: Search) -> None:
+    issue = Issue("x", test_command="tests/none.py::test_x")
+    found = search(ScriptedModel.of(Rule(("none of them",))), files={"notes.txt": "x\n"}, issue=issue)
+    assert found.result.stopped == "no_candidates"
+    assert any("`tests/none.py::test_x` names no test of this project" in note for note in found.result.notes)

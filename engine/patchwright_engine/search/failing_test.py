@@ -105,13 +105,15 @@ def rank_by_test(opening: Opening) -> None:
     python = str(opening.python) if opening.python is not None else None
     seconds = min(EXECUTION_SECONDS, opening.timeout_seconds)
     job.report("locate", "following the failing test")
+    test = TestRun(job.issue.test_command, python, opening.runner, seconds, opening.kept)
     try:
-        test = TestRun(job.issue.test_command, python, opening.runner, seconds, opening.kept)
         execution = follow(test, job.snapshot, job.cancel)
     except Cancelled:
         raise
     except PatchwrightError as error:  # What is wrong with the command is told when it is run as the user gave it.
         job.trace.step("execution", problem=error.message)
+        if "::" in test.command and not named_selection(test.command, job.snapshot):
+            job.note(f"{error.message}. {NAMING}")  # A search that comes to no candidate never runs the command.
         return
     kept = len(job.ranking.files), len(job.ranking.symbols)
     ranking = rank_with(execution, job.issue, job.snapshot, job.index, DEPTH, cancel=job.cancel)
